@@ -1,0 +1,195 @@
+// The face of an explorer on a page without a kernel (dunfold_lib/explore.py writes the HTML).
+// Each <figure class="df-explorer"> carries its data as JSON. Either every state was computed when
+// the book was built ("frames"), or a function in `scripts` computes the lines here ("script");
+// tests/browser compares such a function with its Python twin, number by number.
+"use strict";
+
+(function () {
+  // ------------------------------------------------------------------ a small lasso, any size
+  const dot = (a, b) => a.reduce((s, v, i) => s + v * b[i], 0);
+  const times = (A, x) => A.map((row) => dot(row, x));
+  const back = (A, r) => A[0].map((_, j) => A.reduce((s, row, i) => s + row[j] * r[i], 0));
+  const soft = (v, t) => Math.sign(v) * Math.max(Math.abs(v) - t, 0);
+
+  function objective(A, b, lam, x) {
+    const r = times(A, x).map((v, i) => v - b[i]);
+    return 0.5 * dot(r, r) + lam * x.reduce((s, v) => s + Math.abs(v), 0);
+  }
+
+  function istaStep(A, b, lam, L, x) {
+    const g = back(A, times(A, x).map((v, i) => v - b[i]));
+    return x.map((v, j) => soft(v - g[j] / L, lam / L));
+  }
+
+  // ISTA with momentum: step k starts from x + beta_k (x - previous x). Stops where it overflows.
+  function extrapolated(A, b, lam, betas, L, start) {
+    const xs = [start, start];
+    for (const beta of betas) {
+      const [p, x] = xs.slice(-2);
+      const y = x.map((v, j) => v + beta * (v - p[j]));
+      xs.push(istaStep(A, b, lam, L, y));
+    }
+    return xs.slice(1);
+  }
+
+  function nesterov(K) {
+    const t = [1];
+    for (let k = 0; k < K; k++) t.push((1 + Math.sqrt(1 + 4 * t[k] * t[k])) / 2);
+    return [0, ...t.slice(0, K - 1).map((v, k) => (v - 1) / t[k + 1])].slice(0, K);
+  }
+
+  const short = (v) => v.toExponential(1).replace(/e([+-])(\d)$/, "e$10$2"); // as Python writes it
+
+  const betasFor = (momentum, K) =>
+    momentum === "FISTA" ? nesterov(K) : Array(K).fill(momentum === "none" ? 0 : Number(momentum));
+
+  const scripts = {
+    // dunfold_lib/sparse/explorers.py, soft_playground
+    softPlayground({ lam, v }, { p }) {
+      const best = soft(v, lam);
+      const value = (q) => 0.5 * (q - v) ** 2 + lam * Math.abs(q);
+      return {
+        lines: [
+          [[p, p.map((q) => 0.5 * (q - v) ** 2)], [p, p.map(value)], [[best], [value(best)]]],
+          [[p, p.map((q) => soft(q, lam))], [[v], [best]]],
+        ],
+        note: `v = ${v}, λ = ${lam}: soft(v, λ) = ${Number(best.toPrecision(2))}`,
+      };
+    },
+
+    // dunfold_lib/sparse/explorers.py, lasso_plane
+    lassoPlane(values, problem) {
+      const { A, b, start, L, K, settle } = problem;
+      const { step, lam, momentum } = values;
+      const best = extrapolated(A, b, lam, nesterov(settle), L, start).pop();
+      const xs = extrapolated(A, b, lam, betasFor(momentum, K), L / step, start);
+      const low = objective(A, b, lam, best);
+      const gap = xs.map((x) => objective(A, b, lam, x) - low);
+      const d2 = start.reduce((s, v, j) => s + (v - best[j]) ** 2, 0);
+      const ks = xs.map((_, k) => k);
+      const bound = ks.slice(1).map((k) => (L * d2) / (2 * step * k));
+      const size = best.reduce((s, v) => s + Math.abs(v), 0);
+      const end = gap[K];
+      return {
+        lines: [
+          [
+            [[size, 0, -size, 0, size], [0, size, 0, -size, 0]],
+            [xs.map((x) => x[0]), xs.map((x) => x[1])],
+            [[best[0]], [best[1]]],
+          ],
+          [
+            [ks.slice(1), bound],
+            [ks, gap.map((v) => Math.max(v, 1e-16))],
+          ],
+        ],
+        note: Number.isFinite(end) && end <= gap[0] * 10
+          ? `after ${K} steps: F − F* = ${end <= 1e-12 ? "below 1e-12" : short(end)}`
+          : `after ${K} steps: diverged`,
+      };
+    },
+  };
+
+  // ------------------------------------------------------------------ data to the axes
+  function placer(panel) {
+    const [left, right, bottom, top] = panel.box;
+    const axis = (lim, log, a, b) => {
+      const f = log ? (v) => Math.log10(Math.max(v, 1e-300)) : (v) => v;
+      const [lo, hi] = lim.map(f);
+      return (v) => a + ((f(v) - lo) / (hi - lo)) * (b - a);
+    };
+    return [axis(panel.xlim, panel.logx, left, right), axis(panel.ylim, panel.logy, bottom, top)];
+  }
+
+  // An SVG path; a point that is not finite breaks the line, one far outside is brought near.
+  function pathData([xs, ys], [px, py], dots) {
+    let pen = false, d = "";
+    xs.forEach((x, i) => {
+      const y = ys[i];
+      if (x === null || y === null || !Number.isFinite(x) || !Number.isFinite(y)) { pen = false; return; }
+      const near = (v) => Math.min(Math.max(v, -5000), 5000).toFixed(2);
+      const at = `${near(px(x))} ${near(py(y))}`;
+      d += dots ? `M${at}h0` : `${pen ? "L" : "M"}${at}`;
+      pen = true;
+    });
+    return d;
+  }
+
+  // matplotlib drew line i as a group that holds its path and, for dots, one marker a point. The
+  // group is emptied once; afterwards a path (and a path of round dots) stands in for it.
+  function takeOver(group, style) {
+    const old = group.querySelector("path[clip-path], g[clip-path]") || group.querySelector("path");
+    const look = (old.matches("path") ? old : old.querySelector("use") || old).getAttribute("style") || "";
+    const colour = (/stroke:\s*([^;]+)/.exec(look) || [0, "currentColor"])[1];
+    const clip = old.getAttribute("clip-path");
+    const make = (width, round) => {
+      const p = document.createElementNS("http://www.w3.org/2000/svg", "path");
+      p.setAttribute("style", `fill:none;stroke:${colour};stroke-width:${width};` +
+        (round ? "stroke-linecap:round" : "stroke-linejoin:round"));
+      if (clip) p.setAttribute("clip-path", clip);
+      return p;
+    };
+    const parts = [];
+    if (style !== "dots") {
+      const p = make(style === "path" ? 1.2 : 1.8, false);
+      if (style === "dashed") p.style.strokeDasharray = "6.66 2.88";
+      parts.push([p, false]);
+    }
+    if (style === "dots" || style === "path") parts.push([make(style === "dots" ? 7 : 4, true), true]);
+    const kept = [...group.querySelectorAll("defs")]; // the legend draws with the same marker
+    group.replaceChildren(...kept, ...parts.map(([p]) => p));
+    return parts;
+  }
+
+  function wake(root) {
+    const data = JSON.parse(root.querySelector('script[type="application/json"]').textContent);
+    const inputs = [...root.querySelectorAll('input[type="range"]')];
+    const outputs = [...root.querySelectorAll("output")];
+    const note = root.querySelector(".df-note");
+    const images = [...root.querySelectorAll(".df-image")];
+    const drawings = [...root.querySelectorAll(".df-panel > svg")].map((svg, p) => {
+      const { styles, fixed } = data.panels[p];
+      const groups = styles.map((_, i) => svg.querySelector(`[id$="-line-${i}"]`)).slice(fixed);
+      return { place: placer(data.panels[p]), lines: groups.map((g, i) => takeOver(g, styles[fixed + i])) };
+    });
+    const points = data.frames ? data.store.map((s) => (s[0] === "[" ? JSON.parse(s) : s)) : [];
+
+    function state(index) {
+      if (data.script) {
+        const values = {};
+        data.sliders.forEach((s, i) => { values[s.name] = data.values[s.name][index[i]]; });
+        return scripts[data.script](values, data.problem);
+      }
+      const at = index.reduce((n, v, i) => n * data.sliders[i].texts.length + v, 0);
+      const f = data.frames[at];
+      return { ...f, lines: f.lines.map((panel) => panel.map((i) => points[i])), images: f.images.map((i) => points[i]) };
+    }
+
+    function draw() {
+      const index = inputs.map((r) => Number(r.value));
+      index.forEach((v, i) => {
+        const text = data.sliders[i].texts[v];
+        outputs[i].textContent = text;
+        inputs[i].setAttribute("aria-valuetext", text);
+      });
+      const s = state(index);
+      drawings.forEach(({ place, lines }, p) => lines.forEach((parts, i) =>
+        parts.forEach(([path, dots]) => path.setAttribute("d", pathData(s.lines[p][i], place, dots)))));
+      images.forEach((box, i) => {
+        const img = box.querySelector("img"), caption = box.querySelector("span");
+        img.src = s.images[i];
+        img.alt = img.alt.replace(caption.textContent, s.captions[i]);
+        caption.textContent = s.captions[i];
+      });
+      note.textContent = s.note;
+    }
+
+    inputs.forEach((r) => { r.disabled = false; r.addEventListener("input", draw); });
+    draw();
+    root.dataset.awake = "true";
+  }
+
+  window.dunfold = { scripts, wake };
+  const start = () => document.querySelectorAll(".df-explorer").forEach(wake);
+  if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", start);
+  else start();
+})();

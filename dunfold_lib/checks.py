@@ -1,0 +1,46 @@
+"""What a caller may get wrong, answered in one line that says what was given and what is allowed."""
+
+import math
+
+import torch
+from torch import Tensor
+
+
+def finite(name: str, x: Tensor) -> None:
+    """Refuse anything but a non-empty floating-point tensor without NaN or infinity."""
+    if not isinstance(x, Tensor):
+        raise TypeError(f"{name} is a {type(x).__name__}; it must be a torch.Tensor")
+    if not x.is_floating_point():
+        raise TypeError(f"{name} has dtype {x.dtype}; it must be a real floating-point tensor")
+    if x.numel() == 0:
+        raise ValueError(f"{name} has shape {tuple(x.shape)}; it must not be empty")
+    if not bool(torch.isfinite(x).all()):
+        bad = int((~torch.isfinite(x)).sum())
+        raise ValueError(f"{name} holds {bad} NaN or infinite entries; all must be finite")
+
+
+def rows(name: str, x: Tensor, shape: tuple[int, ...]) -> None:
+    """Refuse a batch whose rows do not have this shape: x must be (batch, *shape)."""
+    if x.ndim != len(shape) + 1 or tuple(x.shape[1:]) != tuple(shape):
+        wanted = ", ".join(["batch", *map(str, shape)])
+        raise ValueError(f"{name} has shape {tuple(x.shape)}; it must be ({wanted})")
+
+
+def number(
+    name: str, value: float, low: float = -math.inf, high: float = math.inf, *, open_low: bool = False
+) -> None:
+    """Refuse a number that is not real and finite, or outside [low, high] (or (low, high])."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{name} is {value!r}; it must be a number")
+    inside = (value > low if open_low else value >= low) and value <= high
+    if not (math.isfinite(value) and inside):
+        interval = f"{'(' if open_low or low == -math.inf else '['}{low:g}, {high:g}]"
+        raise ValueError(f"{name} is {value:g}; it must be finite and in {interval}")
+
+
+def whole(name: str, value: int, low: int = 0) -> None:
+    """Refuse anything but a whole number of at least ``low``."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} is {value!r}; it must be a whole number")
+    if value < low:
+        raise ValueError(f"{name} is {value}; it must be at least {low}")

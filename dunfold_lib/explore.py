@@ -1,0 +1,197 @@
+"""Sliders over a pure figure function. The only module that knows ipywidgets.
+
+An explorer has two faces. In a kernel it is ipywidgets, redrawn when a slider is let go. On the
+book's static page, which has no kernel, it is plain HTML: native range inputs over figures that
+were computed when the book was built, or over a loop that ``book/_static/explorer.js`` runs.
+"""
+
+import itertools
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from html import escape
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from dunfold_lib import show
+from dunfold_lib.show import Curves, Frames, Panel
+
+MOST_FRAMES = 80  # what one page may hold of precomputed states
+
+
+@dataclass(frozen=True)
+class Slider:
+    """The values a control may take, where it starts, and how they read."""
+
+    label: str
+    values: Sequence[Any]
+    start: int = 0
+    form: str = "{:.3g}"
+
+    def texts(self) -> list[str]:
+        """What the reader sees for each value."""
+        return [v if isinstance(v, str) else self.form.format(v) for v in self.values]
+
+
+class Explorer:
+    """``draw(**values)`` gives one panel or several; one slider for each of its keywords.
+
+    script  : the name of a function of explorer.js that computes the moving lines on the page; it
+              is given ``problem`` and the sliders' values, and must agree with ``draw`` (a test
+              compares them). Without it every state is computed when the page is built.
+    caption : what to try, in a sentence.
+    """
+
+    def __init__(
+        self,
+        draw: Callable[..., Panel | tuple[Panel, ...]],
+        sliders: dict[str, Slider],
+        caption: str,
+        script: str = "",
+        problem: dict[str, Any] | None = None,
+    ):
+        if not sliders:
+            raise ValueError("an explorer was given no slider; it needs at least one")
+        for name, s in sliders.items():
+            if not 0 <= s.start < len(s.values):
+                raise ValueError(f"slider {name} starts at {s.start} of {len(s.values)} values")
+        states = prod(len(s.values) for s in sliders.values())
+        if not script and states > MOST_FRAMES:
+            raise ValueError(f"{states} states to precompute; a page holds at most {MOST_FRAMES}")
+        self.draw, self.sliders, self.caption = draw, sliders, caption
+        self.script, self.problem = script, problem or {}
+
+    def panels(self, index: Sequence[int]) -> tuple[Panel, ...]:
+        """The panels for one position of every slider."""
+        chosen = {n: s.values[i] for (n, s), i in zip(self.sliders.items(), index, strict=True)}
+        drawn = self.draw(**chosen)
+        return drawn if isinstance(drawn, tuple) else (drawn,)
+
+    # The face of the page
+
+    def html(self) -> str:
+        """The explorer without a kernel: HTML and SVG, moved by book/_static/explorer.js."""
+        uid = show.unique("dfx")
+        start = [s.start for s in self.sliders.values()]
+        panels = self.panels(start)
+        controls = "".join(
+            f'<div class="df-control"><label for="{uid}-{n}">{escape(s.label)}</label>'
+            f'<input id="{uid}-{n}" type="range" min="0" max="{len(s.values) - 1}" step="1" '
+            f'value="{s.start}" aria-valuetext="{escape(s.texts()[s.start])}" disabled>'
+            f'<output for="{uid}-{n}">{escape(s.texts()[s.start])}</output></div>'
+            for n, s in self.sliders.items()
+        )
+        inner = "".join(show.panel_html(p, f"{uid}{chr(97 + i)}") for i, p in enumerate(panels))
+        note = " · ".join(p.note for p in panels if p.note)
+        data = json.dumps(self._data(panels), separators=(",", ":")).replace("<", "\\u003c")
+        return (
+            f'<figure class="df-figure df-explorer" id="{uid}">'
+            f'<div class="df-controls">{controls}</div><div class="df-panels">{inner}</div>'
+            f'<p class="df-note" aria-live="polite">{escape(note)}</p>'
+            f"<figcaption>{escape(self.caption)}</figcaption>"
+            "<noscript>The sliders of this figure need JavaScript.</noscript>"
+            f'<script type="application/json">{data}</script></figure>'
+        )
+
+    def _data(self, panels: tuple[Panel, ...]) -> dict[str, Any]:
+        data: dict[str, Any] = {
+            "sliders": [{"name": n, "texts": s.texts()} for n, s in self.sliders.items()],
+            "panels": [_axes(p) for p in panels if isinstance(p, Curves)],
+        }
+        if self.script:
+            values = {n: [*s.values] for n, s in self.sliders.items()}
+            return data | {"script": self.script, "problem": self.problem, "values": values}
+        store: dict[str, int] = {}  # every image and curve once, however many states show it
+        keep = lambda item: store.setdefault(item, len(store))
+        positions = itertools.product(*(range(len(s.values)) for s in self.sliders.values()))
+        data["frames"] = [_state(self.panels(index), keep) for index in positions]
+        return data | {"store": [*store]}
+
+    # The face of a kernel
+
+    def widget(self) -> Any:
+        """The explorer as ipywidgets, in the subset that versions 7.7 and 8 share."""
+        try:
+            import ipywidgets
+        except ImportError:
+            message = "an explorer's sliders need ipywidgets: pip install 'dunfold-lib[book]'"
+            raise ImportError(message) from None
+        wide = ipywidgets.Layout(width="min(32em, 95%)")
+        controls = [
+            ipywidgets.SelectionSlider(
+                options=[(text, i) for i, text in enumerate(s.texts())],
+                value=s.start,
+                description=s.label,
+                continuous_update=False,
+                style={"description_width": "initial"},
+                layout=wide,
+            )
+            for s in self.sliders.values()
+        ]
+        picture = ipywidgets.HTML()
+
+        def redraw(_: Any = None) -> None:
+            try:
+                panels = self.panels([c.value for c in controls])
+                note = " · ".join(p.note for p in panels if p.note)
+                picture.value = f"{STYLE}{show.page(*panels).text}<p>{escape(note)}</p>"
+            except Exception as error:
+                picture.value = f"<pre>{escape(f'{type(error).__name__}: {error}')}</pre>"
+                raise
+
+        for c in controls:
+            c.observe(redraw, "value")
+        redraw()
+        return ipywidgets.VBox([*controls, picture, ipywidgets.HTML(f"<i>{escape(self.caption)}</i>")])
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        """Both faces, or the page's alone while the book is built (DUNFOLD_FACE=page)."""
+        bundle: dict[str, Any] = {"text/plain": self.caption}
+        if os.environ.get("DUNFOLD_FACE") == "page":
+            return bundle | {"text/html": self.html()}
+        view = {"version_major": 2, "version_minor": 0, "model_id": self.widget().model_id}
+        return bundle | {"application/vnd.jupyter.widget-view+json": view}
+
+
+STYLE = (
+    "<style>.df-panels{display:flex;flex-wrap:wrap;gap:1em}.df-panel{flex:1 1 18em;max-width:36em}"
+    ".df-panel svg{width:100%;height:auto}.df-image{flex:0 1 auto;text-align:center}"
+    ".df-image img{display:block;max-width:100%;height:auto}.df-figure{margin:0}</style>"
+)
+
+
+def _axes(panel: Curves) -> dict[str, Any]:
+    """What the page needs to put data on a panel's axes."""
+    if panel.xlim is None or panel.ylim is None:
+        raise ValueError("a panel of an explorer has no limits; it needs xlim and ylim")
+    return {
+        "box": show.axes_box(show.figure(panel)),
+        "xlim": panel.xlim,
+        "ylim": panel.ylim,
+        "logx": panel.logx,
+        "logy": panel.logy,
+        "fixed": panel.fixed,
+        "styles": [c.style for c in panel.lines],
+    }
+
+
+def _state(panels: tuple[Panel, ...], keep: Callable[[str], int]) -> dict[str, Any]:
+    """One position of the sliders: indices of curves and images in the store, captions, note."""
+    lines, images, captions = [], [], []
+    for p in panels:
+        if isinstance(p, Frames):
+            images += [keep(show.image_uri(i, p.zoom)) for i in p.images]
+            captions += p.captions
+        else:
+            lines.append([keep(_points(c)) for c in p.lines[p.fixed :]])
+    note = " · ".join(p.note for p in panels if p.note)
+    return {"lines": lines, "images": images, "captions": captions, "note": note}
+
+
+def _points(c: show.Line) -> str:
+    """A curve as JSON text: [[x…], [y…]] to five digits, null where not finite."""
+    short = lambda v: float(f"{v:.5g}") if np.isfinite(v) else None
+    return json.dumps([[short(v) for v in c.x], [short(v) for v in c.y]], separators=(",", ":"))

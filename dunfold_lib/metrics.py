@@ -1,0 +1,50 @@
+"""Scores: (estimate, truth) to one number. Each says what it measures and in which unit."""
+
+import torch
+from torch import Tensor
+
+from dunfold_lib import checks
+
+
+def _pair(estimate: Tensor, truth: Tensor) -> None:
+    checks.finite("estimate", estimate)
+    checks.finite("truth", truth)
+    if estimate.shape != truth.shape:
+        given = f"{tuple(estimate.shape)} and {tuple(truth.shape)}"
+        raise ValueError(f"estimate and truth have shapes {given}; they must be equal")
+
+
+def nmse_db(estimate: Tensor, truth: Tensor) -> float:
+    """10 log₁₀(Σ‖x − x*‖² / Σ‖x*‖²) over the whole batch, in dB; lower is better.
+
+    The ratio of sums of Chen et al. 2018, section 4: a few badly recovered rows dominate it. A
+    truth that is zero everywhere has no dB and is refused.
+    """
+    _pair(estimate, truth)
+    if not bool(truth.any()):
+        raise ValueError("truth is zero everywhere; its NMSE has no value in dB")
+    ratio = (estimate - truth).double().square().sum() / truth.double().square().sum()
+    return float(10 * ratio.log10())
+
+
+def nmse_db_median(estimate: Tensor, truth: Tensor) -> float:
+    """Median over the rows of 10 log₁₀(‖x − x*‖²/‖x*‖²), in dB; rows with x* = 0 are left out."""
+    _pair(estimate, truth)
+    error = (estimate - truth).double().flatten(1).square().sum(1)
+    power = truth.double().flatten(1).square().sum(1)
+    if not bool(power.any()):
+        raise ValueError("truth is zero everywhere; its NMSE has no value in dB")
+    kept = power > 0
+    return float(torch.median(10 * (error[kept] / power[kept]).log10()))
+
+
+def psnr(estimate: Tensor, truth: Tensor, peak: float = 1.0) -> float:
+    """10 log₁₀(peak²/MSE) in dB over all entries together, by scikit-image; higher is better."""
+    from skimage.metrics import peak_signal_noise_ratio
+
+    _pair(estimate, truth)
+    checks.number("peak", peak, 0, open_low=True)
+    a, b = (t.detach().double().cpu().numpy() for t in (truth, estimate))
+    if (a == b).all():
+        return float("inf")
+    return float(peak_signal_noise_ratio(a, b, data_range=peak))

@@ -1,0 +1,193 @@
+"""Linear maps with their transposes: ``A(x)`` is A x and ``A.T(r)`` is Aᵀ r, one signal per row.
+
+Fixed arrays are non-persistent buffers: they follow ``.to(device)`` and ``.double()``, and are not
+part of a network's saved weights.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dunfold_lib import checks
+
+
+class Linear(nn.Module):
+    """A linear map. ``domain`` and ``codomain`` are the shapes of one input and one output."""
+
+    domain: tuple[int, ...]
+    codomain: tuple[int, ...]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """A x, from (batch, *domain) to (batch, *codomain)."""
+        raise NotImplementedError
+
+    def T(self, r: Tensor) -> Tensor:
+        """Aᵀ r, from (batch, *codomain) to (batch, *domain)."""
+        raise NotImplementedError
+
+    def known_norm(self) -> float | None:
+        """‖A‖₂ where a formula gives it, else None."""
+        return None
+
+
+def norm(A: Linear, iterations: int = 1000, seed: int = 0) -> float:
+    """‖A‖₂, the largest singular value.
+
+    Exact where the operator knows it (``known_norm``); otherwise ``iterations`` steps of the power
+    method on AᵀA in float64 on the CPU, which approaches the norm from below.
+    """
+    known = A.known_norm()
+    if known is not None:
+        return known
+    v = torch.randn(1, *A.domain, generator=torch.Generator().manual_seed(seed)).double()
+    for _ in range(iterations):
+        v = A.T(A(v / v.norm()))
+    return float(v.norm().sqrt())
+
+
+class Matrix(Linear):
+    """x ↦ A x for a matrix A (m, n), whose entries must be finite."""
+
+    A: Tensor
+
+    def __init__(self, A: Tensor):
+        super().__init__()
+        checks.finite("A", A)
+        if A.ndim != 2:
+            raise ValueError(f"A has shape {tuple(A.shape)}; it must be a matrix (m, n)")
+        self.register_buffer("A", A.detach().clone(), persistent=False)
+        self.codomain, self.domain = (A.shape[0],), (A.shape[1],)
+
+    def forward(self, x: Tensor) -> Tensor:  # (batch, n) -> (batch, m)
+        checks.rows("x", x, self.domain)
+        return x @ self.A.T
+
+    def T(self, r: Tensor) -> Tensor:  # (batch, m) -> (batch, n)
+        checks.rows("r", r, self.codomain)
+        return r @ self.A
+
+    def known_norm(self) -> float:
+        return float(torch.linalg.matrix_norm(self.A.double(), 2))
+
+
+class Mask(Linear):
+    """Keep the pixels where ``mask`` (height, width) is 1 and zero those where it is 0."""
+
+    mask: Tensor
+
+    def __init__(self, mask: Tensor):
+        super().__init__()
+        checks.finite("mask", mask)
+        if mask.ndim != 2 or not bool(((mask == 0) | (mask == 1)).all()):
+            raise ValueError(f"mask has shape {tuple(mask.shape)}; it must be 2-D and hold 0 and 1")
+        self.register_buffer("mask", mask.detach().clone(), persistent=False)
+        self.domain = self.codomain = (1, *mask.shape)
+
+    def forward(self, x: Tensor) -> Tensor:  # (batch, 1, height, width), both sides
+        checks.rows("x", x, self.domain)
+        return x * self.mask
+
+    def T(self, r: Tensor) -> Tensor:
+        return self(r)
+
+    def known_norm(self) -> float:
+        return float(self.mask.max())
+
+
+class Blur(Linear):
+    """Circular convolution of images (1, *size) with a kernel of odd sides, by the FFT.
+
+    The image is taken as periodic: what leaves one edge enters at the other.
+    """
+
+    spectrum: Tensor
+
+    def __init__(self, kernel: Tensor, size: tuple[int, int]):
+        super().__init__()
+        checks.finite("kernel", kernel)
+        sides = tuple(kernel.shape)
+        if len(sides) != 2 or any(k % 2 == 0 or k > s for k, s in zip(sides, size, strict=True)):
+            raise ValueError(f"kernel has shape {sides}; its sides must be odd and at most {size}")
+        padded = kernel.new_zeros(size)
+        padded[: sides[0], : sides[1]] = kernel
+        padded = padded.roll((-(sides[0] // 2), -(sides[1] // 2)), (0, 1))  # centre at (0, 0)
+        self.register_buffer("spectrum", torch.fft.rfft2(padded), persistent=False)
+        self.size = size
+        self.domain = self.codomain = (1, *size)
+
+    def forward(self, x: Tensor) -> Tensor:  # (batch, 1, height, width), both sides
+        checks.rows("x", x, self.domain)
+        return torch.fft.irfft2(torch.fft.rfft2(x) * self.spectrum, s=self.size)
+
+    def T(self, r: Tensor) -> Tensor:
+        checks.rows("r", r, self.codomain)
+        return torch.fft.irfft2(torch.fft.rfft2(r) * self.spectrum.conj(), s=self.size)
+
+    def known_norm(self) -> float:
+        return float(self.spectrum.abs().max())
+
+
+class Wavelet(Linear):
+    """Synthesis of images (1, *size) from the coefficients of an orthonormal wavelet transform.
+
+    Periodic boundaries, so the transform is orthogonal and ``T`` is the analysis. Coefficients lie
+    in an array of the image's own shape, the coarse ones in the top left corner. Needs PyWavelets
+    (extra ``book``); runs on the CPU and passes no gradient. Sides must divide by 2^levels.
+    """
+
+    def __init__(self, size: tuple[int, int], name: str = "db4", levels: int = 4):
+        super().__init__()
+        try:
+            import pywt
+        except ImportError:
+            message = "the wavelet operator needs PyWavelets: pip install 'dunfold-lib[book]'"
+            raise ImportError(message) from None
+        checks.whole("levels", levels, 1)
+        if name not in pywt.wavelist(kind="discrete") or not pywt.Wavelet(name).orthogonal:
+            raise ValueError(f"name is {name!r}; it must be an orthogonal wavelet of PyWavelets")
+        if any(s <= 0 or s % 2**levels for s in size):
+            raise ValueError(f"size is {size}; both sides must be multiples of {2**levels}")
+        self._pywt, self.name, self.levels = pywt, name, levels
+        self.domain = self.codomain = (1, *size)
+        _, (coarse, *details) = pywt.coeffs_to_array(self._analyse(torch.zeros(size)))
+        self._bands = [(..., *coarse), *({k: (..., *v) for k, v in d.items()} for d in details)]
+
+    def _analyse(self, image: Tensor) -> Any:
+        x, how = image.detach().cpu().numpy(), {"mode": "periodization", "axes": (-2, -1)}
+        return self._pywt.wavedec2(x, self.name, level=self.levels, **how)
+
+    def forward(self, x: Tensor) -> Tensor:  # (batch, 1, height, width), both sides
+        checks.rows("x", x, self.domain)
+        bands = self._pywt.array_to_coeffs(x.detach().cpu().numpy(), self._bands, "wavedec2")
+        image = self._pywt.waverec2(bands, self.name, mode="periodization", axes=(-2, -1))
+        return torch.from_numpy(image).to(x)
+
+    def T(self, r: Tensor) -> Tensor:
+        checks.rows("r", r, self.codomain)
+        array, _ = self._pywt.coeffs_to_array(self._analyse(r), axes=(-2, -1))
+        return torch.from_numpy(array).to(r)
+
+    def known_norm(self) -> float:
+        return 1.0
+
+
+class Compose(Linear):
+    """x ↦ outer(inner(x))."""
+
+    def __init__(self, outer: Linear, inner: Linear):
+        super().__init__()
+        if outer.domain != inner.codomain:
+            raise ValueError(f"outer takes {outer.domain} but inner gives {inner.codomain}")
+        self.outer, self.inner = outer, inner
+        self.domain, self.codomain = inner.domain, outer.codomain
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.outer(self.inner(x))
+
+    def T(self, r: Tensor) -> Tensor:
+        return self.inner.T(self.outer.T(r))
+
+    def known_norm(self) -> float | None:
+        """An orthogonal inner map leaves the norm alone."""
+        return self.outer.known_norm() if isinstance(self.inner, Wavelet) else None

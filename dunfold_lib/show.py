@@ -1,0 +1,263 @@
+"""Figures from arrays: what a chapter draws, and how it looks on a page.
+
+A figure function returns data, ``Curves`` or ``Frames``, never a drawing. ``figure`` draws curves
+with matplotlib; ``html`` puts panels into a page as inline SVG and small images, in colours that
+follow the page's light or dark theme. Both carry a text for readers who do not see the picture.
+"""
+
+import base64
+import difflib
+import inspect
+import io
+import itertools
+import re
+import textwrap
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from html import escape
+from typing import Any, Literal
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+# Okabe & Ito's palette, tellable apart by colour-blind readers. On a page each colour is a CSS
+# variable (book/_static/dunfold.css) with a lighter twin for the dark theme.
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#aa4499", "#b8860b", "#5f6a72")
+INK = "#010203"  # stands for the page's text colour
+STYLE = {
+    "font.size": 10.5,
+    "mathtext.fontset": "stix",
+    "svg.fonttype": "path",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "axes.titlecolor": INK,
+    "axes.titlesize": 11,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "legend.frameon": False,
+    "lines.linewidth": 1.8,
+    "path.simplify": False,
+}
+_serial = itertools.count(1)
+
+
+@dataclass(frozen=True)
+class Line:
+    """One curve. ``style``: a line, dashes, dots, or a line with a dot at every point."""
+
+    x: NDArray[np.float64]
+    y: NDArray[np.float64]
+    label: str = ""
+    colour: int = 0
+    style: Literal["solid", "dashed", "dots", "path"] = "solid"
+
+
+@dataclass(frozen=True)
+class Curves:
+    """Curves on one pair of axes; ``alt`` says in words what they show.
+
+    xlim, ylim : limits of the axes, found from the data where None; an explorer needs both.
+    fixed      : how many of the lines, from the first on, do not move with an explorer's sliders.
+    note       : one line of text about this state of the figure.
+    """
+
+    lines: tuple[Line, ...]
+    xlabel: str
+    ylabel: str
+    alt: str
+    title: str = ""
+    logx: bool = False
+    logy: bool = False
+    xlim: tuple[float, float] | None = None
+    ylim: tuple[float, float] | None = None
+    equal: bool = False
+    fixed: int = 0
+    note: str = ""
+    size: tuple[float, float] = (5.2, 3.3)
+
+
+@dataclass(frozen=True)
+class Frames:
+    """Images side by side: grey (height, width) or colour (height, width, 3), values in [0, 1]."""
+
+    images: tuple[NDArray[np.float64], ...]
+    captions: tuple[str, ...]
+    alt: str
+    note: str = ""
+    zoom: int = field(default=1)
+
+    def __post_init__(self) -> None:
+        if len(self.images) != len(self.captions):
+            raise ValueError(f"{len(self.images)} images have {len(self.captions)} captions")
+
+
+def array(x: Tensor | ArrayLike) -> NDArray[np.float64]:
+    """Anything numeric as a float64 NumPy array."""
+    return np.asarray(x.detach().cpu() if isinstance(x, Tensor) else x, dtype=np.float64)
+
+
+def line(x: Any, y: Any, label: str = "", colour: int = 0, style: Any = "solid") -> Line:
+    """A ``Line`` from tensors or sequences; x and y must be equally long."""
+    x, y = array(x).ravel(), array(y).ravel()
+    if x.shape != y.shape:
+        raise ValueError(f"x has {len(x)} points and y {len(y)}; a line needs as many of each")
+    return Line(x, y, label, colour, style)
+
+
+def figure(curves: Curves) -> Figure:
+    """The curves as a matplotlib figure; line i has the gid ``line-i``."""
+    with matplotlib.rc_context(STYLE):
+        fig = Figure(figsize=curves.size, dpi=72, layout="constrained")
+        ax = fig.subplots()
+        for i, c in enumerate(curves.lines):
+            colour = COLOURS[c.colour % len(COLOURS)]
+            look: dict[str, Any] = {"color": colour, "label": c.label or f"_{i}", "gid": f"line-{i}"}
+            if c.style in ("dots", "path"):
+                look |= {"marker": "o", "markersize": 5 if c.style == "dots" else 3}
+            look["linestyle"] = {"dashed": "--", "dots": "none"}.get(c.style, "-")
+            if c.style == "path":
+                look["linewidth"] = 1.2
+            ax.plot(c.x, c.y, **look)
+        ax.set(xlabel=curves.xlabel, ylabel=curves.ylabel, title=curves.title)
+        if curves.logx:
+            ax.set_xscale("log")
+        if curves.logy:
+            ax.set_yscale("log")
+        if curves.equal:
+            ax.set_aspect("equal", adjustable="box")
+        if curves.xlim:
+            ax.set_xlim(*curves.xlim)
+        if curves.ylim:
+            ax.set_ylim(*curves.ylim)
+        if any(c.label for c in curves.lines):
+            ax.legend(fontsize=9.5, handlelength=1.8, labelspacing=0.3)
+        fig.draw_without_rendering()
+        fig.set_layout_engine("none")  # the axes stay where they now are
+    return fig
+
+
+def axes_box(fig: Figure) -> list[float]:
+    """[left, right, bottom, top] of the axes in the SVG's coordinates, whose y points down."""
+    (ax,) = fig.axes
+    box, height = ax.get_window_extent(), fig.get_figheight() * fig.dpi
+    return [round(v, 2) for v in (box.x0, box.x1, height - box.y0, height - box.y1)]
+
+
+def svg(fig: Figure, alt: str, uid: str) -> str:
+    """The figure as an SVG element for a page; its colours become CSS variables."""
+    buffer = io.StringIO()
+    with matplotlib.rc_context(STYLE | {"svg.hashsalt": uid}):
+        fig.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>\s*", "", text, flags=re.S)
+    text = re.sub(r"<!--.*?-->\s*", "", text, flags=re.S)
+    # ids become unique on a page, not only in their figure; hexadecimal colours stay
+    text = re.sub(r'( id="|#(?![0-9a-f]{6}\b))([\w-]+)', rf"\g<1>{uid}-\g<2>", text)
+    for i, colour in enumerate(COLOURS):
+        text = text.replace(colour, f"var(--df-{i}, {colour})")
+    text = text.replace(INK, "currentColor")
+    head = f'<svg role="img" aria-label="{escape(alt)}" '
+    return re.sub(r'^<svg (?:xmlns:xlink="[^"]*" )?', head, text, count=1)
+
+
+def image_uri(image: NDArray[np.float64], zoom: int = 1) -> str:
+    """An image in [0, 1] as a data URI in WebP; values outside are clipped."""
+    from PIL import Image
+
+    pixels = np.clip(np.nan_to_num(image) * 255, 0, 255).round().astype(np.uint8)
+    picture = Image.fromarray(pixels)
+    if zoom > 1:
+        size = (picture.width * zoom, picture.height * zoom)
+        picture = picture.resize(size, Image.Resampling.NEAREST)
+    buffer = io.BytesIO()
+    picture.save(buffer, format="WEBP", quality=60, method=6)
+    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def unique(stem: str = "df") -> str:
+    """An id that no other figure of this process has."""
+    return f"{stem}-{next(_serial)}"
+
+
+Panel = Curves | Frames
+
+
+def panel_html(panel: Panel, uid: str) -> str:
+    """One panel as HTML."""
+    if isinstance(panel, Curves):
+        return f'<div class="df-panel">{svg(figure(panel), panel.alt, uid)}</div>'
+    shape = panel.images[0].shape
+    size = f'width="{shape[1] * panel.zoom}" height="{shape[0] * panel.zoom}"'
+    return "".join(
+        f'<div class="df-panel df-image"><img {size} src="{image_uri(image, panel.zoom)}" '
+        f'alt="{escape(f"{panel.alt}: {caption}")}"><span>{escape(caption)}</span></div>'
+        for image, caption in zip(panel.images, panel.captions, strict=True)
+    )
+
+
+class Html:
+    """A piece of a page; a notebook shows it as it is."""
+
+    def __init__(self, text: str, alt: str):
+        self.text, self.alt = text, alt
+
+    def _repr_html_(self) -> str:
+        return self.text
+
+    def __repr__(self) -> str:
+        return self.alt
+
+
+def page(*panels: Panel, caption: str = "") -> Html:
+    """The panels in a row that wraps on a narrow screen, with a caption."""
+    if not panels:
+        raise ValueError("page was given no panel; it needs at least one Curves or Frames")
+    uid = unique()
+    inner = "".join(panel_html(p, f"{uid}{chr(97 + i)}") for i, p in enumerate(panels))
+    below = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
+    text = f'<figure class="df-figure"><div class="df-panels">{inner}</div>{below}</figure>'
+    return Html(text, " · ".join(p.alt for p in panels))
+
+
+def table(
+    head: Sequence[str], rows: Sequence[Sequence[Any]], caption: str = "", form: str = "{:.3g}"
+) -> Html:
+    """A small table; floats are written by ``form``."""
+    cell = lambda v: escape(form.format(v) if isinstance(v, float) else str(v))
+    top = "".join(f'<th scope="col">{escape(h)}</th>' for h in head)
+    body = "".join("<tr>" + "".join(f"<td>{cell(v)}</td>" for v in row) + "</tr>" for row in rows)
+    name = f"<caption>{escape(caption)}</caption>" if caption else ""
+    text = f'<table class="df-table">{name}<thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>'
+    return Html(text, caption or " | ".join(head))
+
+
+def twins(left: Callable[..., Any], right: Callable[..., Any]) -> Html:
+    """The sources of two functions side by side, what differs on the right marked."""
+    a, b = (textwrap.dedent(inspect.getsource(f)).rstrip().split("\n") for f in (left, right))
+    pairs = itertools.zip_longest(a, b, fillvalue="")
+    rows = "".join(
+        f"<tr><td><code>{escape(p)}</code></td><td><code>{_marked(p, q)}</code></td></tr>"
+        for p, q in pairs
+    )
+    names = (left.__qualname__, right.__qualname__)
+    head = "".join(f'<th scope="col">{escape(n)}</th>' for n in names)
+    text = f'<table class="df-twins"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
+    return Html(text, f"{names[0]} beside {names[1]}")
+
+
+def _marked(a: str, b: str) -> str:
+    """b with the words that are not in a marked."""
+    words = [re.findall(r"\w+|\s+|[^\w\s]", s) for s in (a, b)]
+    codes = difflib.SequenceMatcher(None, *words, autojunk=False).get_opcodes()
+    return "".join(
+        escape(part) if tag == "equal" else f"<mark>{escape(part)}</mark>"
+        for tag, _, _, j, q in codes
+        if (part := "".join(words[1][j:q]))
+    )

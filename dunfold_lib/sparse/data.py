@@ -1,0 +1,99 @@
+"""Problems to solve: synthetic sparse recovery, and a photograph that a wheel ships."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dunfold_lib import checks
+from dunfold_lib.operators import Blur, Compose, Linear, Mask, Matrix, Wavelet
+
+
+@dataclass(frozen=True)
+class SparseProblem:
+    """b = A x* + ε with A Gaussian of unit columns and x* Bernoulli(p) × N(0, 1), fresh each draw.
+
+    The protocol of Chen et al. 2018, section 4. Noise is white, its level set for each row:
+    std(ε) = std of that row's A x* times 10^(−snr_db/20); ``snr_db`` infinite means none.
+    """
+
+    m: int = 250
+    n: int = 500
+    p: float = 0.1
+    snr_db: float = float("inf")
+    seed: int = 0
+    dtype: torch.dtype = torch.float32
+
+    def __post_init__(self) -> None:
+        checks.whole("m", self.m, 1)
+        checks.whole("n", self.n, 1)
+        checks.number("p", self.p, 0, 1)
+        if self.snr_db != float("inf"):
+            checks.number("snr_db", self.snr_db)
+
+    def operator(self) -> Matrix:
+        """A (m, n), drawn in float64 on the CPU, so that a seed names one matrix everywhere."""
+        g = torch.Generator().manual_seed(self.seed)
+        A = torch.randn(self.m, self.n, generator=g, dtype=torch.float64)
+        return Matrix((A / A.norm(dim=0)).to(self.dtype))
+
+    def sample(self, A: Linear, batch: int, g: torch.Generator) -> tuple[Tensor, Tensor]:
+        """(b, x*), of shapes (batch, m) and (batch, n)."""
+        checks.whole("batch", batch, 1)
+        x = torch.randn(batch, self.n, generator=g, dtype=self.dtype)
+        x = x * (torch.rand(batch, self.n, generator=g) < self.p)
+        b = A(x)
+        noise = torch.randn(b.shape, generator=g, dtype=self.dtype)
+        level = b.std(dim=1, keepdim=True) * 10 ** (-self.snr_db / 20)
+        return b + level * noise, x
+
+
+def photograph(side: int = 256, dtype: torch.dtype = torch.float32) -> Tensor:
+    """The cameraman-like test photograph of scikit-image, (1, 1, side, side), values in [0, 1].
+
+    ``skimage.data.camera`` (512×512, CC0, by Lav Varshney) comes inside the scikit-image wheel; it
+    is reduced by averaging, so ``side`` must divide 512.
+    """
+    from skimage.data import camera
+
+    checks.whole("side", side, 16)
+    if 512 % side:
+        raise ValueError(f"side is {side}; it must divide 512")
+    image = torch.from_numpy(camera()).to(dtype) / 255
+    return torch.nn.functional.avg_pool2d(image[None, None], 512 // side)
+
+
+def gaussian_kernel(side: int, sigma: float, dtype: torch.dtype = torch.float32) -> Tensor:
+    """A Gaussian of standard deviation sigma (pixels) on (side, side) pixels, of sum 1; side odd."""
+    checks.whole("side", side, 1)
+    checks.number("sigma", sigma, 0, open_low=True)
+    r = torch.arange(side, dtype=dtype) - side // 2
+    bell = torch.exp(-0.5 * (r / sigma) ** 2)
+    kernel = bell[:, None] * bell
+    return kernel / kernel.sum()
+
+
+def blurred(truth: Tensor, sigma: float, noise: float, seed: int = 0) -> tuple[Linear, Tensor]:
+    """(A, b): A is blur after wavelet synthesis, b the blurred image plus noise of that std.
+
+    truth : (1, 1, side, side).  sigma : blur in pixels (kernel 9×9).  noise : in the image's unit.
+    """
+    size = (truth.shape[-2], truth.shape[-1])
+    blur = Blur(gaussian_kernel(9, sigma, truth.dtype), size)
+    return _observed(blur, truth, noise, seed)
+
+
+def masked(truth: Tensor, kept: float, noise: float, seed: int = 0) -> tuple[Linear, Tensor]:
+    """(A, b): A is a random mask after wavelet synthesis, which keeps this share of the pixels."""
+    checks.number("kept", kept, 0, 1, open_low=True)
+    g = torch.Generator().manual_seed(seed + 1)
+    mask = torch.rand(truth.shape[-2:], generator=g) < kept
+    A, b = _observed(Mask(mask.to(truth.dtype)), truth, noise, seed)
+    return A, b * mask
+
+
+def _observed(H: Linear, truth: Tensor, noise: float, seed: int) -> tuple[Linear, Tensor]:
+    checks.finite("truth", truth)
+    checks.number("noise", noise, 0)
+    e = torch.randn(truth.shape, generator=torch.Generator().manual_seed(seed), dtype=truth.dtype)
+    return Compose(H, Wavelet((truth.shape[-2], truth.shape[-1]))), H(truth) + noise * e
