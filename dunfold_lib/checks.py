@@ -1,4 +1,4 @@
-"""What a caller may get wrong, answered in one line that says what was given and what is allowed."""
+"""A caller's mistakes, answered in one line: what was given and what is allowed."""
 
 import math
 
@@ -27,7 +27,12 @@ def rows(name: str, x: Tensor, shape: tuple[int, ...]) -> None:
 
 
 def number(
-    name: str, value: float, low: float = -math.inf, high: float = math.inf, *, open_low: bool = False
+    name: str,
+    value: float,
+    low: float = -math.inf,
+    high: float = math.inf,
+    *,
+    open_low: bool = False,
 ) -> None:
     """Refuse a number that is not real and finite, or outside [low, high] (or (low, high])."""
     if isinstance(value, bool) or not isinstance(value, int | float):

@@ -145,7 +145,8 @@ class Explorer:
         for c in controls:
             c.observe(redraw, "value")
         redraw()
-        return ipywidgets.VBox([*controls, picture, ipywidgets.HTML(f"<i>{escape(self.caption)}</i>")])
+        caption = ipywidgets.HTML(f"<i>{escape(self.caption)}</i>")
+        return ipywidgets.VBox([*controls, picture, caption])
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         """Both faces, or the page's alone while the book is built (DUNFOLD_FACE=page)."""

@@ -117,7 +117,8 @@ def figure(curves: Curves) -> Figure:
         ax = fig.subplots()
         for i, c in enumerate(curves.lines):
             colour = COLOURS[c.colour % len(COLOURS)]
-            look: dict[str, Any] = {"color": colour, "label": c.label or f"_{i}", "gid": f"line-{i}"}
+            look: dict[str, Any] = {"color": colour, "gid": f"line-{i}"}
+            look["label"] = c.label or f"_{i}"
             if c.style in ("dots", "path"):
                 look |= {"marker": "o", "markersize": 5 if c.style == "dots" else 3}
             look["linestyle"] = {"dashed": "--", "dots": "none"}.get(c.style, "-")
@@ -234,8 +235,8 @@ def table(
     top = "".join(f'<th scope="col">{escape(h)}</th>' for h in head)
     body = "".join("<tr>" + "".join(f"<td>{cell(v)}</td>" for v in row) + "</tr>" for row in rows)
     name = f"<caption>{escape(caption)}</caption>" if caption else ""
-    text = f'<table class="df-table">{name}<thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>'
-    return Html(text, caption or " | ".join(head))
+    inner = f"{name}<thead><tr>{top}</tr></thead><tbody>{body}</tbody>"
+    return Html(f'<table class="df-table">{inner}</table>', caption or " | ".join(head))
 
 
 def twins(left: Callable[..., Any], right: Callable[..., Any]) -> Html:

@@ -64,7 +64,7 @@ def photograph(side: int = 256, dtype: torch.dtype = torch.float32) -> Tensor:
 
 
 def gaussian_kernel(side: int, sigma: float, dtype: torch.dtype = torch.float32) -> Tensor:
-    """A Gaussian of standard deviation sigma (pixels) on (side, side) pixels, of sum 1; side odd."""
+    """A Gaussian of standard deviation sigma (pixels) on (side, side) pixels, of sum 1."""
     checks.whole("side", side, 1)
     checks.number("sigma", sigma, 0, open_low=True)
     r = torch.arange(side, dtype=dtype) - side // 2

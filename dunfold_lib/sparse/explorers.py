@@ -1,4 +1,4 @@
-"""The chapter's explorers: figures as functions of a few numbers, and the sliders that move them."""
+"""Figures of the chapter as functions of a few numbers, and the sliders that move them."""
 
 from functools import cache
 
@@ -58,14 +58,17 @@ def soft_playground(lam: float = 0.6, v: float = 1.0) -> tuple[Curves, Curves]:
     return left, right
 
 
-def lasso_plane(step: float = 1.0, lam: float = 0.2, momentum: str = "none") -> tuple[Curves, Curves]:
-    """Iterates of ISTA with momentum on a lasso in two unknowns, and F − F* beside the bound of ISTA.
+def lasso_plane(
+    step: float = 1.0, lam: float = 0.2, momentum: str = "none"
+) -> tuple[Curves, Curves]:
+    """ISTA with momentum on a lasso in two unknowns, and F − F* beside the bound of ISTA.
 
     step : in units of 1/L.  momentum : "none", a constant such as "0.5", or "FISTA".
     """
     A, b, x0 = Matrix(_rows(PLANE_A)), _rows([PLANE_B]), _rows([PLANE_START])
     K, L = PLANE_STEPS, A.known_norm() ** 2
-    betas = nesterov(K) if momentum == "FISTA" else [0.0 if momentum == "none" else float(momentum)] * K
+    constant = 0.0 if momentum in ("none", "FISTA") else float(momentum)
+    betas = nesterov(K) if momentum == "FISTA" else [constant] * K
     xs = torch.cat(extrapolated(A, b, lam, betas, L / step, x0))
     best = extrapolated(A, b, lam, nesterov(PLANE_SETTLE), L, x0)[-1]
     gap = objective(A, b, lam, xs) - objective(A, b, lam, best)
@@ -152,7 +155,11 @@ def restoration(lam: float = 0.03, k: int = 50, method: str = "ISTA") -> Frames:
     score = psnr(estimate.clamp(0, 1), truth[0])
     return Frames(
         images=tuple(array(t).squeeze() for t in (truth, b, estimate)),
-        captions=("truth", f"half of the pixels, {psnr(b, truth):.1f} dB", f"estimate, {score:.1f} dB"),
+        captions=(
+            "truth",
+            f"half of the pixels, {psnr(b, truth):.1f} dB",
+            f"estimate, {score:.1f} dB",
+        ),
         alt="Photograph of a man behind a camera on a tripod",
         note=f"{method}, λ = {lam:g}, k = {k}: PSNR {score:.2f} dB",
     )
@@ -190,7 +197,7 @@ def plane_explorer() -> Explorer:
             "lam": Slider("λ", (0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.8, 1.2), 3, "{:g}"),
             "momentum": Slider("momentum β", ("none", "0.3", "0.6", "0.9", "FISTA"), 0),
         },
-        "Where does the path leave for infinity: at step · L = 2, or earlier once there is momentum?",
+        "Where does the path leave for infinity: at step · L = 2, or sooner with momentum?",
         script="lassoPlane",
         problem=problem,
     )

@@ -3,7 +3,7 @@
     minimise over x:   F(x) = ½‖A x − b‖² + λ‖x‖₁ = f(x) + λ‖x‖₁
 
 symbol    code      shape             meaning
-A         A         m × n             linear map (``operators.Linear``); a dictionary, blur ∘ wavelets, …
+A         A         m × n             linear map (``operators.Linear``): dictionary, mask ∘ wavelets
 b         b         (batch, m)        measurements, b = A x* + ε
 x, x*     x         (batch, n)        code; x* the truth
 λ         lam       number            weight of the ℓ1 norm, or a tensor that broadcasts to x
@@ -18,6 +18,7 @@ FISTA     the same step, from the extrapolated point     Beck & Teboulle 2009
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 from math import sqrt
 from typing import NamedTuple
 
@@ -79,11 +80,11 @@ def extrapolated(
 
 
 def nesterov(K: int) -> list[float]:
-    """β⁰, …, βᴷ⁻¹ = (tᵏ − 1)/tᵏ⁺¹ with t⁰ = 1 and tᵏ⁺¹ = (1 + √(1 + 4 tᵏ²))/2; β⁰ = 0."""
+    """β⁰, …, βᴷ⁻¹: β⁰ = 0, βᵏ⁺¹ = (tᵏ − 1)/tᵏ⁺¹ with t⁰ = 1, tᵏ⁺¹ = (1 + √(1 + 4 tᵏ²))/2."""
     t = [1.0]
     for _ in range(K):
         t.append((1 + sqrt(1 + 4 * t[-1] ** 2)) / 2)
-    betas = [(now - 1) / then for now, then in zip(t, t[1:], strict=False)]
+    betas = [(now - 1) / then for now, then in pairwise(t)]
     return [0.0, *betas[: K - 1]] if K else []
 
 

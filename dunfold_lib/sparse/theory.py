@@ -44,7 +44,7 @@ def bias_direction(A: Tensor, x_star: Tensor) -> Tensor:
     """d (n,) with x̂(λ) = x* − λ d for every small λ > 0, where b = A x* without noise.
 
     d = (A_SᵀA_S)⁻¹ sign(x*_S) on the support S of x*, zero elsewhere. It holds while λ|d_i| < |x*_i|
-    on S, provided the irrepresentable condition ``sharpness(A, x_star) < 1`` does (Fuchs 2004).
+    on S, provided ``sharpness(A, x_star) < 1`` (Fuchs 2004).
     """
     on = x_star != 0
     d = torch.zeros_like(x_star)
