@@ -30,7 +30,7 @@ class _Parser(argparse.ArgumentParser):
 
 def experiments() -> dict[str, Experiment]:
     """Every experiment of the rooms that are built, by ``room/name``."""
-    found = {}
+    found: dict[str, Experiment] = {}
     for room in ROOMS:
         try:
             module = import_module(f"dunfold_lib.{room}.experiments")
@@ -65,14 +65,14 @@ def owed(name: str, e: Experiment) -> str:
     """Whether a GPU run is still owed: '–' without a GPU recipe, else 'yes' or 'no'."""
     if "gpu" not in e.recipes:
         return "–"
-    runs = records.recorded(*name.split("/"))
+    runs = records.recorded(name)
     made = any(r.get("recipe_name") == "gpu" and r.get("device") != "cpu" for r in runs)
     return "no" if made else "yes"
 
 
 def ours(name: str, score: str) -> str:
     """Our recorded score: the value of one run, or mean ± half spread over several seeds."""
-    runs = records.recorded(*name.split("/"))
+    runs = records.recorded(name)
     values = [r["scores"][score] for r in runs if score in r["scores"]]
     if not values:
         return "not measured"

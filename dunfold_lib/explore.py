@@ -181,7 +181,9 @@ def _axes(panel: Curves) -> dict[str, Any]:
 
 def _state(panels: tuple[Panel, ...], keep: Callable[[str], int]) -> dict[str, Any]:
     """One position of the sliders: indices of curves and images in the store, captions, note."""
-    lines, images, captions = [], [], []
+    lines: list[list[int]] = []
+    images: list[int] = []
+    captions: list[str] = []
     for p in panels:
         if isinstance(p, Frames):
             images += [keep(show.image_uri(i, p.zoom)) for i in p.images]

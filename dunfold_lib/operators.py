@@ -175,6 +175,9 @@ class Wavelet(Linear):
 class Compose(Linear):
     """x ↦ outer(inner(x))."""
 
+    outer: Linear
+    inner: Linear
+
     def __init__(self, outer: Linear, inner: Linear):
         super().__init__()
         if outer.domain != inner.codomain:

@@ -108,7 +108,7 @@ def results_root() -> Path:
     return checkout if checkout.is_dir() else package / "results"
 
 
-def recorded(room: str, name: str, root: Path | None = None) -> list[dict[str, Any]]:
-    """Every committed run of an experiment, in the order of their folders' names."""
-    base = (root or results_root()) / room / name
+def recorded(name: str, root: Path | None = None) -> list[dict[str, Any]]:
+    """Every committed run of an experiment ``room/name``, in the order of their folders' names."""
+    base = (root or results_root()) / name
     return [load(p.parent) for p in sorted(base.glob("*/run.json"))]

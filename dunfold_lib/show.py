@@ -27,7 +27,7 @@ from torch import Tensor
 # variable (book/_static/dunfold.css) with a lighter twin for the dark theme.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#aa4499", "#b8860b", "#5f6a72")
 INK = "#010203"  # stands for the page's text colour
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.size": 10.5,
     "mathtext.fontset": "stix",
     "svg.fonttype": "path",
@@ -255,10 +255,10 @@ def twins(left: Callable[..., Any], right: Callable[..., Any]) -> Html:
 
 def _marked(a: str, b: str) -> str:
     """b with the words that are not in a marked."""
-    words = [re.findall(r"\w+|\s+|[^\w\s]", s) for s in (a, b)]
-    codes = difflib.SequenceMatcher(None, *words, autojunk=False).get_opcodes()
+    old, new = (re.findall(r"\w+|\s+|[^\w\s]", s) for s in (a, b))
+    codes = difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes()
     return "".join(
         escape(part) if tag == "equal" else f"<mark>{escape(part)}</mark>"
         for tag, _, _, j, q in codes
-        if (part := "".join(words[1][j:q]))
+        if (part := "".join(new[j:q]))
     )

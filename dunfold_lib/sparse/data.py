@@ -73,7 +73,7 @@ def gaussian_kernel(side: int, sigma: float, dtype: torch.dtype = torch.float32)
     return kernel / kernel.sum()
 
 
-def blurred(truth: Tensor, sigma: float, noise: float, seed: int = 0) -> tuple[Linear, Tensor]:
+def blurred(truth: Tensor, sigma: float, noise: float, seed: int = 0) -> tuple[Compose, Tensor]:
     """(A, b): A is blur after wavelet synthesis, b the blurred image plus noise of that std.
 
     truth : (1, 1, side, side).  sigma : blur in pixels (kernel 9×9).  noise : in the image's unit.
@@ -83,7 +83,7 @@ def blurred(truth: Tensor, sigma: float, noise: float, seed: int = 0) -> tuple[L
     return _observed(blur, truth, noise, seed)
 
 
-def masked(truth: Tensor, kept: float, noise: float, seed: int = 0) -> tuple[Linear, Tensor]:
+def masked(truth: Tensor, kept: float, noise: float, seed: int = 0) -> tuple[Compose, Tensor]:
     """(A, b): A is a random mask after wavelet synthesis, which keeps this share of the pixels."""
     checks.number("kept", kept, 0, 1, open_low=True)
     g = torch.Generator().manual_seed(seed + 1)
@@ -92,7 +92,7 @@ def masked(truth: Tensor, kept: float, noise: float, seed: int = 0) -> tuple[Lin
     return A, b * mask
 
 
-def _observed(H: Linear, truth: Tensor, noise: float, seed: int) -> tuple[Linear, Tensor]:
+def _observed(H: Linear, truth: Tensor, noise: float, seed: int) -> tuple[Compose, Tensor]:
     checks.finite("truth", truth)
     checks.number("noise", noise, 0)
     e = torch.randn(truth.shape, generator=torch.Generator().manual_seed(seed), dtype=truth.dtype)

@@ -4,12 +4,13 @@ from functools import cache
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from dunfold_lib.explore import Explorer, Slider
 from dunfold_lib.metrics import psnr
 from dunfold_lib.operators import Matrix
-from dunfold_lib.show import Curves, Frames, array, line
+from dunfold_lib.show import Curves, Frames, Line, array, line
 from dunfold_lib.sparse.data import masked, photograph
 from dunfold_lib.sparse.model import extrapolated, fista, ista, nesterov, objective
 
@@ -111,18 +112,18 @@ def _rows(values: object) -> Tensor:
     return torch.tensor(values, dtype=torch.float64)
 
 
-def _ellipses(A: Matrix, b: Tensor) -> tuple:  # type: ignore[type-arg]
+def _ellipses(A: Matrix, b: Tensor) -> tuple[Line, ...]:
     """Five level sets of ½‖A x − b‖² in the plane."""
     gram = A.A.T @ A.A
     centre = torch.linalg.solve(gram, A.T(b)[0])
     angle = torch.linspace(0, 2 * torch.pi, 121, dtype=torch.float64)
     circle = torch.stack([angle.cos(), angle.sin()])
     shape = torch.linalg.inv(torch.linalg.cholesky(gram).T) @ circle
-    level = lambda c: centre[:, None] + c * shape
-    return tuple(line(*level(c), "", 5) for c in (0.15, 0.5, 1.0, 1.7, 2.6))
+    levels = [centre[:, None] + c * shape for c in (0.15, 0.5, 1.0, 1.7, 2.6)]
+    return tuple(line(x, y, "", 5) for x, y in levels)
 
 
-def _verdict(gap: np.ndarray) -> str:  # type: ignore[type-arg]
+def _verdict(gap: NDArray[np.float64]) -> str:
     K, end = len(gap) - 1, float(gap[-1])
     if not (np.isfinite(end) and end <= gap[0] * 10):
         return f"after {K} steps: diverged"

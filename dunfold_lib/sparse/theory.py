@@ -43,7 +43,7 @@ def local_rate(A: Tensor, support: Tensor, L: float) -> float:
 def bias_direction(A: Tensor, x_star: Tensor) -> Tensor:
     """d (n,) with x̂(λ) = x* − λ d for every small λ > 0, where b = A x* without noise.
 
-    d = (A_SᵀA_S)⁻¹ sign(x*_S) on the support S of x*, zero elsewhere. It holds while λ|d_i| < |x*_i|
+    d = (A_SᵀA_S)⁻¹ sign(x*_S) on the support S of x*, zero elsewhere. Holds while λ|d_i| < |x*_i|
     on S, provided ``sharpness(A, x_star) < 1`` (Fuchs 2004).
     """
     on = x_star != 0

@@ -1,0 +1,67 @@
+# dunfold. Two commands matter: `make book` builds the book, `make test` checks everything.
+# Each sets up what it needs in .venv, from Python 3.11 or later and nothing else.
+#   PYTHON=python3.12     another interpreter
+#   TORCH_INDEX=URL       another index for torch, e.g. the CPU wheels of download.pytorch.org
+
+PYTHON ?= python3
+TORCH_INDEX ?=
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.installed
+HTML := _build/html/index.html
+export JUPYTER_PREFER_ENV_PATH := 1
+export PYDEVD_DISABLE_FILE_VALIDATION := 1
+
+.PHONY: book test lab check format map bench lock stamp clean help
+.DEFAULT_GOAL := help
+
+help:  ## what there is to make
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+
+$(READY): requirements-torch.txt requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+	  { echo "dunfold needs Python 3.11 or later; '$(PYTHON)' is $$($(PYTHON) -V 2>&1 || echo missing). Try: make PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || \
+	  { echo "'$(PYTHON)' has no venv module. On Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q -r requirements-torch.txt $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
+	$(BIN)/python -m pip install -q -r requirements.lock
+	$(BIN)/python -m pip install -q --no-deps -e .
+	@touch $@
+
+book: $(READY)  ## build the book; a page that raises or warns fails the build
+	@$(BIN)/python tools/stale.py
+	$(BIN)/jupyter-book build -q -W -n --keep-going .
+	@echo "The book is at $(CURDIR)/$(HTML)"
+
+test: check book  ## checks, the book, and every test
+	$(BIN)/python -m pytest -rs
+
+lab: $(READY)  ## JupyterLab on the notebooks
+	$(BIN)/jupyter lab --notebook-dir=. notebooks/sparse.ipynb
+
+check: $(READY)  ## format, lint, types, floors
+	$(BIN)/ruff format --check -q .
+	$(BIN)/ruff check -q .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
+	$(BIN)/python tools/map.py --check
+
+format: $(READY)  ## format and mend what the linter can
+	$(BIN)/ruff format -q .
+	$(BIN)/ruff check -q --fix .
+
+map: $(READY)  ## rewrite the table of rooms and floors in README.md
+	$(BIN)/python tools/map.py
+
+bench: $(READY)  ## each speed-up beside its plain form, in one run, as a ratio
+	$(BIN)/python tools/bench.py
+
+lock: $(READY)  ## resolve requirements.lock and environment.yml anew
+	$(BIN)/python tools/lock.py
+
+stamp: $(READY)  ## write the repository's address (from _config.yml) into badges and first cells
+	$(BIN)/python tools/stamp.py
+
+clean:  ## remove what was built (not .venv)
+	rm -rf _build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
