@@ -1,0 +1,34 @@
+"""What this book asks of Sphinx beyond its configuration."""
+
+import os
+from typing import Any
+
+os.environ["DUNFOLD_FACE"] = "page"  # the pages' kernels inherit it: explorers show their HTML face
+
+
+def no_thebe(app: Any, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
+    """Thebe is off, yet its scripts raise an error on every page: leave them out."""
+    kept = []
+    for script in context["script_files"]:
+        body = (getattr(script, "attributes", {}) or {}).get("body") or ""
+        name = str(getattr(script, "filename", script) or "")
+        if "THEBE_JS_URL" not in body and "thebe" not in name:
+            kept.append(script)
+    context["script_files"][:] = kept
+
+
+def no_address(app: Any, config: Any) -> None:
+    """Until the repository has an address there is nothing to launch and nothing to link to."""
+    options = config.html_theme_options
+    if "/OWNER/" in options.get("repository_url", ""):
+        options["launch_buttons"] = {}
+        for button in ("repository", "issues", "edit_page", "source"):
+            options[f"use_{button}_button"] = False
+        options["repository_url"] = ""
+
+
+def setup(app: Any) -> dict[str, Any]:
+    """Register the two hooks."""
+    app.connect("config-inited", no_address, priority=900)
+    app.connect("html-page-context", no_thebe, priority=900)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,40 @@
+"""Solutions of the exercises in ista.md; the page shows them, tests/test_solutions.py checks them."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dunfold_lib.operators import Linear, Matrix, norm
+from dunfold_lib.prox import soft
+
+
+def largest_stable_step(beta: float) -> float:
+    """The largest stable t·mu, found by bisection on the spectral radius of the recursion."""
+
+    def radius(t: float) -> float:
+        a = 1 - t
+        return float(np.abs(np.roots([1, -a * (1 + beta), a * beta])).max())
+
+    low, high = 1.0, 2.5
+    while high - low > 1e-12:
+        middle = (low + high) / 2
+        low, high = (middle, high) if radius(middle) < 1 else (low, middle)
+    return low
+
+
+def elastic_net(A: Linear, b: Tensor, lam: float, mu: float, K: int) -> Tensor:
+    """x^K of ISTA on the lasso plus (mu/2) |x|^2."""
+    L = norm(A) ** 2
+    x = b.new_zeros(len(b), *A.domain)
+    for _ in range(K):
+        x = soft(x - A.T(A(x) - b) / L, lam / L) / (1 + mu / L)
+    return x
+
+
+def refit(A: Matrix, b: Tensor, x: Tensor) -> Tensor:
+    """Least squares on the non-zeros of each row of x."""
+    out = torch.zeros_like(x)
+    for row in range(len(x)):
+        on = x[row] != 0
+        out[row, on] = torch.linalg.lstsq(A.A[:, on], b[row][:, None]).solution[:, 0]
+    return out

@@ -1,0 +1,595 @@
+"""Every public door refuses what it cannot use, in one line: what was given, what is allowed."""
+
+import builtins
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from dunfold_lib import checks, metrics, show
+from dunfold_lib.explore import Explorer, Slider
+from dunfold_lib.operators import Blur, Compose, Linear, Mask, Matrix, Wavelet, norm
+from dunfold_lib.show import Curves, Frames, line
+from dunfold_lib.sparse import data, model
+
+NAN, INF = math.nan, math.inf
+
+
+def refused(call, error, says):
+    """``call`` raises exactly ``error``, whose message is one line that matches ``says`` whole."""
+    with pytest.raises(error, match=f"^{says}$") as caught:
+        call()
+    assert caught.type is error
+    assert "\n" not in str(caught.value)
+
+
+def cases(*rows):
+    """Rows of (given, error, message), named by the message's beginning."""
+    return pytest.mark.parametrize("given, error, says", rows, ids=[r[2][:40] for r in rows])
+
+
+def ones(*shape, dtype=torch.float64):
+    return torch.ones(shape, dtype=dtype)
+
+
+def spoilt(x, value=NAN):
+    """x with its first entry replaced."""
+    x = x.clone()
+    x.view(-1)[0] = value
+    return x
+
+
+whole_numbers = ones(2, 2, dtype=torch.int64)
+LIST = "is a list; it must be a torch.Tensor"
+WHOLE = "has dtype torch.int64; it must be a real floating-point tensor"
+ONE_BAD = "holds 1 NaN or infinite entries; all must be finite"
+
+# checks
+
+
+@cases(
+    ([1.0], TypeError, f"x {LIST}"),
+    (np.ones(2), TypeError, "x is a ndarray; it must be a torch.Tensor"),
+    (whole_numbers, TypeError, f"x {WHOLE}"),
+    (ones(2) > 0, TypeError, "x has dtype torch.bool; it must be a real floating-point tensor"),
+    (ones(2) * 1j, TypeError, "x has dtype torch.complex128; it must be a real floating-.*"),
+    (ones(0, 3), ValueError, r"x has shape \(0, 3\); it must not be empty"),
+    (torch.tensor([1.0, NAN, -INF]), ValueError, "x holds 2 NaN or infinite entries; all must .*"),
+)
+def test_finite_refuses(given, error, says):
+    refused(lambda: checks.finite("x", given), error, says)
+
+
+@cases(
+    (ones(3), ValueError, r"x has shape \(3,\); it must be \(batch, 2, 3\)"),
+    (ones(2, 3), ValueError, r"x has shape \(2, 3\); it must be \(batch, 2, 3\)"),
+    (ones(1, 3, 2), ValueError, r"x has shape \(1, 3, 2\); it must be \(batch, 2, 3\)"),
+    (ones(1, 1, 2, 3), ValueError, r"x has shape \(1, 1, 2, 3\); it must be \(batch, 2, 3\)"),
+    ([[1.0]], TypeError, f"x {LIST}"),
+)
+def test_rows_refuses(given, error, says):
+    refused(lambda: checks.rows("x", given, (2, 3)), error, says)
+
+
+@cases(
+    ((NAN,), ValueError, r"t is nan; it must be finite and in \(-inf, inf\]"),
+    ((INF, 0), ValueError, r"t is inf; it must be finite and in \[0, inf\]"),
+    ((-0.5, 0), ValueError, r"t is -0.5; it must be finite and in \[0, inf\]"),
+    ((2, 0, 1), ValueError, r"t is 2; it must be finite and in \[0, 1\]"),
+    ((True,), TypeError, "t is True; it must be a number"),
+    (("1",), TypeError, "t is '1'; it must be a number"),
+    ((1j,), TypeError, "t is 1j; it must be a number"),
+    ((ones(2, 2),), TypeError, "t is .*[tT]ensor.*; it must be a number"),
+)
+def test_number_refuses(given, error, says):
+    refused(lambda: checks.number("t", *given), error, says)
+
+
+def test_number_refuses_the_end_of_an_open_interval():
+    says = r"t is 0; it must be finite and in \(0, inf\]"
+    refused(lambda: checks.number("t", 0, 0, open_low=True), ValueError, says)
+    checks.number("t", 0, 0)
+
+
+@cases(
+    (-1, ValueError, "k is -1; it must be at least 0"),
+    (1.5, TypeError, "k is 1.5; it must be a whole number"),
+    (2.0, TypeError, "k is 2.0; it must be a whole number"),
+    (True, TypeError, "k is True; it must be a whole number"),
+    ("3", TypeError, "k is '3'; it must be a whole number"),
+    (ones(2, 2), TypeError, "k is .*[tT]ensor.*; it must be a whole number"),
+)
+def test_whole_refuses(given, error, says):
+    refused(lambda: checks.whole("k", given), error, says)
+
+
+# operators
+
+
+@cases(
+    ([[1.0]], TypeError, f"A {LIST}"),
+    (whole_numbers, TypeError, f"A {WHOLE}"),
+    (spoilt(ones(2, 2)), ValueError, f"A {ONE_BAD}"),
+    (ones(0, 2), ValueError, r"A has shape \(0, 2\); it must not be empty"),
+    (ones(2), ValueError, r"A has shape \(2,\); it must be a matrix \(m, n\)"),
+    (ones(2, 2, 2), ValueError, r"A has shape \(2, 2, 2\); it must be a matrix \(m, n\)"),
+)
+def test_matrix_refuses(given, error, says):
+    refused(lambda: Matrix(given), error, says)
+
+
+@cases(
+    ([[1.0]], TypeError, f"mask {LIST}"),
+    (whole_numbers, TypeError, f"mask {WHOLE}"),
+    (spoilt(ones(2, 2)), ValueError, f"mask {ONE_BAD}"),
+    (ones(2, 0), ValueError, r"mask has shape \(2, 0\); it must not be empty"),
+    (ones(4), ValueError, r"mask has shape \(4,\); it must be 2-D and hold 0 and 1"),
+    (
+        spoilt(ones(2, 3), 0.5),
+        ValueError,
+        r"mask has .*\(2, 3\).*; it must be 2-D and hold 0 and 1",
+    ),
+    (-ones(2, 3), ValueError, r"mask has .*\(2, 3\).*; it must be 2-D and hold 0 and 1"),
+)
+def test_mask_refuses(given, error, says):
+    refused(lambda: Mask(given), error, says)
+
+
+@cases(
+    (([[1.0]], (8, 8)), TypeError, f"kernel {LIST}"),
+    ((whole_numbers, (8, 8)), TypeError, f"kernel {WHOLE}"),
+    ((spoilt(ones(3, 3)), (8, 8)), ValueError, f"kernel {ONE_BAD}"),
+    ((ones(0, 3), (8, 8)), ValueError, r"kernel has shape \(0, 3\); it must not be empty"),
+    ((ones(4, 3), (8, 8)), ValueError, r"kernel has shape \(4, 3\); its sides must be odd and .*"),
+    ((ones(3, 2), (8, 8)), ValueError, r"kernel has shape \(3, 2\); its sides must be odd and .*"),
+    ((ones(3, 5), (8, 4)), ValueError, r"kernel has shape \(3, 5\); .* at most \(8, 4\)"),
+    ((ones(3), (8, 8)), ValueError, r"kernel has shape \(3,\); its sides must be odd and .*"),
+    ((ones(3, 3), (8,)), ValueError, r"size is \(8,\); .*"),
+    ((ones(3, 3), (8, 8, 8)), ValueError, r"size is \(8, 8, 8\); .*"),
+)
+def test_blur_refuses(given, error, says):
+    refused(lambda: Blur(*given), error, says)
+
+
+@cases(
+    (
+        ((8, 8), "nonsense", 1),
+        ValueError,
+        "name is 'nonsense'; it must be an orthogonal wavelet .*",
+    ),
+    (((8, 8), "bior2.2", 1), ValueError, "name is 'bior2.2'; it must be an orthogonal wavelet .*"),
+    (((64, 64), "dmey", 1), ValueError, "name is 'dmey'; it must be an orthogonal wavelet .*"),
+    (((8, 8), None, 1), ValueError, "name is None; it must be an orthogonal wavelet of PyWavelets"),
+    (((8, 12), "haar", 3), ValueError, r"size is \(8, 12\); both sides must be multiples of 8"),
+    (((9, 8), "haar", 1), ValueError, r"size is \(9, 8\); both sides must be multiples of 2"),
+    (((0, 8), "haar", 1), ValueError, r"size is \(0, 8\); both sides must be multiples of 2"),
+    (((-8, 8), "haar", 1), ValueError, r"size is \(-8, 8\); both sides must be multiples of 2"),
+    (((8,), "haar", 1), ValueError, r"size is \(8,\); .*"),
+    (((8, 8), "haar", 0), ValueError, "levels is 0; it must be at least 1"),
+    (((8, 8), "haar", 1.5), TypeError, "levels is 1.5; it must be a whole number"),
+)
+def test_wavelet_refuses(given, error, says):
+    refused(lambda: Wavelet(*given), error, says)
+
+
+def test_compose_refuses_maps_that_do_not_meet():
+    A = Matrix(ones(3, 4))
+    refused(lambda: Compose(A, A), ValueError, r"outer takes \(4,\) but inner gives \(3,\)")
+
+
+DOORS = {
+    "matrix": Matrix(ones(2, 3)),
+    "mask": Mask(ones(8, 4)),
+    "blur": Blur(ones(3, 3), (8, 4)),
+    "wavelet": Wavelet((8, 4), "haar", 1),
+    "compose": Compose(Mask(ones(8, 4)), Wavelet((8, 4), "haar", 1)),
+}
+
+
+@pytest.mark.parametrize("A", DOORS.values(), ids=DOORS.keys())
+def test_an_operator_refuses_rows_that_are_not_its_own(A):
+    for f, shape in ((A, A.domain), (A.T, A.codomain)):
+        wanted = ", ".join(map(str, shape))
+        for given in ((5,), (1, 5), shape, (1, *shape, 1), (2, *shape[:-1], shape[-1] + 1)):
+            has = ", ".join(map(str, given)) + ("," if len(given) == 1 else "")
+            says = rf"[xr] has shape \({has}\); it must be \(batch, {wanted}\)"
+            refused(lambda f=f, given=given: f(ones(*given)), ValueError, says)
+
+
+@pytest.mark.parametrize("A", DOORS.values(), ids=DOORS.keys())
+def test_an_operator_refuses_a_list_and_whole_numbers(A):
+    for f, shape in ((A, A.domain), (A.T, A.codomain)):
+        given = ones(1, *shape, dtype=torch.int64)
+        refused(lambda f=f: f([1.0]), TypeError, f"[xr] {LIST}")
+        refused(lambda f=f, given=given: f(given), TypeError, f"[xr] {WHOLE}")
+
+
+class Doubling(Linear):
+    """x ↦ 2 x, which does not know its norm."""
+
+    domain = codomain = (3,)
+
+    def forward(self, x):
+        return 2 * x
+
+    T = forward
+
+
+@cases(
+    (0, ValueError, "iterations is 0; it must be at least 1"),
+    (-1, ValueError, "iterations is -1; it must be at least 1"),
+    (1.5, TypeError, "iterations is 1.5; it must be a whole number"),
+)
+def test_norm_refuses(given, error, says):
+    assert norm(Doubling()) == pytest.approx(2, rel=1e-14)
+    refused(lambda: norm(Doubling(), given), error, says)
+
+
+# metrics
+
+
+@pytest.mark.parametrize("score", [metrics.nmse_db, metrics.nmse_db_median, metrics.psnr])
+@cases(
+    (([1.0], ones(2)), TypeError, f"estimate {LIST}"),
+    ((ones(2), [1.0]), TypeError, f"truth {LIST}"),
+    ((ones(2, 2), whole_numbers), TypeError, f"truth {WHOLE}"),
+    ((spoilt(ones(2, 2)), ones(2, 2)), ValueError, f"estimate {ONE_BAD}"),
+    ((ones(2, 2), spoilt(ones(2, 2), INF)), ValueError, f"truth {ONE_BAD}"),
+    ((ones(0, 2), ones(0, 2)), ValueError, r"estimate has shape \(0, 2\); it must not be empty"),
+    (
+        (ones(1, 2), ones(2, 2)),
+        ValueError,
+        r"estimate and truth have shapes \(1, 2\) and \(2, 2\).*",
+    ),
+)
+def test_a_metric_refuses(score, given, error, says):
+    refused(lambda: score(*given), error, says)
+
+
+@pytest.mark.parametrize("score", [metrics.nmse_db, metrics.nmse_db_median])
+def test_nmse_refuses_a_truth_of_zeros(score):
+    says = "truth is zero everywhere; its NMSE has no value in dB"
+    refused(lambda: score(ones(2, 2), 0 * ones(2, 2)), ValueError, says)
+
+
+def test_the_median_over_rows_refuses_a_tensor_without_rows():
+    says = r".* shape \(4,\).*; .*"
+    refused(lambda: metrics.nmse_db_median(ones(4), ones(4)), ValueError, says)
+
+
+@cases(
+    (0, ValueError, r"peak is 0; it must be finite and in \(0, inf\]"),
+    (-1.0, ValueError, r"peak is -1; it must be finite and in \(0, inf\]"),
+    (NAN, ValueError, r"peak is nan; it must be finite and in \(0, inf\]"),
+    ("1", TypeError, "peak is '1'; it must be a number"),
+)
+def test_psnr_refuses(given, error, says):
+    refused(lambda: metrics.psnr(ones(2), 0 * ones(2), given), error, says)
+
+
+# show
+
+
+def grey(*shape):
+    return np.full(shape, 0.5)
+
+
+def curves(**changes):
+    settings = {"xlabel": "x", "ylabel": "y", "alt": "a", "xlim": (0, 1), "ylim": (0, 1)}
+    return Curves((line([0, 1], [0, 1]),), **(settings | changes))
+
+
+@cases(
+    (([1, 2], [1]), ValueError, "x has 2 points and y 1; a line needs as many of each"),
+    (([1], ["high"]), ValueError, "could not convert string to float: 'high'"),
+    (([1], [1], "", 0, "wavy"), ValueError, "style is 'wavy'; it must be .*solid.*dashed.*dots.*"),
+)
+def test_line_refuses(given, error, says):
+    refused(lambda: line(*given), error, says)
+
+
+@cases(
+    (((grey(2, 2),), ()), ValueError, "1 images have 0 captions"),
+    (((), ()), ValueError, ".*no image.*; .* at least one"),
+    (((grey(4),), ("a",)), ValueError, r".*\(4,\).*; .*\(height, width\).*"),
+)
+def test_frames_refuse(given, error, says):
+    refused(lambda: Frames(*given, alt="a"), error, says)
+
+
+@cases(
+    (0, ValueError, "zoom is 0; it must be at least 1"),
+    (1.5, TypeError, "zoom is 1.5; it must be a whole number"),
+)
+def test_frames_refuse_a_zoom(given, error, says):
+    refused(lambda: Frames((grey(2, 2),), ("a",), "a", zoom=given), error, says)
+
+
+def test_page_refuses_to_show_nothing():
+    says = "page was given no panel; it needs at least one Curves or Frames"
+    refused(show.page, ValueError, says)
+
+
+def test_table_refuses_a_row_of_another_length():
+    says = ".*1 .*2 .*"
+    refused(lambda: show.table(["a", "b"], [[1, 2], [3]]), ValueError, says)
+
+
+def test_twins_refuse_what_has_no_source():
+    says = "module, class, method, function, .* was expected, got builtin_function_or_method"
+    refused(lambda: show.twins(builtins.len, curves), TypeError, says)
+
+
+# explore
+
+
+def slider(*values, start=0):
+    return {"v": Slider("v", values, start)}
+
+
+@cases(
+    ({}, ValueError, "an explorer was given no slider; it needs at least one"),
+    (slider(1, 2, start=2), ValueError, "slider v starts at 2 of 2 values"),
+    (slider(1, 2, start=-1), ValueError, "slider v starts at -1 of 2 values"),
+    (slider(), ValueError, "slider v starts at 0 of 0 values"),
+    (slider(*range(81)), ValueError, "81 states to precompute; a page holds at most 80"),
+)
+def test_an_explorer_refuses(given, error, says):
+    refused(lambda: Explorer(lambda v: curves(), given, "c"), error, says)
+
+
+@cases(
+    (lambda w: curves(), TypeError, ".* got an unexpected keyword argument 'v'"),
+    (lambda v: curves(xlim=None), ValueError, "a panel .* no limits; it needs xlim and ylim"),
+    (lambda v: curves(ylim=None), ValueError, "a panel .* no limits; it needs xlim and ylim"),
+)
+def test_the_page_of_an_explorer_refuses_a_figure_function(given, error, says):
+    refused(Explorer(given, slider(1, 2), "c").html, error, says)
+
+
+@cases(
+    ({"L": NAN}, ValueError, ".*not JSON compliant.*"),
+    ({"A": np.ones(2)}, TypeError, "Object of type ndarray is not JSON serializable"),
+)
+def test_the_page_of_an_explorer_refuses_a_problem_that_json_cannot_hold(given, error, says):
+    made = Explorer(lambda v: curves(), slider(1, 2), "c", script="go", problem=given)
+    refused(made.html, error, says)
+
+
+# sparse.data
+
+
+@cases(
+    ({"m": 0}, ValueError, "m is 0; it must be at least [12]"),
+    ({"m": 1}, ValueError, "m is 1; it must be at least 2"),
+    ({"n": -1}, ValueError, "n is -1; it must be at least 1"),
+    ({"n": 2.0}, TypeError, "n is 2.0; it must be a whole number"),
+    ({"p": 1.5}, ValueError, r"p is 1.5; it must be finite and in \[0, 1\]"),
+    ({"p": -0.1}, ValueError, r"p is -0.1; it must be finite and in \[0, 1\]"),
+    ({"snr_db": NAN}, ValueError, "snr_db is nan; it must be finite .*"),
+    ({"snr_db": -INF}, ValueError, "snr_db is -inf; it must be finite .*"),
+    ({"snr_db": "40"}, TypeError, "snr_db is '40'; it must be a number"),
+)
+def test_a_sparse_problem_refuses(given, error, says):
+    refused(lambda: data.SparseProblem(**given), error, says)
+
+
+@cases(
+    (0, ValueError, "batch is 0; it must be at least 1"),
+    (2.0, TypeError, "batch is 2.0; it must be a whole number"),
+)
+def test_a_sample_refuses_a_batch(given, error, says):
+    problem = data.SparseProblem(m=2, n=3, dtype=torch.float64)
+    draw = lambda: problem.sample(Matrix(ones(2, 3)), given, torch.Generator())
+    refused(draw, error, says)
+
+
+def test_a_sample_refuses_the_operator_of_another_problem(tiny):
+    problem = data.SparseProblem(m=2, n=3, dtype=torch.float64)
+    says = r"x has shape \(5, 3\); it must be \(batch, 20\)"
+    refused(lambda: problem.sample(tiny[0], 5, torch.Generator()), ValueError, says)
+
+
+@cases(
+    (100, ValueError, "side is 100; it must divide 512"),
+    (1024, ValueError, "side is 1024; it must divide 512"),
+    (8, ValueError, "side is 8; it must be at least 16"),
+    (64.0, TypeError, "side is 64.0; it must be a whole number"),
+)
+def test_photograph_refuses_a_side(given, error, says):
+    refused(lambda: data.photograph(given), error, says)
+
+
+@cases(
+    ((8, 1.0), ValueError, "side is 8; it must be odd"),
+    ((0, 1.0), ValueError, "side is 0; it must be .*"),
+    ((9.0, 1.0), TypeError, "side is 9.0; it must be a whole number"),
+    ((9, 0.0), ValueError, r"sigma is 0; it must be finite and in \(0, inf\]"),
+    ((9, NAN), ValueError, r"sigma is nan; it must be finite and in \(0, inf\]"),
+)
+def test_gaussian_kernel_refuses(given, error, says):
+    refused(lambda: data.gaussian_kernel(*given), error, says)
+
+
+def image(*shape):
+    """An image large enough for the default wavelet."""
+    return 0.5 * ones(*(shape or (1, 1, 128, 128)))
+
+
+@pytest.mark.parametrize("observe", [data.blurred, data.masked])
+@cases(
+    (([1.0], 0.5, 0.1), TypeError, f"truth {LIST}"),
+    ((image().long(), 0.5, 0.1), TypeError, f"truth {WHOLE}"),
+    ((spoilt(image()), 0.5, 0.1), ValueError, f"truth {ONE_BAD}"),
+    (
+        (image(0, 1, 128, 128), 0.5, 0.1),
+        ValueError,
+        r"truth has shape \(0, .*; it must not be empty",
+    ),
+    ((image(128), 0.5, 0.1), ValueError, r".* shape \(128,\); it must be .*"),
+    (
+        (image(1, 3, 128, 128), 0.5, 0.1),
+        ValueError,
+        r"\w+ has shape \(1, 3, .*; it must be \(batch, .*",
+    ),
+    ((image(1, 1, 128, 120), 0.5, 0.1), ValueError, r"size is \(128, 120\); .* multiples of 16"),
+    ((image(), 0.5, -0.1), ValueError, r"noise is -0.1; it must be finite and in \[0, inf\]"),
+    ((image(), 0.0, 0.1), ValueError, r"(sigma|kept) is 0; it must be finite and in \(0, .*"),
+)
+def test_an_observation_refuses(observe, given, error, says):
+    refused(lambda: observe(*given), error, says)
+
+
+def test_masked_refuses_a_share_above_one():
+    says = r"kept is 1.5; it must be finite and in \(0, 1\]"
+    refused(lambda: data.masked(image(), 1.5, 0.1), ValueError, says)
+
+
+# sparse.model: what the solvers share
+
+
+SOLVERS = {
+    "ista": lambda A, b, lam=0.1, **other: model.ista(A, b, lam, **({"K": 2} | other)),
+    "fista": lambda A, b, lam=0.1, **other: model.fista(A, b, lam, **({"K": 2} | other)),
+    "extrapolated": lambda A, b, lam=0.1, **other: model.extrapolated(A, b, lam, [0.0], **other),
+    "lasso": lambda A, b, lam=0.1, **other: model.lasso(A, b, lam, **other),
+}
+every = pytest.mark.parametrize("solve", SOLVERS.values(), ids=SOLVERS.keys())
+
+
+@every
+@cases(
+    ([1.0], TypeError, f"b {LIST}"),
+    (np.ones((1, 12)), TypeError, "b is a ndarray; it must be a torch.Tensor"),
+    (ones(1, 12).long(), TypeError, f"b {WHOLE}"),
+    (ones(0, 12), ValueError, r"b has shape \(0, 12\); it must not be empty"),
+    (ones(12), ValueError, r"b has shape \(12,\); it must be \(batch, 12\)"),
+    (ones(4, 20), ValueError, r"b has shape \(4, 20\); it must be \(batch, 12\)"),
+    (spoilt(ones(4, 12)), ValueError, f"b {ONE_BAD}"),
+    (ones(4, 12).float(), RuntimeError, ".*same dtype, but got: float != double"),
+)
+def test_a_solver_refuses_a_measurement(tiny, solve, given, error, says):
+    refused(lambda: solve(tiny[0], given), error, says)
+
+
+@every
+@cases(
+    (-1.0, ValueError, r"lam is -1; it must be finite and in \[0, inf\]"),
+    (NAN, ValueError, r"lam is nan; it must be finite and in \[0, inf\]"),
+    ("0.1", TypeError, "lam is '0.1'; it must be a number"),
+    ([0.1], TypeError, r"lam is \[0.1\]; it must be a number"),
+    (np.ones((2, 2)), TypeError, "lam is .*array.*; it must be a number"),
+    (torch.tensor([0.1, NAN]), ValueError, f"lam {ONE_BAD}"),
+    (whole_numbers, TypeError, f"lam {WHOLE}"),
+    (-ones(20), ValueError, r"the smallest lam is -1; it must be finite and in \[0, inf\]"),
+    (ones(3), ValueError, r"lam has shape \(3,\); it must broadcast to .*\(4, 20\)"),
+    (ones(5, 1, 1), ValueError, r"lam has shape \(5, 1, 1\); it must broadcast to .*\(4, 20\)"),
+)
+def test_a_solver_refuses_a_weight(tiny, solve, given, error, says):
+    A, b, _ = tiny
+    refused(lambda: solve(A, b, given), error, says)
+
+
+@every
+def test_a_solver_refuses_a_weight_with_more_rows_than_the_measurement(tiny, solve):
+    A, b, _ = tiny
+    says = r"lam has shape \(5, 1\); it must broadcast to .*\(1, 20\)"
+    refused(lambda: solve(A, b[:1], 0.1 * ones(5, 1)), ValueError, says)
+
+
+@every
+def test_a_solver_refuses_a_tensor_in_the_place_of_an_operator(tiny, solve):
+    A, b, _ = tiny
+    refused(lambda: solve(A.A, b), TypeError, "A is a Tensor; it must be .*")
+
+
+@every
+@cases(
+    ([1.0], TypeError, f"start {LIST}"),
+    (ones(4, 12), ValueError, r"start has shape \(4, 12\); it must be \(batch, 20\)"),
+    (spoilt(ones(4, 20)), ValueError, f"start {ONE_BAD}"),
+    (ones(2, 20), ValueError, "start has 2 rows of torch.float64; b has 4 rows of torch.float64"),
+    (ones(4, 20).float(), ValueError, "start has 4 rows of torch.float32; b has 4 rows of .*"),
+)
+def test_a_solver_refuses_a_start(tiny, solve, given, error, says):
+    A, b, _ = tiny
+    refused(lambda: solve(A, b, start=given), error, says)
+
+
+@pytest.mark.parametrize("solve", [SOLVERS[n] for n in ("ista", "fista", "extrapolated")])
+@cases(
+    (0.0, ValueError, r"L is 0; it must be finite and in \(0, inf\]"),
+    (-1.0, ValueError, r"L is -1; it must be finite and in \(0, inf\]"),
+    (NAN, ValueError, r"L is nan; it must be finite and in \(0, inf\]"),
+    (ones(2, 2), TypeError, "L is .*[tT]ensor.*; it must be a number"),
+)
+def test_a_solver_refuses_a_lipschitz_constant(tiny, solve, given, error, says):
+    A, b, _ = tiny
+    refused(lambda: solve(A, b, L=given), error, says)
+
+
+@pytest.mark.parametrize(
+    "count",
+    [lambda A, b, K: model.ista(A, b, 0.1, K), lambda A, b, K: model.fista(A, b, 0.1, K)]
+    + [lambda A, b, K: model.nesterov(K)],
+    ids=["ista", "fista", "nesterov"],
+)
+@cases(
+    (-1, ValueError, "K is -1; it must be at least 0"),
+    (1.5, TypeError, "K is 1.5; it must be a whole number"),
+    (True, TypeError, "K is True; it must be a whole number"),
+    ("3", TypeError, "K is '3'; it must be a whole number"),
+)
+def test_a_number_of_steps_is_refused(tiny, count, given, error, says):
+    A, b, _ = tiny
+    refused(lambda: count(A, b, given), error, says)
+
+
+@cases(
+    ([2.0], ValueError, r"beta is 2; it must be finite and in \[0, 1\]"),
+    ([0.5, -0.1], ValueError, r"beta is -0.1; it must be finite and in \[0, 1\]"),
+    ([NAN], ValueError, r"beta is nan; it must be finite and in \[0, 1\]"),
+    (["0"], TypeError, "beta is '0'; it must be a number"),
+)
+def test_extrapolated_refuses(tiny, given, error, says):
+    A, b, _ = tiny
+    refused(lambda: model.extrapolated(A, b, 0.1, given), error, says)
+
+
+@cases(
+    ({"gap": 0.0}, ValueError, r"gap is 0; it must be finite and in \(0, inf\]"),
+    ({"gap": NAN}, ValueError, r"gap is nan; it must be finite and in \(0, inf\]"),
+    ({"limit": -1}, ValueError, "limit is -1; it must be at least 0"),
+    ({"limit": 1.5}, TypeError, "limit is 1.5; it must be a whole number"),
+    ({"limit": 3}, RuntimeError, "gap is .* of ½‖b‖² after 3 steps; 1.0e-10 was asked for"),
+    ({"lam": 0.0}, ValueError, "lam must be positive: .*|.*lam is 0; it must be positive.*"),
+)
+def test_lasso_refuses(tiny, given, error, says):
+    A, b, _ = tiny
+    refused(lambda: model.lasso(A, b, **({"lam": 0.1} | given)), error, says)
+
+
+@cases(
+    (-1.0, ValueError, ".*lam is -1; it must be positive.*"),
+    (NAN, ValueError, ".*lam is nan; it must be positive.*"),
+    (spoilt(ones(20), -2), ValueError, ".*lam is -2; it must be positive.*"),
+)
+def test_duality_gap_refuses_a_weight(tiny, given, error, says):
+    A, b, x = tiny
+    refused(lambda: model.duality_gap(A, b, given, x), error, says)
+
+
+@cases(
+    ([1.0], TypeError, f"b {LIST}"),
+    (spoilt(ones(4, 12)), ValueError, f"b {ONE_BAD}"),
+    (ones(4, 20), ValueError, r"[br] has shape \(4, 20\); it must be \(batch, 12\)"),
+)
+def test_lam_max_refuses(tiny, given, error, says):
+    refused(lambda: model.lam_max(tiny[0], given), error, says)
+
+
+def test_path_refuses_a_negative_weight(tiny):
+    A, b, _ = tiny
+    says = r"lam is -0.1; it must be finite and in \[0, inf\]"
+    refused(lambda: model.path(A, b, [0.1, -0.1]), ValueError, says)
