@@ -133,21 +133,28 @@ class Wavelet(Linear):
 
     Periodic boundaries, so the transform is orthogonal and ``T`` is the analysis. Coefficients lie
     in an array of the image's own shape, the coarse ones in the top left corner. Needs PyWavelets
-    (extra ``book``); runs on the CPU and passes no gradient. Sides must divide by 2^levels.
+    (extra ``book``); runs on the CPU and passes no gradient.
+
+    levels : both sides must be multiples of 2^levels and long enough for the filter; by default as
+    many as that allows, at most 4.
     """
 
-    def __init__(self, size: tuple[int, int], name: str = "db4", levels: int = 4):
+    def __init__(self, size: tuple[int, int], name: str = "db4", levels: int | None = None):
         super().__init__()
         try:
             import pywt
         except ImportError:
             message = "the wavelet operator needs PyWavelets: pip install 'dunfold-lib[book]'"
             raise ImportError(message) from None
-        checks.whole("levels", levels, 1)
         if name not in pywt.wavelist(kind="discrete") or not pywt.Wavelet(name).orthogonal:
             raise ValueError(f"name is {name!r}; it must be an orthogonal wavelet of PyWavelets")
-        if any(s <= 0 or s % 2**levels for s in size):
-            raise ValueError(f"size is {size}; both sides must be multiples of {2**levels}")
+        longest = pywt.dwt_max_level(max(min(size), 1), name)
+        fitting = [k for k in range(1, longest + 1) if not any(s % 2**k for s in size)]
+        if levels is None:
+            levels = min(max(fitting, default=0), 4)
+        if levels not in fitting:
+            most = max(fitting, default=0)
+            raise ValueError(f"levels is {levels}; size {size} and {name} allow 1 to {most}")
         self._pywt, self.name, self.levels = pywt, name, levels
         self.domain = self.codomain = (1, *size)
         _, (coarse, *details) = pywt.coeffs_to_array(self._analyse(torch.zeros(size)))

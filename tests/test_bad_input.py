@@ -2,6 +2,7 @@
 
 import builtins
 import math
+import re
 
 import numpy as np
 import pytest
@@ -26,7 +27,8 @@ def refused(call, error, says):
 
 def cases(*rows):
     """Rows of (given, error, message), named by the message's beginning."""
-    return pytest.mark.parametrize("given, error, says", rows, ids=[r[2][:40] for r in rows])
+    names = [re.sub(r"[\\.*]", "", says)[:40] for _, _, says in rows]
+    return pytest.mark.parametrize("given, error, says", rows, ids=names)
 
 
 def ones(*shape, dtype=torch.float64):
@@ -361,7 +363,7 @@ def test_the_page_of_an_explorer_refuses_a_problem_that_json_cannot_hold(given, 
 
 
 @cases(
-    ({"m": 0}, ValueError, "m is 0; it must be at least [12]"),
+    ({"m": 0}, ValueError, "m is 0; it must be at least ."),
     ({"m": 1}, ValueError, "m is 1; it must be at least 2"),
     ({"n": -1}, ValueError, "n is -1; it must be at least 1"),
     ({"n": 2.0}, TypeError, "n is 2.0; it must be a whole number"),
@@ -517,7 +519,10 @@ def test_a_solver_refuses_a_start(tiny, solve, given, error, says):
     refused(lambda: solve(A, b, start=given), error, says)
 
 
-@pytest.mark.parametrize("solve", [SOLVERS[n] for n in ("ista", "fista", "extrapolated")])
+stepping = ("ista", "fista", "extrapolated")
+
+
+@pytest.mark.parametrize("solve", [SOLVERS[name] for name in stepping], ids=stepping)
 @cases(
     (0.0, ValueError, r"L is 0; it must be finite and in \(0, inf\]"),
     (-1.0, ValueError, r"L is -1; it must be finite and in \(0, inf\]"),
@@ -531,8 +536,11 @@ def test_a_solver_refuses_a_lipschitz_constant(tiny, solve, given, error, says):
 
 @pytest.mark.parametrize(
     "count",
-    [lambda A, b, K: model.ista(A, b, 0.1, K), lambda A, b, K: model.fista(A, b, 0.1, K)]
-    + [lambda A, b, K: model.nesterov(K)],
+    [
+        lambda A, b, K: model.ista(A, b, 0.1, K),
+        lambda A, b, K: model.fista(A, b, 0.1, K),
+        lambda A, b, K: model.nesterov(K),
+    ],
     ids=["ista", "fista", "nesterov"],
 )
 @cases(

@@ -337,3 +337,9 @@ def test_median_nmse_of_an_even_number_of_rows_is_midway_between_the_middle_two(
     estimate = truth + doubles([[1.0], [0.1], [10.0], [0.01]])
     # −20, −40, 0, −60 dB
     assert nmse_db_median(estimate, truth) == pytest.approx(-30, abs=1e-11)
+
+
+def test_median_nmse_of_rows_without_error_is_minus_infinity():
+    truth = doubles([[1.0], [2.0], [3.0], [4.0]])
+    estimate = truth + doubles([[0.0], [0.0], [0.0], [1.0]])
+    assert nmse_db_median(estimate, truth) == -math.inf

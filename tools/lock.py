@@ -13,8 +13,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 HEAD = "# Every package but torch, made by `make lock` from pyproject.toml; do not edit.\n"
 # what Binder and conda users need; the rest of the lock are these packages' own needs and tools
-CONDA = "jupyter-book jupyterlab ipywidgets cvxpy matplotlib numpy scipy scikit-image".split()
-CONDA += "pywavelets jupytext sphinx-proof sphinx-exercise".split()
+CONDA = ["jupyter-book", "jupyterlab", "ipywidgets", "cvxpy", "matplotlib", "numpy", "scipy", "scikit-image"]
+CONDA += ["pywavelets", "jupytext", "sphinx-proof", "sphinx-exercise"]
 
 
 def resolve() -> str:

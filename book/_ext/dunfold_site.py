@@ -17,9 +17,10 @@ def no_thebe(app: Any, page: str, template: str, context: dict[str, Any], doctre
     context["script_files"][:] = kept
 
 
-def no_address(app: Any, config: Any) -> None:
-    """Until the repository has an address there is nothing to launch and nothing to link to."""
+def settle(app: Any, config: Any) -> None:
+    """One search field; and until the repository has an address, no button that leads to it."""
     options = config.html_theme_options
+    options["navbar_persistent"] = []
     if "/OWNER/" in options.get("repository_url", ""):
         options["launch_buttons"] = {}
         for button in ("repository", "issues", "edit_page", "source"):
@@ -29,6 +30,6 @@ def no_address(app: Any, config: Any) -> None:
 
 def setup(app: Any) -> dict[str, Any]:
     """Register the two hooks."""
-    app.connect("config-inited", no_address, priority=900)
+    app.connect("config-inited", settle, priority=900)
     app.connect("html-page-context", no_thebe, priority=900)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

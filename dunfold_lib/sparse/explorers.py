@@ -39,7 +39,7 @@ def soft_playground(lam: float = 0.6, v: float = 1.0) -> tuple[Curves, Curves]:
         xlim=(-2.5, 2.5),
         ylim=(-0.1, 5),
         alt="A parabola around v, the same parabola plus λ|p| with its kink at zero, its minimiser",
-        size=(4.6, 3.2),
+        size=(4.0, 3.2),
     )
     right = Curves(
         lines=(
@@ -53,7 +53,7 @@ def soft_playground(lam: float = 0.6, v: float = 1.0) -> tuple[Curves, Curves]:
         ylim=(-2.5, 2.5),
         fixed=1,
         alt="Soft threshold against v: zero up to λ, then a line of slope one",
-        size=(4.6, 3.2),
+        size=(4.0, 3.2),
         note=f"v = {v:g}, λ = {lam:g}: soft(v, λ) = {best:.2g}",
     )
     return left, right
@@ -89,7 +89,7 @@ def lasso_plane(
         equal=True,
         fixed=5,
         alt="Path of the iterates over the ellipses of the data term, with the ℓ1 ball through x̂",
-        size=(4.6, 4.0),
+        size=(4.0, 3.7),
     )
     error = Curves(
         lines=(
@@ -102,7 +102,7 @@ def lasso_plane(
         ylim=(1e-13, 1e3),
         logy=True,
         alt="F(xᵏ) − F* against k on a logarithmic axis, with the bound ‖x⁰ − x̂‖²/(2tk) for step t",
-        size=(4.6, 4.0),
+        size=(4.0, 3.7),
         note=_verdict(array(gap)),
     )
     return plane, error

@@ -1,0 +1,150 @@
+"""A browser, the built book on loopback, and pages opened in it with every complaint written down.
+
+The book is read from ``_build/html``, or from the folder that DUNFOLD_HTML names.
+"""
+
+import os
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from playwright.sync_api import Browser, Error, Page, Playwright, sync_playwright
+
+ROOT = Path(__file__).resolve().parents[2]
+HTML = Path(os.environ.get("DUNFOLD_HTML") or ROOT / "_build" / "html")
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+READY = """async () => {
+  if (window.MathJax) await MathJax.startup.promise;
+  await document.fonts.ready;
+}"""
+AWAKE = "() => [...document.querySelectorAll('.df-explorer')].every((e) => e.dataset.awake)"
+
+
+class Visit(NamedTuple):
+    """An open page, the requests that would have left its origin, and what went wrong on it."""
+
+    page: Page
+    foreign: list[str]
+    complaints: list[str]
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *args: Any) -> None:
+        """Say nothing: the tests report what matters."""
+
+
+def _find(playwright: Playwright) -> str:
+    """The path of a Chromium; skips, and says how to install one, where there is none."""
+    found = map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))
+    own = Path(playwright.chromium.executable_path)
+    path = next(filter(None, found), None) or (str(own) if own.exists() else None)
+    if path is None:
+        pytest.skip(
+            "no browser, so no page was tested. Install one: `apt-get install chromium`, or "
+            "`.venv/bin/playwright install --with-deps chromium`"
+        )
+    return path
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """One headless Chromium for all tests."""
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=_find(playwright), args=[*FLAGS])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="session")
+def site() -> Iterator[str]:
+    """The address of the built book on loopback, without a slash at its end."""
+    if not (HTML / "index.html").exists():
+        pytest.fail(f"no book in {HTML}: run `make book` first", pytrace=False)
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(HTML))) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@contextmanager
+def watched(browser: Browser, origin: str, **options: Any) -> Iterator[Visit]:
+    """An empty page of a new context that can only reach ``origin``; its complaints are kept."""
+    context = browser.new_context(**options)
+    context.set_default_timeout(10_000)
+    visit = Visit(context.new_page(), [], [])
+
+    def refuse(route: Any) -> None:
+        visit.foreign.append(route.request.url)
+        route.abort()
+
+    def hear(message: Any) -> None:
+        if message.type == "error":
+            visit.complaints.append(f"console: {message.text} ({message.location.get('url', '')})")
+
+    context.route(lambda url: not url.startswith(origin), refuse)
+    visit.page.on("console", hear)
+    visit.page.on("pageerror", lambda error: visit.complaints.append(f"page: {error}"))
+    try:
+        yield visit
+    finally:
+        context.close()
+
+
+@contextmanager
+def _opened(
+    browser: Browser,
+    site: str,
+    path: str,
+    width: int = 1280,
+    scheme: str = "light",
+    touch: bool = False,
+    script: bool = True,
+) -> Iterator[Visit]:
+    options = {
+        "viewport": {"width": width, "height": 900},
+        "color_scheme": scheme,
+        "has_touch": touch,
+        "java_script_enabled": script,
+    }
+    with watched(browser, site, **options) as visit:
+        answer = visit.page.goto(f"{site}/{path}")
+        assert answer and answer.ok, f"{path} is not in the built book: run `make book` first"
+        if script:
+            _wait(visit, path)
+        yield visit
+
+
+def _wait(visit: Visit, path: str) -> None:
+    """Until formulas are set, fonts are there and explorers are awake."""
+    try:
+        visit.page.evaluate(READY)
+        visit.page.wait_for_function(AWAKE)
+    except Error as error:
+        pytest.fail(f"{path} did not come to rest: {error.message}; {visit.complaints}")
+
+
+@pytest.fixture(scope="session")
+def opened(browser: Browser, site: str) -> Callable[..., Any]:
+    """``with opened(path, width=1280, scheme="light", touch=False, script=True) as visit``."""
+    return partial(_opened, browser, site)
+
+
+@pytest.fixture
+def visit(opened: Callable[..., Any]) -> Iterator[Callable[..., Visit]]:
+    """``visit(path, …)`` opens a page of the book that is closed when the test ends."""
+    with ExitStack() as stack:
+        yield lambda *args, **options: stack.enter_context(opened(*args, **options))

@@ -1,0 +1,80 @@
+"""The house itself: floors, rooms, and what the repository promises about its files."""
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+ROOMS = {"sparse", "imaging", "newton_sr", "hyperspectral", "small_target"}
+
+
+def contracts():
+    return SETTINGS["tool"]["importlinter"]["contracts"]
+
+
+def test_the_contracts_know_all_five_rooms_and_every_built_room_is_checked_inside():
+    floors, inside = contracts()[:2]
+    assert set(re.findall(r"\w+", " ".join(floors["layers"]))) >= ROOMS
+    built = {f"dunfold_lib.{p.parent.name}" for p in ROOT.glob("dunfold_lib/*/model.py")}
+    assert built == set(inside["containers"])
+
+
+def test_importing_the_library_loads_no_notebook_package_and_opens_no_connection():
+    code = (
+        "import socket, sys\n"
+        "def refuse(*a, **k): raise SystemExit('a connection was opened')\n"
+        "socket.socket.connect = refuse\n"
+        "import dunfold_lib.sparse, dunfold_lib.explore, dunfold_lib.__main__\n"
+        "heavy = {'ipywidgets', 'cvxpy', 'pywt', 'IPython', 'accelerate'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
+def test_every_experiment_is_named_in_the_book():
+    from dunfold_lib.__main__ import experiments
+
+    book = "".join(p.read_text(encoding="utf-8") for p in ROOT.glob("book/**/*.md"))
+    for name in experiments():
+        room, short = name.split("/")
+        assert f"reproduce {room}" in book
+        assert f'"{short}"' in book or name in book
+
+
+def test_every_written_chapter_is_in_the_table_of_contents():
+    toc = (ROOT / "_toc.yml").read_text(encoding="utf-8")
+    listed = set(re.findall(r"(?:file|root): (\S+)", toc))
+    written = {p.relative_to(ROOT).with_suffix("").as_posix() for p in ROOT.glob("book/**/*.md")}
+    assert listed == written
+
+
+def test_versions_agree():
+    import dunfold_lib
+
+    version = SETTINGS["project"]["version"]
+    assert dunfold_lib.__version__ == version
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["version"] == version
+    assert f"## {version}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_the_address_stands_once_and_its_copies_agree():
+    """After `make stamp` the notebooks' first cells hold the address of _config.yml."""
+    url = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))["repository"]["url"]
+    for notebook in ROOT.glob("notebooks/*.ipynb"):
+        found = re.findall(r"REPOSITORY = \\\"(\S+?)\\\"", notebook.read_text(encoding="utf-8"))
+        assert found == [url], notebook.name
+    assert url in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_nothing_that_is_committed_is_large_or_data():
+    done = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
+    files = [ROOT / line for line in done.stdout.splitlines()]
+    for path in filter(Path.is_file, files):
+        assert path.stat().st_size <= 2 * 2**20, path
+        assert path.suffix not in {".mat", ".npz", ".pt", ".pth", ".pkl", ".h5"}, path

@@ -1,0 +1,67 @@
+"""The solutions that the exercises show do what the page says."""
+
+import importlib.util
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import torch
+
+from dunfold_lib.operators import Matrix
+from dunfold_lib.sparse import extrapolated, lasso, theory
+from dunfold_lib.sparse.data import SparseProblem
+
+BOOK = Path(__file__).resolve().parents[1] / "book"
+
+
+def solutions(page):
+    """The module of solutions beside a page."""
+    path = BOOK / f"{page}_solutions.py"
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+ISTA = solutions("sparse/ista")
+
+
+@pytest.mark.parametrize("beta", [0.0, 0.3, 0.6, 0.9, 1.0])
+def test_the_limit_with_momentum_is_the_formula_and_what_the_algorithm_does(beta):
+    limit = (2 + 2 * beta) / (1 + 2 * beta)
+    assert ISTA.largest_stable_step(beta) == pytest.approx(limit, abs=1e-9)
+    A, b = Matrix(torch.eye(1, dtype=torch.float64)), torch.zeros(1, 1, dtype=torch.float64)
+    ends = [
+        float(extrapolated(A, b, 0.0, [beta] * 2000, L=1 / t, start=torch.ones_like(b))[-1].abs())
+        for t in (0.97 * limit, 1.03 * limit)
+    ]
+    assert ends[0] < 1e-3
+    assert ends[1] > 1e3
+
+
+def test_the_elastic_net_ends_at_a_point_that_is_optimal(tiny):
+    A, b, _ = tiny
+    lam, mu = 0.1, 0.3
+    x = ISTA.elastic_net(A, b, lam, mu, 5000)
+    r = A.T(b - A(x)) - mu * x
+    torch.testing.assert_close(r[x != 0], lam * x[x != 0].sign(), rtol=0, atol=1e-10)
+    assert (r[x == 0].abs() <= lam + 1e-10).all()
+
+
+def test_the_elastic_net_contracts_by_the_stated_rate(tiny):
+    A, b, _ = tiny
+    mu, L = 0.3, A.known_norm() ** 2
+    best = ISTA.elastic_net(A, b, 0.1, mu, 5000)
+    error = [float((ISTA.elastic_net(A, b, 0.1, mu, k) - best).norm()) for k in range(30)]
+    assert all(v <= u / (1 + mu / L) + 1e-12 for u, v in pairwise(error))
+
+
+def test_the_refit_returns_the_truth_where_the_signs_were_right():
+    problem = SparseProblem(m=60, n=120, p=0.05, dtype=torch.float64)
+    A = problem.operator()
+    b, x_star = problem.sample(A, 1, torch.Generator().manual_seed(1))
+    d = theory.bias_direction(A.A, x_star[0])
+    limit = float((x_star[0] / d)[x_star[0] != 0].abs().min())
+    right, wrong = (lasso(A, b, f * limit, gap=1e-14).x for f in (0.9, 3.0))
+    assert (ISTA.refit(A, b, right) - x_star).abs().max() < 1e-12
+    assert (ISTA.refit(A, b, wrong) - x_star).abs().max() > 1e-2
