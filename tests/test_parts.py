@@ -316,8 +316,8 @@ def test_psnr_of_identical_images_is_infinite():
 
 
 def test_nmse_is_the_ratio_of_the_sums_over_the_batch():
-    truth, estimate = doubles([[3.0, 4.0], [0.0, 5.0]]), doubles([[3.0, 3.0], [2.0, 5.0]])
-    # errors 1 and 4, powers 25 and 25: 5/50 = −10 dB
+    truth, estimate = doubles([[6.0, 8.0], [0.0, 0.0]]), doubles([[6.0, 9.0], [0.0, 3.0]])
+    # errors 1 and 9, powers 100 and 0: 10/100 = −10 dB
     assert nmse_db(estimate, truth) == pytest.approx(-10, abs=1e-14)
 
 

@@ -13,8 +13,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 HEAD = "# Every package but torch, made by `make lock` from pyproject.toml; do not edit.\n"
 # what Binder and conda users need; the rest of the lock are these packages' own needs and tools
-CONDA = ["jupyter-book", "jupyterlab", "ipywidgets", "cvxpy", "matplotlib", "numpy", "scipy", "scikit-image"]
-CONDA += ["pywavelets", "jupytext", "sphinx-proof", "sphinx-exercise"]
+CONDA = (
+    *("jupyter-book", "jupyterlab", "ipywidgets", "jupytext", "sphinx-proof", "sphinx-exercise"),
+    *("cvxpy", "matplotlib", "numpy", "pywavelets", "scikit-image", "scipy"),
+)
 
 
 def resolve() -> str:

@@ -122,7 +122,7 @@ def _opened(
     }
     with watched(browser, site, **options) as visit:
         answer = visit.page.goto(f"{site}/{path}")
-        assert answer and answer.ok, f"{path} is not in the built book: run `make book` first"
+        assert answer is not None and answer.ok, f"{path} is not in the built book: run `make book` first"
         if script:
             _wait(visit, path)
         yield visit

@@ -1,0 +1,362 @@
+"""What a reader sees: every page of the built book in a real browser, in light, dark and on a phone."""
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import yaml
+from conftest import HTML, ROOT, Visit
+from playwright.sync_api import Locator, Page, expect
+
+pytestmark = pytest.mark.browser
+
+
+def listed(node: Any) -> Iterator[str]:
+    """Every file that the table of contents names, without its ending."""
+    if isinstance(node, dict):
+        yield from (node[key] for key in ("root", "file") if key in node)
+    for child in node.values() if isinstance(node, dict) else node:
+        if isinstance(child, dict | list):
+            yield from listed(child)
+
+
+TOC = [*listed(yaml.safe_load((ROOT / "_toc.yml").read_text()))]
+BUILT = {p.relative_to(HTML).as_posix() for p in HTML.rglob("*.html") if "_static" not in p.parts}
+# index.html only leads on to the first page of the table of contents
+PAGES = sorted({f"{name}.html" for name in TOC} | BUILT - {"index.html"})
+WITH_EXPLORERS = [
+    page
+    for page in PAGES
+    if page in BUILT and 'class="df-figure df-explorer"' in (HTML / page).read_text()
+]
+
+
+@pytest.fixture(scope="module", params=PAGES)
+def desk(request: Any, opened: Callable[..., Any]) -> Iterator[Visit]:
+    """A page on a wide screen, light. The tests that share it only read."""
+    with opened(request.param) as visit:
+        yield visit
+
+
+@pytest.fixture(scope="module", params=PAGES)
+def night(request: Any, opened: Callable[..., Any]) -> Iterator[Visit]:
+    """A page for a reader whose system is dark. The tests that share it only read."""
+    with opened(request.param, scheme="dark") as visit:
+        yield visit
+
+
+# ------------------------------------------------------------------ the book as a whole
+
+
+def test_every_source_is_in_the_table_of_contents_and_has_its_page(site: str) -> None:
+    sources = {p.relative_to(ROOT).with_suffix("").as_posix() for p in ROOT.glob("book/**/*.md")}
+    assert sources <= set(TOC), "pages that no reader will find"
+    assert [name for name in TOC if not (HTML / f"{name}.html").exists()] == []
+
+
+def test_the_front_door_leads_to_the_first_page(visit: Callable[..., Visit], site: str) -> None:
+    with_script_off = visit("index.html", script=False).page
+    expect(with_script_off).to_have_url(f"{site}/{TOC[0]}.html")
+
+
+# ------------------------------------------------------------------ every page, light
+
+
+def test_a_page_asks_nothing_of_other_servers_and_complains_of_nothing(desk: Visit) -> None:
+    assert desk.foreign == []
+    assert desk.complaints == []
+
+
+FORMULAS = """() => ({
+  unset: [...document.querySelectorAll('.math')]
+    .filter((e) => !e.querySelector('mjx-container') && !e.matches('div.amsmath'))
+    .map((e) => e.textContent),
+  errors: [...document.querySelectorAll('mjx-merror')].map((e) => e.title || e.textContent),
+  red: [...document.querySelectorAll('mjx-mtext')]
+    .filter((e) => getComputedStyle(e).color === 'rgb(255, 0, 0)')
+    .map((e) => e.textContent),
+})"""
+
+
+def test_every_formula_is_set(desk: Visit) -> None:
+    assert desk.page.evaluate(FORMULAS) == {"unset": [], "errors": [], "red": []}
+
+
+PICTURES = """() => [...document.querySelectorAll('article img, article svg[role=img]')]
+  .filter((e) => !e.closest('mjx-container'))
+  .map((e) => e.matches('img') ? e.getAttribute('alt') : e.getAttribute('aria-label'))"""
+
+
+def test_every_picture_has_words(desk: Visit) -> None:
+    for words in desk.page.evaluate(PICTURES):
+        assert words and " " in words.strip(), f"a picture says {words!r}"
+        assert not re.search(r"[0-9a-f]{16}|\.(png|svg|webp|jpe?g)\b", words), words
+
+
+def test_no_drawing_hides_its_words(desk: Visit) -> None:
+    nameless = "article svg:not([role=img], [aria-hidden=true], [aria-hidden=true] *, mjx-container *)"
+    assert desk.page.locator(nameless).count() == 0
+
+
+HEADINGS = "() => [...document.querySelectorAll('article :is(h1,h2,h3,h4,h5,h6)')].map((h) => +h.tagName[1])"
+
+
+def test_headings_start_with_one_title_and_skip_no_level(desk: Visit) -> None:
+    levels = desk.page.evaluate(HEADINGS)
+    assert levels[:1] == [1]
+    assert levels.count(1) == 1
+    assert all(below <= above + 1 for above, below in zip(levels, levels[1:], strict=False)), levels
+
+
+LINKS = """() => [...document.querySelectorAll('a[href]')].map((a) => new URL(a.href))
+  .filter((u) => u.origin === location.origin)
+  .map((u) => [decodeURIComponent(u.pathname), decodeURIComponent(u.hash.slice(1))])"""
+
+
+def test_every_link_inside_the_book_leads_somewhere(desk: Visit) -> None:
+    for path, anchor in {tuple(pair) for pair in desk.page.evaluate(LINKS)}:
+        target = HTML / path.lstrip("/")
+        assert target.is_file(), f"a link to {path}"
+        if anchor and target.suffix == ".html":
+            assert f'id="{anchor}"' in target.read_text(), f"a link to {path}#{anchor}"
+
+
+# ------------------------------------------------------------------ a phone
+
+
+# what sticks out of the screen, if it is not inside something that scrolls by itself
+WIDE = """() => {
+  const page = document.documentElement, scrolls = (e) =>
+    e && e !== page && (/auto|scroll|hidden|clip/.test(getComputedStyle(e).overflowX) || scrolls(e.parentElement));
+  if (page.scrollWidth <= innerWidth) return [];
+  return [...document.querySelectorAll('main *')]
+    .filter((e) => e.getBoundingClientRect().right > innerWidth + 1 && !scrolls(e.parentElement))
+    .map((e) => `${e.tagName} ${e.className} “${e.textContent.trim().slice(0, 40)}”`)
+    .concat(`${page.scrollWidth} px`);
+}"""
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_phone_shows_a_page_without_scrolling_sideways(
+    path: str, visit: Callable[..., Visit]
+) -> None:
+    assert visit(path, width=390).page.evaluate(WIDE) == []
+
+
+# ------------------------------------------------------------------ contrast, by WCAG 2's formula
+
+# Each text and each line of a drawing as [what, colour, ground]: colours are composited over the
+# first opaque ground among the parents, in numbers from 0 to 255.
+COLOURS = """(drawings) => {
+  const pen = document.createElement('canvas').getContext('2d', { willReadFrequently: true });
+  const rgba = (colour) => {
+    pen.clearRect(0, 0, 1, 1); pen.fillStyle = colour; pen.fillRect(0, 0, 1, 1);
+    const [r, g, b, a] = pen.getImageData(0, 0, 1, 1).data;
+    return [r, g, b, a / 255];
+  };
+  const over = (top, under, a) => top.slice(0, 3).map((v, i) => a * v + (1 - a) * under[i]);
+  const ground = (e) => {
+    if (!e) return [255, 255, 255];
+    const c = rgba(getComputedStyle(e).backgroundColor);
+    return c[3] === 1 ? c.slice(0, 3) : over(c, ground(e.parentElement), c[3]);
+  };
+  const opacity = (e) => e ? getComputedStyle(e).opacity * opacity(e.parentElement) : 1;
+  const shown = (e) => {
+    const box = e.getBoundingClientRect();
+    return e.checkVisibility({ visibilityProperty: true }) && box.width > 1 && box.height > 1;
+  };
+  const pair = (e, colour, what) => {
+    const c = rgba(colour), under = ground(e);
+    return [what, over(c, under, c[3] * opacity(e)), under];
+  };
+  const words = (e) => [...e.childNodes].some((n) => n.nodeType === 3 && n.data.trim());
+  const inks = (e) => ['stroke', 'fill'].map((k) => getComputedStyle(e)[k]).filter((c) => c !== 'none');
+  if (drawings) return [...document.querySelectorAll('article svg[role=img] [id*="-line-"] :is(path,use)')]
+    .filter((e) => !e.closest('defs') && shown(e))
+    .flatMap((e) => inks(e).map((c) => pair(e, c, e.closest('[id*="-line-"]').id)));
+  const texts = [...document.querySelectorAll('article *')]
+    .filter((e) => !e.closest('svg, mjx-assistive-mml') && (words(e) || e.matches('mjx-c')) && shown(e))
+    .map((e) => pair(e, getComputedStyle(e).color, e.textContent.trim().slice(0, 40) || e.className));
+  const labels = [...document.querySelectorAll('article svg[role=img] [id*="text_"] use')]
+    .filter(shown).map((e) => pair(e, getComputedStyle(e).fill, `label in ${e.closest('svg').ariaLabel}`));
+  return [...texts, ...labels];
+}"""
+
+
+def luminance(colour: list[float]) -> float:
+    """The relative luminance of an sRGB colour, as WCAG 2 defines it."""
+    parts = [v / 255 for v in colour]
+    r, g, b = (v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in parts)
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b
+
+
+def contrast(a: list[float], b: list[float]) -> float:
+    """WCAG 2's contrast ratio of two colours, from 1 to 21."""
+    low, high = sorted([luminance(a), luminance(b)])
+    return (high + 0.05) / (low + 0.05)
+
+
+def pale(page: Page, drawings: bool, least: float) -> set[str]:
+    """What is harder to see than ``least`` on its ground, with its colours and ratio."""
+    return {
+        f"“{what}”: {[*map(round, ink)]} on {[*map(round, ground)]}, {contrast(ink, ground):.2f}"
+        for what, ink, ground in page.evaluate(COLOURS, drawings)
+        if contrast(ink, ground) < least
+    }
+
+
+def test_contrast_is_what_wcag_says_it_is() -> None:
+    assert contrast([0, 0, 0], [255, 255, 255]) == pytest.approx(21)
+    assert contrast([119, 119, 119], [255, 255, 255]) == pytest.approx(4.48, abs=0.005)
+
+
+def test_by_day_text_is_readable(desk: Visit) -> None:
+    assert pale(desk.page, drawings=False, least=4.5) == set()
+
+
+def test_by_night_text_is_readable(night: Visit) -> None:
+    assert night.page.evaluate("document.documentElement.dataset.theme") == "dark"
+    assert pale(night.page, drawings=False, least=4.5) == set()
+
+
+def test_by_day_curves_stand_out(desk: Visit) -> None:
+    assert pale(desk.page, drawings=True, least=3) == set()
+
+
+def test_by_night_curves_stand_out(night: Visit) -> None:
+    assert pale(night.page, drawings=True, least=3) == set()
+
+
+# ------------------------------------------------------------------ explorers
+
+
+# the drawn lines and images of an explorer, its outputs and its note
+STATE = """(root) => ({
+  picture: [...root.querySelectorAll('.df-panel [id*="-line-"] path')].map((p) => p.getAttribute('d'))
+    .concat([...root.querySelectorAll('.df-image img')].map((i) => i.src)).join(' '),
+  says: [...root.querySelectorAll('output')].map((o) => o.textContent),
+  note: root.querySelector('.df-note').textContent,
+})"""
+TEXTS = """(root) => JSON.parse(root.querySelector('script[type="application/json"]').textContent)
+  .sliders.map((s) => s.texts)"""
+
+
+def explorers(page: Page) -> list[Locator]:
+    """The explorers of a page; a page given here has at least one."""
+    found = page.locator(".df-explorer").all()
+    assert found
+    return found
+
+
+def pressed(root: Locator, slider: Locator, key: str) -> dict[str, Any]:
+    """The state of an explorer after a key."""
+    slider.press(key)
+    return root.evaluate(STATE)
+
+
+def shows(root: Locator, i: int, text: str) -> bool:
+    """Slider i says ``text``, to eyes and to screen readers."""
+    said = root.evaluate(STATE)["says"][i]
+    return said == text == root.get_by_role("slider").nth(i).get_attribute("aria-valuetext")
+
+
+def walk(root: Locator, i: int, texts: list[str]) -> None:
+    """Move slider i by keys to both ends and by one step, and back to where it stood."""
+    slider = root.get_by_role("slider").nth(i)
+    before, start = root.evaluate(STATE), int(slider.input_value())
+    low = pressed(root, slider, "Home")
+    assert shows(root, i, texts[0])
+    step = pressed(root, slider, "ArrowRight")
+    assert shows(root, i, texts[1])
+    back = pressed(root, slider, "ArrowLeft")
+    assert shows(root, i, texts[0])
+    high = pressed(root, slider, "End")
+    assert shows(root, i, texts[-1])
+    assert step["picture"] != low["picture"] != high["picture"]
+    assert back == low
+    pressed(root, slider, "Home")
+    for _ in range(start):
+        slider.press("ArrowRight")
+    assert root.evaluate(STATE) == before
+
+
+@pytest.mark.parametrize("path", WITH_EXPLORERS)
+def test_arrow_keys_move_every_slider_its_text_and_its_picture_and_back(
+    path: str, visit: Callable[..., Visit]
+) -> None:
+    opened = visit(path)
+    for root in explorers(opened.page):
+        for i, texts in enumerate(root.evaluate(TEXTS)):
+            walk(root, i, texts)
+    assert opened.complaints == []
+
+
+@pytest.mark.parametrize("path", WITH_EXPLORERS)
+def test_tab_reaches_every_slider_and_each_has_a_name(
+    path: str, visit: Callable[..., Visit]
+) -> None:
+    page = visit(path).page
+    for root in explorers(page):
+        sliders = root.get_by_role("slider").all()
+        names = [slider.evaluate("e => e.labels[0].textContent") for slider in sliders]
+        assert len({*names}) == len(sliders) == root.locator("input").count()
+        sliders[0].focus()
+        page.keyboard.press("Shift+Tab")
+        for slider, name in zip(sliders, names, strict=True):
+            page.keyboard.press("Tab")
+            expect(slider).to_be_focused()
+            expect(slider).to_have_accessible_name(name)
+            outline = slider.evaluate("e => getComputedStyle(e).outlineStyle")
+            assert outline != "none", "a reader with a keyboard does not see where she is"
+
+
+@pytest.mark.parametrize("path", WITH_EXPLORERS)
+def test_a_finger_moves_every_slider(path: str, visit: Callable[..., Visit]) -> None:
+    page = visit(path, width=390, touch=True).page
+    for root in explorers(page):
+        for i, texts in enumerate(root.evaluate(TEXTS)):
+            slider = root.get_by_role("slider").nth(i)
+            size = slider.bounding_box()
+            assert size and size["height"] >= 24, "too small to hit (WCAG 2.2, 2.5.8)"
+            slider.tap(position={"x": 3, "y": size["height"] / 2})
+            assert shows(root, i, texts[0])
+            low = root.evaluate(STATE)["picture"]
+            slider.tap(position={"x": size["width"] - 3, "y": size["height"] / 2})
+            assert shows(root, i, texts[-1])
+            assert root.evaluate(STATE)["picture"] != low
+
+
+@pytest.mark.parametrize("path", WITH_EXPLORERS)
+def test_without_javascript_an_explorer_shows_its_first_state(
+    path: str, visit: Callable[..., Visit]
+) -> None:
+    page = visit(path, script=False).page
+    for root in explorers(page):
+        pictures = root.locator(".df-image img, .df-panel > svg").all()
+        assert pictures
+        for picture in pictures:
+            expect(picture).to_be_visible()
+        assert all(root.locator("[id*='-line-']").evaluate_all(DRAWN))
+        assert all(root.locator("img").evaluate_all("all => all.map((i) => i.naturalWidth > 1)"))
+        expect(root.get_by_text("The sliders of this figure need JavaScript.")).to_be_visible()
+        assert all(slider.is_disabled() for slider in root.get_by_role("slider").all())
+
+
+DRAWN = """(lines) => lines.map((line) => {
+  const box = line.getBoundingClientRect();
+  return line.querySelector('path, use') !== null && box.width + box.height > 1;
+})"""
+# where each line begins on the screen: its dots' centres, or else the start of its path
+BEGINS = """(lines) => lines.map((line) => {
+  const svg = line.closest('svg'), out = svg.getBoundingClientRect(), box = line.getBoundingClientRect();
+  return [box.left - out.left, box.right - out.left, box.top - out.top, box.bottom - out.top];
+})"""
+
+
+@pytest.mark.parametrize("path", WITH_EXPLORERS)
+def test_an_explorer_wakes_without_a_jump(path: str, visit: Callable[..., Visit]) -> None:
+    asleep, awake = visit(path, script=False).page, visit(path).page
+    lines = ".df-explorer [id*='-line-']"
+    before, after = (p.locator(lines).evaluate_all(BEGINS) for p in (asleep, awake))
+    assert before == [pytest.approx(box, abs=2) for box in after]
