@@ -52,7 +52,7 @@ def batched_ista() -> Race:
     A, signals = operator.A.numpy(), b.numpy()
     L, lam, K = float(np.linalg.norm(A.astype(float), 2) ** 2), 0.2, 16
 
-    def loop() -> np.ndarray:  # type: ignore[type-arg]
+    def loop() -> np.ndarray:
         out = np.zeros((len(signals), A.shape[1]), dtype=A.dtype)
         for i, signal in enumerate(signals):
             x = out[i]
