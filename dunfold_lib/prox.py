@@ -10,3 +10,17 @@ def soft(x: Tensor, t: Tensor | float) -> Tensor:
     negative t, which trained networks may hold, the formula is applied as it stands.
     """
     return x.sign() * (x.abs() - t).relu()
+
+
+def soft_select(x: Tensor, t: Tensor | float, count: int) -> Tensor:
+    """Soft threshold that leaves the ``count`` largest entries of each row as they are.
+
+    Support selection (Chen et al. 2018, section 3.3): an entry with |x_i| > t that is among the row's
+    largest is trusted and not shrunk; the rest is ``soft(x, t)``. No gradient passes through the
+    choice. x : (batch, n).  count : from 0, which is ``soft``, to n.
+    """
+    if count == 0:
+        return soft(x, t)
+    size = x.detach().abs()
+    smallest = size.topk(count, dim=-1).values[..., -1:]
+    return x.where((size >= smallest) & (size > t), soft(x, t))
