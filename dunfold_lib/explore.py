@@ -86,7 +86,9 @@ class Explorer:
         )
         inner = "".join(show.panel_html(p, f"{uid}{chr(97 + i)}") for i, p in enumerate(panels))
         note = " · ".join(p.note for p in panels if p.note)
-        data = json.dumps(self._data(panels), separators=(",", ":")).replace("<", "\\u003c")
+        data = json.dumps(self._data(panels), separators=(",", ":"), allow_nan=False).replace(
+            "<", "\\u003c"
+        )
         return (
             f'<figure class="df-figure df-explorer" id="{uid}">'
             f'<div class="df-controls">{controls}</div><div class="df-panels">{inner}</div>'
