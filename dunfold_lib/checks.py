@@ -1,10 +1,13 @@
 """A caller's mistakes, answered in one line: what was given and what is allowed."""
 
 import math
+import sys
 from typing import Any
 
 import torch
 from torch import Tensor
+
+LARGEST = sys.float_info.max
 
 
 def brief(value: Any) -> str:
@@ -51,15 +54,16 @@ def number(
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"{name} is {brief(value)}; it must be a number")
     inside = (value > low if open_low else value >= low) and value <= high
-    if not (math.isfinite(value) and inside):
+    if not (inside and -LARGEST <= value <= LARGEST):
         interval = f"{'(' if open_low or low == -math.inf else '['}{low:g}, {high:g}]"
-        raise ValueError(f"{name} is {value:g}; it must be finite and in {interval}")
+        given = f"{value:g}" if isinstance(value, float) else brief(value)
+        raise ValueError(f"{name} is {given}; it must be finite and in {interval}")
 
 
 def size(name: str, value: tuple[int, int]) -> None:
     """Refuse anything but two whole numbers from 1: (height, width)."""
     pair = isinstance(value, tuple) and len(value) == 2
-    if not pair or not all(isinstance(v, int) and v > 0 for v in value):
+    if not pair or not all(type(v) is int and v > 0 for v in value):
         raise ValueError(f"{name} is {brief(value)}; it must be (height, width), both from 1")
 
 

@@ -32,12 +32,19 @@ class Linear(nn.Module):
         return None
 
 
+def is_linear(name: str, A: Linear) -> None:
+    """Refuse anything but an operator of this module."""
+    if not isinstance(A, Linear):
+        raise TypeError(f"{name} is a {type(A).__name__}; it must be an operators.Linear")
+
+
 def norm(A: Linear, iterations: int = 1000, seed: int = 0) -> float:
     """‖A‖₂, the largest singular value.
 
     Exact where the operator knows it (``known_norm``); otherwise ``iterations`` steps of the power
     method on AᵀA in float64 on the CPU, which approaches the norm from below.
     """
+    is_linear("A", A)
     checks.whole("iterations", iterations, 1)
     known = A.known_norm()
     if known is not None:
@@ -165,8 +172,8 @@ class Wavelet(Linear):
             levels = min(max(fitting, default=0), 4)
         checks.whole("levels", levels)
         if levels not in fitting:
-            most = max(fitting, default=0)
-            raise ValueError(f"levels is {levels}; size {size} and {name} allow 1 to {most}")
+            most = f"allow 1 to {max(fitting)}" if fitting else "allow none"
+            raise ValueError(f"levels is {levels}; size {size} and {name} {most}")
         self.name, self.levels = name, levels
         self.domain = self.codomain = (1, *size)
         _, (coarse, *details) = pywt.coeffs_to_array(self._analyse(torch.zeros(size)))
@@ -215,6 +222,8 @@ class Compose(Linear):
 
     def __init__(self, outer: Linear, inner: Linear):
         super().__init__()
+        is_linear("outer", outer)
+        is_linear("inner", inner)
         if outer.domain != inner.codomain:
             raise ValueError(f"outer takes {outer.domain} but inner gives {inner.codomain}")
         self.outer, self.inner = outer, inner

@@ -234,7 +234,7 @@ def page(*panels: Panel, caption: str = "") -> Html:
     if not panels:
         raise ValueError("page was given no panel; it needs at least one Curves or Frames")
     uid = unique()
-    inner = "".join(panel_html(p, f"{uid}{chr(97 + i)}") for i, p in enumerate(panels))
+    inner = "".join(panel_html(p, f"{uid}p{i}") for i, p in enumerate(panels))
     below = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
     text = f'<figure class="df-figure"><div class="df-panels">{inner}</div>{below}</figure>'
     return Html(text, " · ".join(p.alt for p in panels))

@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 
 from dunfold_lib import checks
-from dunfold_lib.operators import Linear, norm
+from dunfold_lib.operators import Linear, is_linear, norm
 from dunfold_lib.prox import soft
 
 
@@ -179,10 +179,7 @@ def _begin(
     A: Linear, b: Tensor, lam: Tensor | float, K: int, L: float | None, start: Tensor | None
 ) -> tuple[Tensor, float]:
     """x⁰ and L, after every argument that the solvers share has been looked at."""
-    if not isinstance(A, Linear):
-        raise TypeError(
-            f"A is a {type(A).__name__}; it must be an operators.Linear, e.g. Matrix(A)"
-        )
+    is_linear("A", A)
     checks.finite("b", b)
     checks.rows("b", b, A.codomain)
     checks.whole("K", K)

@@ -79,7 +79,7 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def lab(root: Path, tmp_path: Path) -> Iterator[str]:
-    """The address of a JupyterLab of this environment on ``root``; it and its kernels end with the test."""
+    """The address of a JupyterLab of this environment on ``root``, ended after the test."""
     port, log = free_port(), tmp_path / "lab.log"
     address = f"http://127.0.0.1:{port}"
     where = (f"--ServerApp.port={port}", f"--ServerApp.root_dir={root}")

@@ -22,8 +22,8 @@ CALL = """(given) => {
   return dunfold.scripts[name](values, problem);
 }"""
 SAMPLE = 60  # positions of the sliders: all of them, or the start, the corners and a random rest
-# The largest difference found over all 934 positions is 5e-13. A value is compared relative to its
-# size, or to a thousandth of the line's first value where it is smaller: there digits have cancelled.
+# Over all 934 positions the largest difference is 5e-13. A value is compared relative to its size,
+# or to a thousandth of the line's first value where that is more: there digits have cancelled.
 RELATIVE, SMALL = 1e-11, 1e-3
 
 
@@ -80,7 +80,7 @@ def difference(ours: Any, theirs: Any) -> float:
     if a.shape != b.shape or not np.array_equal(a[~usual], b[~usual], equal_nan=True):
         return np.inf
     a, b = a[usual], b[usual]
-    size = np.maximum(np.abs(a), SMALL * max(1.0, *np.abs(a[:1])))
+    size = np.maximum(np.abs(a), SMALL * max([1.0, *np.abs(a[:1])]))
     return float(np.max(np.abs(a - b) / size, initial=0.0))
 
 
