@@ -84,9 +84,11 @@ class Explorer:
             f'<output for="{uid}-{n}">{escape(s.texts()[s.start])}</output></div>'
             for n, s in self.sliders.items()
         )
-        inner = "".join(show.panel_html(p, f"{uid}{chr(97 + i)}") for i, p in enumerate(panels))
+        inner = "".join(show.panel_html(p, f"{uid}p{i}") for i, p in enumerate(panels))
         note = " · ".join(p.note for p in panels if p.note)
-        data = json.dumps(self._data(panels), separators=(",", ":")).replace("<", "\\u003c")
+        data = json.dumps(self._data(panels), separators=(",", ":"), allow_nan=False).replace(
+            "<", "\\u003c"
+        )
         return (
             f'<figure class="df-figure df-explorer" id="{uid}">'
             f'<div class="df-controls">{controls}</div><div class="df-panels">{inner}</div>'
@@ -149,7 +151,7 @@ class Explorer:
         return ipywidgets.VBox([*controls, picture, caption])
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
-        """Both faces, or the page's alone while the book is built (DUNFOLD_FACE=page)."""
+        """Widgets in a kernel; the page's face while the book is built (DUNFOLD_FACE=page)."""
         bundle: dict[str, Any] = {"text/plain": self.caption}
         if os.environ.get("DUNFOLD_FACE") == "page":
             return bundle | {"text/html": self.html()}

@@ -1,6 +1,5 @@
 """Scores: (estimate, truth) to one number. Each says what it measures and in which unit."""
 
-import torch
 from torch import Tensor
 
 from dunfold_lib import checks
@@ -30,12 +29,15 @@ def nmse_db(estimate: Tensor, truth: Tensor) -> float:
 def nmse_db_median(estimate: Tensor, truth: Tensor) -> float:
     """Median over the rows of 10 log₁₀(‖x − x*‖²/‖x*‖²), in dB; rows with x* = 0 are left out."""
     _pair(estimate, truth)
+    if truth.ndim < 2:
+        raise ValueError(f"truth has shape {tuple(truth.shape)}; it must be (batch, …)")
     error = (estimate - truth).double().flatten(1).square().sum(1)
     power = truth.double().flatten(1).square().sum(1)
     if not bool(power.any()):
         raise ValueError("truth is zero everywhere; its NMSE has no value in dB")
     kept = power > 0
-    return float(torch.median(10 * (error[kept] / power[kept]).log10()))
+    db = (10 * (error[kept] / power[kept]).log10()).sort().values
+    return float((db[(len(db) - 1) // 2] + db[len(db) // 2]) / 2)
 
 
 def psnr(estimate: Tensor, truth: Tensor, peak: float = 1.0) -> float:

@@ -4,6 +4,7 @@ Fixed arrays are non-persistent buffers: they follow ``.to(device)`` and ``.doub
 part of a network's saved weights.
 """
 
+from copy import deepcopy
 from typing import Any
 
 import torch
@@ -31,18 +32,29 @@ class Linear(nn.Module):
         return None
 
 
+def is_linear(name: str, A: Linear) -> None:
+    """Refuse anything but an operator of this module."""
+    if not isinstance(A, Linear):
+        raise TypeError(f"{name} is a {type(A).__name__}; it must be an operators.Linear")
+
+
 def norm(A: Linear, iterations: int = 1000, seed: int = 0) -> float:
     """‖A‖₂, the largest singular value.
 
     Exact where the operator knows it (``known_norm``); otherwise ``iterations`` steps of the power
     method on AᵀA in float64 on the CPU, which approaches the norm from below.
     """
+    is_linear("A", A)
+    checks.whole("iterations", iterations, 1)
     known = A.known_norm()
     if known is not None:
         return known
+    A = deepcopy(A).cpu().double()
     v = torch.randn(1, *A.domain, generator=torch.Generator().manual_seed(seed)).double()
     for _ in range(iterations):
         v = A.T(A(v / v.norm()))
+        if not bool(v.any()):
+            return 0.0
     return float(v.norm().sqrt())
 
 
@@ -101,20 +113,29 @@ class Blur(Linear):
     The image is taken as periodic: what leaves one edge enters at the other.
     """
 
-    spectrum: Tensor
+    spectrum_parts: (
+        Tensor  # (height, width/2 + 1, 2): real buffers follow .double(), complex do not
+    )
 
     def __init__(self, kernel: Tensor, size: tuple[int, int]):
         super().__init__()
         checks.finite("kernel", kernel)
+        checks.size("size", size)
         sides = tuple(kernel.shape)
         if len(sides) != 2 or any(k % 2 == 0 or k > s for k, s in zip(sides, size, strict=True)):
             raise ValueError(f"kernel has shape {sides}; its sides must be odd and at most {size}")
         padded = kernel.new_zeros(size)
         padded[: sides[0], : sides[1]] = kernel
         padded = padded.roll((-(sides[0] // 2), -(sides[1] // 2)), (0, 1))  # centre at (0, 0)
-        self.register_buffer("spectrum", torch.fft.rfft2(padded), persistent=False)
+        parts = torch.view_as_real(torch.fft.rfft2(padded))
+        self.register_buffer("spectrum_parts", parts, persistent=False)
         self.size = size
         self.domain = self.codomain = (1, *size)
+
+    @property
+    def spectrum(self) -> Tensor:
+        """The kernel's discrete Fourier transform, complex (height, width/2 + 1)."""
+        return torch.view_as_complex(self.spectrum_parts)
 
     def forward(self, x: Tensor) -> Tensor:  # (batch, 1, height, width), both sides
         checks.rows("x", x, self.domain)
@@ -141,42 +162,56 @@ class Wavelet(Linear):
 
     def __init__(self, size: tuple[int, int], name: str = "db4", levels: int | None = None):
         super().__init__()
-        try:
-            import pywt
-        except ImportError:
-            message = "the wavelet operator needs PyWavelets: pip install 'dunfold-lib[book]'"
-            raise ImportError(message) from None
-        if name not in pywt.wavelist(kind="discrete") or not pywt.Wavelet(name).orthogonal:
+        pywt = _pywt()
+        checks.size("size", size)
+        if name not in pywt.wavelist(kind="discrete") or not _orthonormal(pywt.Wavelet(name)):
             raise ValueError(f"name is {name!r}; it must be an orthogonal wavelet of PyWavelets")
         longest = pywt.dwt_max_level(max(min(size), 1), name)
         fitting = [k for k in range(1, longest + 1) if not any(s % 2**k for s in size)]
         if levels is None:
             levels = min(max(fitting, default=0), 4)
+        checks.whole("levels", levels)
         if levels not in fitting:
-            most = max(fitting, default=0)
-            raise ValueError(f"levels is {levels}; size {size} and {name} allow 1 to {most}")
-        self._pywt, self.name, self.levels = pywt, name, levels
+            most = f"allow 1 to {max(fitting)}" if fitting else "allow none"
+            raise ValueError(f"levels is {levels}; size {size} and {name} {most}")
+        self.name, self.levels = name, levels
         self.domain = self.codomain = (1, *size)
         _, (coarse, *details) = pywt.coeffs_to_array(self._analyse(torch.zeros(size)))
         self._bands = [(..., *coarse), *({k: (..., *v) for k, v in d.items()} for d in details)]
 
     def _analyse(self, image: Tensor) -> Any:
         x, how = image.detach().cpu().numpy(), {"mode": "periodization", "axes": (-2, -1)}
-        return self._pywt.wavedec2(x, self.name, level=self.levels, **how)
+        return _pywt().wavedec2(x, self.name, level=self.levels, **how)
 
     def forward(self, x: Tensor) -> Tensor:  # (batch, 1, height, width), both sides
         checks.rows("x", x, self.domain)
-        bands = self._pywt.array_to_coeffs(x.detach().cpu().numpy(), self._bands, "wavedec2")
-        image = self._pywt.waverec2(bands, self.name, mode="periodization", axes=(-2, -1))
+        bands = _pywt().array_to_coeffs(x.detach().cpu().numpy(), self._bands, "wavedec2")
+        image = _pywt().waverec2(bands, self.name, mode="periodization", axes=(-2, -1))
         return torch.from_numpy(image).to(x)
 
     def T(self, r: Tensor) -> Tensor:
         checks.rows("r", r, self.codomain)
-        array, _ = self._pywt.coeffs_to_array(self._analyse(r), axes=(-2, -1))
+        array, _ = _pywt().coeffs_to_array(self._analyse(r), axes=(-2, -1))
         return torch.from_numpy(array).to(r)
 
     def known_norm(self) -> float:
         return 1.0
+
+
+def _orthonormal(wavelet: Any) -> bool:
+    """Whether the filter is orthogonal to its own even shifts; ``dmey`` is so only nearly."""
+    h = torch.tensor(wavelet.dec_lo, dtype=torch.float64)
+    shifts = [float(h[: len(h) - s] @ h[s:]) for s in range(0, len(h), 2)]
+    return bool(wavelet.orthogonal) and max(abs(v - (s == 0)) for s, v in enumerate(shifts)) < 1e-9
+
+
+def _pywt() -> Any:
+    try:
+        import pywt
+    except ImportError:
+        message = "the wavelet operator needs PyWavelets: pip install 'dunfold-lib[book]'"
+        raise ImportError(message) from None
+    return pywt
 
 
 class Compose(Linear):
@@ -187,6 +222,8 @@ class Compose(Linear):
 
     def __init__(self, outer: Linear, inner: Linear):
         super().__init__()
+        is_linear("outer", outer)
+        is_linear("inner", inner)
         if outer.domain != inner.codomain:
             raise ValueError(f"outer takes {outer.domain} but inner gives {inner.codomain}")
         self.outer, self.inner = outer, inner

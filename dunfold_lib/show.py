@@ -15,13 +15,15 @@ import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from html import escape
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
+
+from dunfold_lib import checks
 
 # Okabe & Ito's palette, tellable apart by colour-blind readers. On a page each colour is a CSS
 # variable (book/_static/dunfold.css) with a lighter twin for the dark theme.
@@ -44,6 +46,7 @@ STYLE: dict[Any, Any] = {
     "lines.linewidth": 1.8,
     "path.simplify": False,
 }
+Style = Literal["solid", "dashed", "dots", "path"]
 _serial = itertools.count(1)
 
 
@@ -55,7 +58,7 @@ class Line:
     y: NDArray[np.float64]
     label: str = ""
     colour: int = 0
-    style: Literal["solid", "dashed", "dots", "path"] = "solid"
+    style: Style = "solid"
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,13 @@ class Frames:
     def __post_init__(self) -> None:
         if len(self.images) != len(self.captions):
             raise ValueError(f"{len(self.images)} images have {len(self.captions)} captions")
+        if not self.images:
+            raise ValueError("frames were given no image; they need at least one")
+        checks.whole("zoom", self.zoom, 1)
+        for image in self.images:
+            if image.ndim != 2 and image.shape[2:] != (3,):
+                allowed = "(height, width) or (height, width, 3)"
+                raise ValueError(f"an image has shape {image.shape}; it must be {allowed}")
 
 
 def array(x: Tensor | ArrayLike) -> NDArray[np.float64]:
@@ -105,6 +115,8 @@ def array(x: Tensor | ArrayLike) -> NDArray[np.float64]:
 def line(x: Any, y: Any, label: str = "", colour: int = 0, style: Any = "solid") -> Line:
     """A ``Line`` from tensors or sequences; x and y must be equally long."""
     x, y = array(x).ravel(), array(y).ravel()
+    if style not in get_args(Style):
+        raise ValueError(f"style is {style!r}; it must be one of {', '.join(get_args(Style))}")
     if x.shape != y.shape:
         raise ValueError(f"x has {len(x)} points and y {len(y)}; a line needs as many of each")
     return Line(x, y, label, colour, style)
@@ -165,7 +177,7 @@ def svg(fig: Figure, alt: str, uid: str) -> str:
         text = text.replace(colour, f"var(--df-{i}, {colour})")
     text = text.replace(INK, "currentColor")
     head = f'<svg role="img" aria-label="{escape(alt)}" '
-    return re.sub(r'^<svg (?:xmlns:xlink="[^"]*" )?', head, text, count=1)
+    return head + re.sub(r'^<svg (?:xmlns:xlink="[^"]*" )?', "", text, count=1)
 
 
 def image_uri(image: NDArray[np.float64], zoom: int = 1) -> str:
@@ -194,10 +206,11 @@ def panel_html(panel: Panel, uid: str) -> str:
     """One panel as HTML."""
     if isinstance(panel, Curves):
         return f'<div class="df-panel">{svg(figure(panel), panel.alt, uid)}</div>'
-    shape = panel.images[0].shape
-    size = f'width="{shape[1] * panel.zoom}" height="{shape[0] * panel.zoom}"'
+    size = lambda image: (
+        f'width="{image.shape[1] * panel.zoom}" height="{image.shape[0] * panel.zoom}"'
+    )
     return "".join(
-        f'<div class="df-panel df-image"><img {size} src="{image_uri(image, panel.zoom)}" '
+        f'<div class="df-panel df-image"><img {size(image)} src="{image_uri(image, panel.zoom)}" '
         f'alt="{escape(f"{panel.alt}: {caption}")}"><span>{escape(caption)}</span></div>'
         for image, caption in zip(panel.images, panel.captions, strict=True)
     )
@@ -221,7 +234,7 @@ def page(*panels: Panel, caption: str = "") -> Html:
     if not panels:
         raise ValueError("page was given no panel; it needs at least one Curves or Frames")
     uid = unique()
-    inner = "".join(panel_html(p, f"{uid}{chr(97 + i)}") for i, p in enumerate(panels))
+    inner = "".join(panel_html(p, f"{uid}p{i}") for i, p in enumerate(panels))
     below = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
     text = f'<figure class="df-figure"><div class="df-panels">{inner}</div>{below}</figure>'
     return Html(text, " · ".join(p.alt for p in panels))
@@ -231,6 +244,9 @@ def table(
     head: Sequence[str], rows: Sequence[Sequence[Any]], caption: str = "", form: str = "{:.3g}"
 ) -> Html:
     """A small table; floats are written by ``form``."""
+    for row in rows:
+        if len(row) != len(head):
+            raise ValueError(f"a row has {len(row)} cells; the table has {len(head)} columns")
     cell = lambda v: escape(form.format(v) if isinstance(v, float) else str(v))
     top = "".join(f'<th scope="col">{escape(h)}</th>' for h in head)
     body = "".join("<tr>" + "".join(f"<td>{cell(v)}</td>" for v in row) + "</tr>" for row in rows)
@@ -242,7 +258,7 @@ def table(
 def twins(left: Callable[..., Any], right: Callable[..., Any]) -> Html:
     """The sources of two functions side by side, what differs on the right marked."""
     a, b = (textwrap.dedent(inspect.getsource(f)).rstrip().split("\n") for f in (left, right))
-    pairs = itertools.zip_longest(a, b, fillvalue="")
+    pairs = _aligned(a, b)
     rows = "".join(
         f"<tr><td><code>{escape(p)}</code></td><td><code>{_marked(p, q)}</code></td></tr>"
         for p, q in pairs
@@ -251,6 +267,14 @@ def twins(left: Callable[..., Any], right: Callable[..., Any]) -> Html:
     head = "".join(f'<th scope="col">{escape(n)}</th>' for n in names)
     text = f'<table class="df-twins"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
     return Html(text, f"{names[0]} beside {names[1]}")
+
+
+def _aligned(a: list[str], b: list[str]) -> list[tuple[str, str]]:
+    """Lines of a beside lines of b; a line that only one side has stands beside an empty one."""
+    pairs: list[tuple[str, str]] = []
+    for _, i, p, j, q in difflib.SequenceMatcher(None, a, b, autojunk=False).get_opcodes():
+        pairs += itertools.zip_longest(a[i:p], b[j:q], fillvalue="")
+    return pairs
 
 
 def _marked(a: str, b: str) -> str:

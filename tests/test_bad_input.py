@@ -45,6 +45,7 @@ def spoilt(x, value=NAN):
 whole_numbers = ones(2, 2, dtype=torch.int64)
 LIST = "is a list; it must be a torch.Tensor"
 WHOLE = "has dtype torch.int64; it must be a real floating-point tensor"
+SIZE = r"it must be \(height, width\), both from 1"
 ONE_BAD = "holds 1 NaN or infinite entries; all must be finite"
 
 # checks
@@ -82,7 +83,7 @@ def test_rows_refuses(given, error, says):
     ((True,), TypeError, "t is True; it must be a number"),
     (("1",), TypeError, "t is '1'; it must be a number"),
     ((1j,), TypeError, "t is 1j; it must be a number"),
-    ((ones(2, 2),), TypeError, "t is .*[tT]ensor.*; it must be a number"),
+    ((ones(2, 2),), TypeError, "t is a Tensor; it must be a number"),
 )
 def test_number_refuses(given, error, says):
     refused(lambda: checks.number("t", *given), error, says)
@@ -100,10 +101,20 @@ def test_number_refuses_the_end_of_an_open_interval():
     (2.0, TypeError, "k is 2.0; it must be a whole number"),
     (True, TypeError, "k is True; it must be a whole number"),
     ("3", TypeError, "k is '3'; it must be a whole number"),
-    (ones(2, 2), TypeError, "k is .*[tT]ensor.*; it must be a whole number"),
+    (ones(2, 2), TypeError, "k is a Tensor; it must be a whole number"),
 )
 def test_whole_refuses(given, error, says):
     refused(lambda: checks.whole("k", given), error, says)
+
+
+@cases(
+    ((8,), ValueError, rf"side is \(8,\); {SIZE}"),
+    (8, ValueError, f"side is 8; {SIZE}"),
+    ((8.0, 8.0), ValueError, rf"side is \(8.0, 8.0\); {SIZE}"),
+    ((8, 0), ValueError, rf"side is \(8, 0\); {SIZE}"),
+)
+def test_size_refuses(given, error, says):
+    refused(lambda: checks.size("side", given), error, says)
 
 
 # operators
@@ -147,8 +158,8 @@ def test_mask_refuses(given, error, says):
     ((ones(3, 2), (8, 8)), ValueError, r"kernel has shape \(3, 2\); its sides must be odd and .*"),
     ((ones(3, 5), (8, 4)), ValueError, r"kernel has shape \(3, 5\); .* at most \(8, 4\)"),
     ((ones(3), (8, 8)), ValueError, r"kernel has shape \(3,\); its sides must be odd and .*"),
-    ((ones(3, 3), (8,)), ValueError, r"size is \(8,\); .*"),
-    ((ones(3, 3), (8, 8, 8)), ValueError, r"size is \(8, 8, 8\); .*"),
+    ((ones(3, 3), (8,)), ValueError, rf"size is \(8,\); {SIZE}"),
+    ((ones(3, 3), (8, 8, 8)), ValueError, rf"size is \(8, 8, 8\); {SIZE}"),
 )
 def test_blur_refuses(given, error, says):
     refused(lambda: Blur(*given), error, says)
@@ -161,15 +172,18 @@ def test_blur_refuses(given, error, says):
         "name is 'nonsense'; it must be an orthogonal wavelet .*",
     ),
     (((8, 8), "bior2.2", 1), ValueError, "name is 'bior2.2'; it must be an orthogonal wavelet .*"),
-    (((64, 64), "dmey", 1), ValueError, "name is 'dmey'; it must be an orthogonal wavelet .*"),
+    (((128, 128), "dmey", 1), ValueError, "name is 'dmey'; it must be an orthogonal wavelet .*"),
     (((8, 8), None, 1), ValueError, "name is None; it must be an orthogonal wavelet of PyWavelets"),
-    (((8, 12), "haar", 3), ValueError, r"size is \(8, 12\); both sides must be multiples of 8"),
-    (((9, 8), "haar", 1), ValueError, r"size is \(9, 8\); both sides must be multiples of 2"),
-    (((0, 8), "haar", 1), ValueError, r"size is \(0, 8\); both sides must be multiples of 2"),
-    (((-8, 8), "haar", 1), ValueError, r"size is \(-8, 8\); both sides must be multiples of 2"),
-    (((8,), "haar", 1), ValueError, r"size is \(8,\); .*"),
-    (((8, 8), "haar", 0), ValueError, "levels is 0; it must be at least 1"),
-    (((8, 8), "haar", 1.5), TypeError, "levels is 1.5; it must be a whole number"),
+    (((8, 12), "haar", 3), ValueError, r"levels is 3; size \(8, 12\) and haar allow 1 to 2"),
+    (((9, 8), "haar", 1), ValueError, r"levels is 1; size \(9, 8\) and haar allow none"),
+    (((0, 8), "haar", 1), ValueError, rf"size is \(0, 8\); {SIZE}"),
+    (((-8, 8), "haar", 1), ValueError, rf"size is \(-8, 8\); {SIZE}"),
+    (((16, 16), "db4", 2), ValueError, r"levels is 2; size \(16, 16\) and db4 allow 1 to 1"),
+    (((8,), "haar", 1), ValueError, rf"size is \(8,\); {SIZE}"),
+    (((8, 8, 8), "haar", 1), ValueError, rf"size is \(8, 8, 8\); {SIZE}"),
+    (((8, 8), "haar", 0), ValueError, r"levels is 0; size \(8, 8\) and haar allow 1 to 3"),
+    (((8, 8), "haar", 1.0), TypeError, "levels is 1.0; it must be a whole number"),
+    (((8, 8), "haar", True), TypeError, "levels is True; it must be a whole number"),
 )
 def test_wavelet_refuses(given, error, says):
     refused(lambda: Wavelet(*given), error, says)
@@ -256,7 +270,7 @@ def test_nmse_refuses_a_truth_of_zeros(score):
 
 
 def test_the_median_over_rows_refuses_a_tensor_without_rows():
-    says = r".* shape \(4,\).*; .*"
+    says = r"truth has shape \(4,\); it must be \(batch, …\)"
     refused(lambda: metrics.nmse_db_median(ones(4), ones(4)), ValueError, says)
 
 
@@ -273,6 +287,9 @@ def test_psnr_refuses(given, error, says):
 # show
 
 
+IMAGE = r"it must be \(height, width\) or \(height, width, 3\)"
+
+
 def grey(*shape):
     return np.full(shape, 0.5)
 
@@ -285,7 +302,11 @@ def curves(**changes):
 @cases(
     (([1, 2], [1]), ValueError, "x has 2 points and y 1; a line needs as many of each"),
     (([1], ["high"]), ValueError, "could not convert string to float: 'high'"),
-    (([1], [1], "", 0, "wavy"), ValueError, "style is 'wavy'; it must be .*solid.*dashed.*dots.*"),
+    (
+        ([1], [1], "", 0, "wavy"),
+        ValueError,
+        "style is 'wavy'; it must be one of solid, dashed, dots, path",
+    ),
 )
 def test_line_refuses(given, error, says):
     refused(lambda: line(*given), error, says)
@@ -293,8 +314,9 @@ def test_line_refuses(given, error, says):
 
 @cases(
     (((grey(2, 2),), ()), ValueError, "1 images have 0 captions"),
-    (((), ()), ValueError, ".*no image.*; .* at least one"),
-    (((grey(4),), ("a",)), ValueError, r".*\(4,\).*; .*\(height, width\).*"),
+    (((), ()), ValueError, "frames were given no image; they need at least one"),
+    (((grey(4),), ("a",)), ValueError, rf"an image has shape \(4,\); {IMAGE}"),
+    (((grey(4, 4, 4),), ("a",)), ValueError, rf"an image has shape \(4, 4, 4\); {IMAGE}"),
 )
 def test_frames_refuse(given, error, says):
     refused(lambda: Frames(*given, alt="a"), error, says)
@@ -314,7 +336,7 @@ def test_page_refuses_to_show_nothing():
 
 
 def test_table_refuses_a_row_of_another_length():
-    says = ".*1 .*2 .*"
+    says = "a row has 1 cells; the table has 2 columns"
     refused(lambda: show.table(["a", "b"], [[1, 2], [3]]), ValueError, says)
 
 
@@ -363,7 +385,7 @@ def test_the_page_of_an_explorer_refuses_a_problem_that_json_cannot_hold(given, 
 
 
 @cases(
-    ({"m": 0}, ValueError, "m is 0; it must be at least ."),
+    ({"m": 0}, ValueError, "m is 0; it must be at least 2"),
     ({"m": 1}, ValueError, "m is 1; it must be at least 2"),
     ({"n": -1}, ValueError, "n is -1; it must be at least 1"),
     ({"n": 2.0}, TypeError, "n is 2.0; it must be a whole number"),
@@ -405,7 +427,7 @@ def test_photograph_refuses_a_side(given, error, says):
 
 @cases(
     ((8, 1.0), ValueError, "side is 8; it must be odd"),
-    ((0, 1.0), ValueError, "side is 0; it must be .*"),
+    ((0, 1.0), ValueError, "side is 0; it must be at least 1"),
     ((9.0, 1.0), TypeError, "side is 9.0; it must be a whole number"),
     ((9, 0.0), ValueError, r"sigma is 0; it must be finite and in \(0, inf\]"),
     ((9, NAN), ValueError, r"sigma is nan; it must be finite and in \(0, inf\]"),
@@ -429,13 +451,13 @@ def image(*shape):
         ValueError,
         r"truth has shape \(0, .*; it must not be empty",
     ),
-    ((image(128), 0.5, 0.1), ValueError, r".* shape \(128,\); it must be .*"),
+    ((image(128), 0.5, 0.1), ValueError, r"truth has shape \(128,\); it must be \(batch, 1, .*"),
     (
         (image(1, 3, 128, 128), 0.5, 0.1),
         ValueError,
         r"\w+ has shape \(1, 3, .*; it must be \(batch, .*",
     ),
-    ((image(1, 1, 128, 120), 0.5, 0.1), ValueError, r"size is \(128, 120\); .* multiples of 16"),
+    ((image(1, 1, 128, 121), 0.5, 0.1), ValueError, r"levels is 0; size \(128, 121\) and db4 .*"),
     ((image(), 0.5, -0.1), ValueError, r"noise is -0.1; it must be finite and in \[0, inf\]"),
     ((image(), 0.0, 0.1), ValueError, r"(sigma|kept) is 0; it must be finite and in \(0, .*"),
 )
@@ -481,12 +503,12 @@ def test_a_solver_refuses_a_measurement(tiny, solve, given, error, says):
     (NAN, ValueError, r"lam is nan; it must be finite and in \[0, inf\]"),
     ("0.1", TypeError, "lam is '0.1'; it must be a number"),
     ([0.1], TypeError, r"lam is \[0.1\]; it must be a number"),
-    (np.ones((2, 2)), TypeError, "lam is .*array.*; it must be a number"),
+    (np.ones((2, 2)), TypeError, "lam is a ndarray; it must be a number"),
     (torch.tensor([0.1, NAN]), ValueError, f"lam {ONE_BAD}"),
     (whole_numbers, TypeError, f"lam {WHOLE}"),
     (-ones(20), ValueError, r"the smallest lam is -1; it must be finite and in \[0, inf\]"),
-    (ones(3), ValueError, r"lam has shape \(3,\); it must broadcast to .*\(4, 20\)"),
-    (ones(5, 1, 1), ValueError, r"lam has shape \(5, 1, 1\); it must broadcast to .*\(4, 20\)"),
+    (ones(3), ValueError, r"lam has shape \(3,\); it must broadcast to \(4, 20\)"),
+    (ones(5, 1, 1), ValueError, r"lam has shape \(5, 1, 1\); it must broadcast to \(4, 20\)"),
 )
 def test_a_solver_refuses_a_weight(tiny, solve, given, error, says):
     A, b, _ = tiny
@@ -496,14 +518,18 @@ def test_a_solver_refuses_a_weight(tiny, solve, given, error, says):
 @every
 def test_a_solver_refuses_a_weight_with_more_rows_than_the_measurement(tiny, solve):
     A, b, _ = tiny
-    says = r"lam has shape \(5, 1\); it must broadcast to .*\(1, 20\)"
+    says = r"lam has shape \(5, 1\); it must broadcast to \(1, 20\)"
     refused(lambda: solve(A, b[:1], 0.1 * ones(5, 1)), ValueError, says)
 
 
 @every
 def test_a_solver_refuses_a_tensor_in_the_place_of_an_operator(tiny, solve):
     A, b, _ = tiny
-    refused(lambda: solve(A.A, b), TypeError, "A is a Tensor; it must be .*")
+    refused(
+        lambda: solve(A.A, b),
+        TypeError,
+        r"A is a Tensor; it must be an operators.Linear",
+    )
 
 
 @every
@@ -527,7 +553,7 @@ stepping = ("ista", "fista", "extrapolated")
     (0.0, ValueError, r"L is 0; it must be finite and in \(0, inf\]"),
     (-1.0, ValueError, r"L is -1; it must be finite and in \(0, inf\]"),
     (NAN, ValueError, r"L is nan; it must be finite and in \(0, inf\]"),
-    (ones(2, 2), TypeError, "L is .*[tT]ensor.*; it must be a number"),
+    (ones(2, 2), TypeError, "L is a Tensor; it must be a number"),
 )
 def test_a_solver_refuses_a_lipschitz_constant(tiny, solve, given, error, says):
     A, b, _ = tiny
@@ -571,7 +597,7 @@ def test_extrapolated_refuses(tiny, given, error, says):
     ({"limit": -1}, ValueError, "limit is -1; it must be at least 0"),
     ({"limit": 1.5}, TypeError, "limit is 1.5; it must be a whole number"),
     ({"limit": 3}, RuntimeError, "gap is .* of ½‖b‖² after 3 steps; 1.0e-10 was asked for"),
-    ({"lam": 0.0}, ValueError, "lam must be positive: .*|.*lam is 0; it must be positive.*"),
+    ({"lam": 0.0}, ValueError, "lam is 0; it must be positive for a duality gap"),
 )
 def test_lasso_refuses(tiny, given, error, says):
     A, b, _ = tiny
@@ -579,9 +605,9 @@ def test_lasso_refuses(tiny, given, error, says):
 
 
 @cases(
-    (-1.0, ValueError, ".*lam is -1; it must be positive.*"),
-    (NAN, ValueError, ".*lam is nan; it must be positive.*"),
-    (spoilt(ones(20), -2), ValueError, ".*lam is -2; it must be positive.*"),
+    (-1.0, ValueError, "lam is -1; it must be positive for a duality gap"),
+    (NAN, ValueError, "lam is nan; it must be positive for a duality gap"),
+    (spoilt(ones(20), -2), ValueError, "lam is -2; it must be positive for a duality gap"),
 )
 def test_duality_gap_refuses_a_weight(tiny, given, error, says):
     A, b, x = tiny

@@ -202,16 +202,16 @@ def test_a_table_formats_floats_and_escapes_everything_else():
 
 
 def plain(A, x, b, lam, L):
-    return x - A.T(A(x) - b) / L < lam
+    return x - A.T(A(x) - b) / L < lam, "<b>"
 
 
 def learned(A, x, b, lam, L):
-    return x - A.T(A(x) - b) / L < A.theta[0]
+    return x - A.T(A(x) - b) / L < A.theta[0], "<b>"
 
 
 def longer(A, x, b, lam, L):
     x = x + 1
-    return x - A.T(A(x) - b) / L < lam
+    return x - A.T(A(x) - b) / L < lam, "<b>"
 
 
 def marked(made):
@@ -237,8 +237,8 @@ def test_twins_show_both_sources_whole_and_escaped():
     assert code.text("code") == [
         "def plain(A, x, b, lam, L):",
         "def learned(A, x, b, lam, L):",
-        "    return x - A.T(A(x) - b) / L < lam",
-        "    return x - A.T(A(x) - b) / L < A.theta[0]",
+        '    return x - A.T(A(x) - b) / L < lam, "<b>"',
+        '    return x - A.T(A(x) - b) / L < A.theta[0], "<b>"',
     ]
     assert code.text("th") == ["plain", "learned"]
 

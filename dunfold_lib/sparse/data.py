@@ -25,7 +25,7 @@ class SparseProblem:
     dtype: torch.dtype = torch.float32
 
     def __post_init__(self) -> None:
-        checks.whole("m", self.m, 1)
+        checks.whole("m", self.m, 2)  # a row's noise level is a standard deviation
         checks.whole("n", self.n, 1)
         checks.number("p", self.p, 0, 1)
         if self.snr_db != float("inf"):
@@ -67,6 +67,8 @@ def gaussian_kernel(side: int, sigma: float, dtype: torch.dtype = torch.float32)
     """A Gaussian of standard deviation sigma (pixels) on (side, side) pixels, of sum 1."""
     checks.whole("side", side, 1)
     checks.number("sigma", sigma, 0, open_low=True)
+    if side % 2 == 0:
+        raise ValueError(f"side is {side}; it must be odd")
     r = torch.arange(side, dtype=dtype) - side // 2
     bell = torch.exp(-0.5 * (r / sigma) ** 2)
     kernel = bell[:, None] * bell
@@ -78,22 +80,31 @@ def blurred(truth: Tensor, sigma: float, noise: float, seed: int = 0) -> tuple[C
 
     truth : (1, 1, side, side).  sigma : blur in pixels (kernel 9×9).  noise : in the image's unit.
     """
-    size = (truth.shape[-2], truth.shape[-1])
+    size = _size(truth)
     blur = Blur(gaussian_kernel(9, sigma, truth.dtype), size)
     return _observed(blur, truth, noise, seed)
 
 
 def masked(truth: Tensor, kept: float, noise: float, seed: int = 0) -> tuple[Compose, Tensor]:
     """(A, b): A is a random mask after wavelet synthesis, which keeps this share of the pixels."""
+    size = _size(truth)
     checks.number("kept", kept, 0, 1, open_low=True)
     g = torch.Generator().manual_seed(seed + 1)
-    mask = torch.rand(truth.shape[-2:], generator=g) < kept
+    mask = torch.rand(size, generator=g) < kept
     A, b = _observed(Mask(mask.to(truth.dtype)), truth, noise, seed)
     return A, b * mask
 
 
-def _observed(H: Linear, truth: Tensor, noise: float, seed: int) -> tuple[Compose, Tensor]:
+def _size(truth: Tensor) -> tuple[int, int]:
+    """(height, width) of images (batch, 1, height, width)."""
     checks.finite("truth", truth)
+    if truth.ndim != 4:
+        given = tuple(truth.shape)
+        raise ValueError(f"truth has shape {given}; it must be (batch, 1, height, width)")
+    return truth.shape[-2], truth.shape[-1]
+
+
+def _observed(H: Linear, truth: Tensor, noise: float, seed: int) -> tuple[Compose, Tensor]:
     checks.number("noise", noise, 0)
     e = torch.randn(truth.shape, generator=torch.Generator().manual_seed(seed), dtype=truth.dtype)
-    return Compose(H, Wavelet((truth.shape[-2], truth.shape[-1]))), H(truth) + noise * e
+    return Compose(H, Wavelet(_size(truth))), H(truth) + noise * e

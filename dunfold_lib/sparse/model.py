@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 
 from dunfold_lib import checks
-from dunfold_lib.operators import Linear, norm
+from dunfold_lib.operators import Linear, is_linear, norm
 from dunfold_lib.prox import soft
 
 
@@ -81,6 +81,7 @@ def extrapolated(
 
 def nesterov(K: int) -> list[float]:
     """β⁰, …, βᴷ⁻¹: β⁰ = 0, βᵏ⁺¹ = (tᵏ − 1)/tᵏ⁺¹ with t⁰ = 1, tᵏ⁺¹ = (1 + √(1 + 4 tᵏ²))/2."""
+    checks.whole("K", K)
     t = [1.0]
     for _ in range(K):
         t.append((1 + sqrt(1 + 4 * t[-1] ** 2)) / 2)
@@ -97,7 +98,6 @@ def fista(
     start: Tensor | None = None,
 ) -> list[Tensor]:
     """[x⁰, …, xᴷ] of FISTA (Beck & Teboulle 2009, with constant step size). F may rise."""
-    checks.whole("K", K)
     return extrapolated(A, b, lam, nesterov(K), L, start)
 
 
@@ -107,8 +107,9 @@ def duality_gap(A: Linear, b: Tensor, lam: Tensor | float, x: Tensor) -> Tensor:
     The dual is D(ν) = ½‖b‖² − ½‖b − ν‖² over ‖Aᵀν‖_∞ ≤ λ; ν = s r scales the residual r = b − A x
     into that set, s = 1/max(1, ‖Aᵀr‖_∞/λ). Written so that nothing of the size of ‖b‖² cancels.
     """
-    if not bool((torch.as_tensor(lam) > 0).all()):
-        raise ValueError("lam must be positive: the dual of λ = 0 has no scaled residual")
+    smallest = float(lam.min()) if isinstance(lam, Tensor) else lam
+    if not smallest > 0:
+        raise ValueError(f"lam is {smallest:g}; it must be positive for a duality gap")
     r = b - A(x)
     Atr = A.T(r)
     s = 1 / (Atr.abs() / lam).flatten(1).amax(1).clamp(min=1)
@@ -137,6 +138,7 @@ def lasso(
     ``limit`` steps do not get there.
     """
     checks.number("gap", gap, 0, open_low=True)
+    checks.whole("limit", limit)
     x, L = _begin(A, b, lam, limit, None, start)
     goal = gap * 0.5 * b.square().flatten(1).sum(1)
     column = (-1, *[1] * len(A.domain))
@@ -177,12 +179,18 @@ def _begin(
     A: Linear, b: Tensor, lam: Tensor | float, K: int, L: float | None, start: Tensor | None
 ) -> tuple[Tensor, float]:
     """x⁰ and L, after every argument that the solvers share has been looked at."""
+    is_linear("A", A)
     checks.finite("b", b)
     checks.rows("b", b, A.codomain)
     checks.whole("K", K)
     if isinstance(lam, Tensor):
         checks.finite("lam", lam)
         checks.number("the smallest lam", float(lam.min()), 0)
+        shape = (len(b), *A.domain)
+        if lam.ndim > len(shape) or any(
+            p not in (1, q) for p, q in zip(lam.shape[::-1], shape[::-1], strict=False)
+        ):
+            raise ValueError(f"lam has shape {tuple(lam.shape)}; it must broadcast to {shape}")
     else:
         checks.number("lam", lam, 0)
     if L is None:

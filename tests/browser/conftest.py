@@ -4,6 +4,7 @@ The book is read from ``_build/html``, or from the folder that DUNFOLD_HTML name
 """
 
 import os
+import re
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -71,7 +72,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def site() -> Iterator[str]:
-    """The address of the built book on loopback, without a slash at its end."""
+    """The address of the built book on loopback, without the last slash."""
     if not (HTML / "index.html").exists():
         pytest.fail(f"no book in {HTML}: run `make book` first", pytrace=False)
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(HTML))) as server:
@@ -95,7 +96,7 @@ def watched(browser: Browser, origin: str, **options: Any) -> Iterator[Visit]:
         if message.type == "error":
             visit.complaints.append(f"console: {message.text} ({message.location.get('url', '')})")
 
-    context.route(lambda url: not url.startswith(origin), refuse)
+    context.route(re.compile(rf"^(?!{re.escape(origin)})"), refuse)
     visit.page.on("console", hear)
     visit.page.on("pageerror", lambda error: visit.complaints.append(f"page: {error}"))
     try:
@@ -122,7 +123,8 @@ def _opened(
     }
     with watched(browser, site, **options) as visit:
         answer = visit.page.goto(f"{site}/{path}")
-        assert answer is not None and answer.ok, f"{path} is not in the built book: run `make book` first"
+        assert answer
+        assert answer.ok, f"{path} is not in the built book: run `make book` first"
         if script:
             _wait(visit, path)
         yield visit

@@ -1,0 +1,189 @@
+"""The notebook as a reader runs it: JupyterLab, every cell, a slider by keyboard, a new figure."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import pytest
+from conftest import ROOT, watched
+from playwright.sync_api import Browser, Page, expect
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+NOTEBOOK = ROOT / "notebooks" / "sparse.ipynb"
+FOLDERS = ("CONFIG_DIR", "DATA_DIR", "RUNTIME_DIR")
+SETTINGS = (
+    "--no-browser",
+    "--allow-root",
+    "--ServerApp.ip=127.0.0.1",
+    "--ServerApp.port_retries=0",
+    "--ServerApp.password=",
+    "--ServerApp.disable_check_xsrf=True",
+    "--IdentityProvider.token=",
+    "--LabApp.news_url=None",
+    "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+    "--LabApp.extension_manager=readonly",
+)
+
+
+def free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return int(s.getsockname()[1])
+
+
+def until(what: str, ready: Callable[[], Any], seconds: float = 60) -> Any:
+    """The first true answer of ``ready``; an answer that cannot be had yet counts as false."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        with suppress(URLError, ConnectionError, TimeoutError, json.JSONDecodeError):
+            if answer := ready():
+                return answer
+        time.sleep(0.1)
+    pytest.fail(f"{what}: not within {seconds:.0f} s")
+
+
+def get(address: str) -> Any:
+    """JSON from the server; an error (a 500 while something starts) is an URLError."""
+    with urlopen(address, timeout=2) as answer:
+        return json.load(answer)
+
+
+def surroundings(home: Path) -> dict[str, str]:
+    """This environment with Jupyter's folders inside ``home``, whatever this computer has set."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("JUPYTER", "IPYTHON"))}
+    own = {f"JUPYTER_{name}": str(home / name.lower()) for name in FOLDERS}
+    lab = {f"JUPYTERLAB_{name}_DIR": str(home / name) for name in ("SETTINGS", "WORKSPACES")}
+    return kept | own | lab | {"IPYTHONDIR": str(home / "ipython"), "JUPYTER_PREFER_ENV_PATH": "1"}
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A folder with nothing but a copy of the notebook."""
+    folder = tmp_path / "root"
+    folder.mkdir()
+    shutil.copy(NOTEBOOK, folder)
+    return folder
+
+
+@pytest.fixture
+def lab(root: Path, tmp_path: Path) -> Iterator[str]:
+    """The address of a JupyterLab of this environment on ``root``, ended after the test."""
+    port, log = free_port(), tmp_path / "lab.log"
+    address = f"http://127.0.0.1:{port}"
+    where = (f"--ServerApp.port={port}", f"--ServerApp.root_dir={root}")
+    with log.open("w") as out:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "jupyterlab", *SETTINGS, *where],
+            env=surroundings(tmp_path),
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        until("JupyterLab answers", lambda: answers(server, address, log))
+        yield address
+    finally:
+        stop(server)
+
+
+def answers(server: "subprocess.Popen[bytes]", address: str, log: Path) -> Any:
+    assert server.poll() is None, f"JupyterLab ended: {log.read_text()[-2000:]}"
+    return get(f"{address}/api/status")
+
+
+def stop(server: "subprocess.Popen[bytes]") -> None:
+    """End the server and its kernels, which share its process group."""
+    with suppress(ProcessLookupError):
+        os.killpg(server.pid, signal.SIGTERM)
+    try:
+        server.wait(15)
+    except subprocess.TimeoutExpired:
+        pass
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(server.pid, signal.SIGKILL)
+        server.wait(5)
+
+
+def settle(page: Page, lab: str) -> None:
+    """Until the kernel is idle, for the server and for the page.
+
+    Before that, Run All opens a dialog that asks for a kernel and runs nothing.
+    """
+
+    def idle() -> bool:
+        kernels = get(f"{lab}/api/kernels")
+        return any(k["execution_state"] == "idle" and k["connections"] > 0 for k in kernels)
+
+    until("the kernel is idle and connected", idle)
+    status = page.locator(".jp-StatusBar-Widget").filter(has_text="| Idle")
+    expect(status).to_be_visible(timeout=60_000)
+
+
+def menu(page: Page, name: str, item: str) -> None:
+    page.get_by_role("menuitem", name=name, exact=True).click()
+    page.locator(".lm-Menu-itemLabel").get_by_text(item, exact=True).click()
+
+
+def saved(page: Page, notebook: Path) -> list[dict[str, Any]]:
+    """The notebook's code cells, as JupyterLab writes them."""
+    old = notebook.stat().st_mtime_ns
+    menu(page, "File", "Save Notebook")
+    until("the notebook is saved", lambda: notebook.stat().st_mtime_ns != old)
+    cells = until("the notebook is whole", lambda: json.loads(notebook.read_text())["cells"])
+    return [cell for cell in cells if cell["cell_type"] == "code"]
+
+
+def run_all(page: Page, notebook: Path) -> list[dict[str, Any]]:
+    """Run every cell through the menu, as a reader does, and wait for the last one."""
+    menu(page, "Run", "Run All Cells")
+    last = page.locator(".jp-CodeCell").last.locator(".jp-InputPrompt")
+    count = len([c for c in json.loads(notebook.read_text())["cells"] if c["cell_type"] == "code"])
+    expect(last).to_have_text(f"[{count}]:", timeout=90_000)
+    return saved(page, notebook)
+
+
+def complaints(cells: list[dict[str, Any]]) -> list[Any]:
+    """What the cells wrote to stderr, and their errors."""
+    outputs = [output for cell in cells for output in cell["outputs"]]
+    return [o for o in outputs if o["output_type"] == "error" or o.get("name") == "stderr"]
+
+
+def test_a_slider_moves_a_figure_in_jupyterlab(browser: Browser, lab: str, root: Path) -> None:
+    with watched(browser, lab, viewport={"width": 1280, "height": 1400}) as visit:
+        page = visit.page
+        page.goto(f"{lab}/lab/tree/{NOTEBOOK.name}")
+        page.locator(".jp-Notebook .jp-Cell").first.wait_for(timeout=60_000)
+        settle(page, lab)
+        cells = run_all(page, root / NOTEBOOK.name)
+        assert all(cell["execution_count"] for cell in cells), "a cell did not run"
+        assert complaints(cells) == []
+        explorer = page.locator(".jp-OutputArea .widget-vbox").first
+        handle, figure = explorer.get_by_role("slider").first, explorer.locator("svg, img").first
+        value, before = explorer.locator(".widget-readout").first, figure.evaluate(LOOK)
+        text = value.inner_text()
+        handle.focus()
+        handle.press("ArrowRight")
+        expect(value).not_to_have_text(text)
+        page.wait_for_function(CHANGED, arg=before, timeout=20_000)
+        assert complaints(saved(page, root / NOTEBOOK.name)) == []
+        assert visit.foreign == []
+
+
+LOOK = "(e) => e.closest('.widget-html-content, .widget-html').innerHTML"
+CHANGED = """(before) => {
+  const figure = document.querySelector('.jp-OutputArea .widget-vbox :is(svg, img)');
+  return figure && figure.closest('.widget-html-content, .widget-html').innerHTML !== before;
+}"""

@@ -1,0 +1,238 @@
+"""The notebooks as files, as a stranger's first cell, and as something to move sliders in."""
+
+import json
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import nbformat
+import pytest
+import yaml
+from IPython.core.inputtransformer2 import TransformerManager
+from nbclient import NotebookClient
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).resolve().parents[1]
+NOTEBOOKS = sorted(ROOT.glob("notebooks/*.ipynb"))
+ADDRESS = yaml.safe_load((ROOT / "_config.yml").read_text())["repository"]["url"]
+SECONDS = 300  # for one cell at smoke scale; CI machines are slow
+each = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+
+
+def cells(path: Path, kind: str) -> Iterator[dict[str, Any]]:
+    """The cells of one kind, each with its source as one string."""
+    for cell in json.loads(path.read_text())["cells"]:
+        if cell["cell_type"] == kind:
+            yield cell | {"source": "".join(cell["source"])}
+
+
+# ------------------------------------------------------------------ the files
+
+
+def test_there_is_a_notebook() -> None:
+    assert NOTEBOOKS, "no notebooks/*.ipynb"
+
+
+@each
+def test_a_notebook_holds_no_output(path: Path) -> None:
+    for cell in cells(path, "code"):
+        assert (cell["outputs"], cell["execution_count"]) == ([], None), cell["id"]
+
+
+@each
+def test_ids_are_valid_and_unique(path: Path) -> None:
+    ids = [cell.get("id", "") for cell in json.loads(path.read_text())["cells"]]
+    assert [i for i in ids if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", i)] == []
+    assert len({*ids}) == len(ids)
+
+
+@each
+def test_ids_are_words_that_stay(path: Path) -> None:
+    """Jupyter's own ids are eight hexadecimal digits, new whenever a cell is made anew."""
+    ids = [cell["id"] for cell in json.loads(path.read_text())["cells"]]
+    assert [i for i in ids if re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f-]{27})?", i)] == []
+
+
+@each
+def test_metadata_say_kernel_language_and_gpu_and_no_more(path: Path) -> None:
+    metadata = json.loads(path.read_text())["metadata"]
+    assert set(metadata) <= {"kernelspec", "language_info", "accelerator", "colab"}
+    assert metadata["kernelspec"]["name"] == "python3"
+    assert metadata["accelerator"] == "GPU"
+
+
+@each
+def test_text_is_plain_markdown(path: Path) -> None:
+    """A MyST role or directive shows as raw text in JupyterLab and on Colab."""
+    for cell in cells(path, "markdown"):
+        found = re.search(r"\{[\w:-]+\}`|^\s*(```|:::+)\s*\{|^\([\w-]+\)=$", cell["source"], re.M)
+        assert not found, f"{cell['id']}: {found}"
+
+
+# ------------------------------------------------------------------ the first code cell
+
+
+def first_cell(path: Path, monkeypatch: pytest.MonkeyPatch, colab: bool) -> list[str]:
+    """Run the first code cell with a stand-in for IPython; what it asked IPython to do."""
+    asked: list[str] = []
+    shell = ModuleType("shell")
+    shell.run_line_magic = lambda name, line, **_: asked.append(f"%{name} {line}")  # type: ignore[attr-defined]
+    shell.system = lambda line: asked.append(f"!{line}")  # type: ignore[attr-defined]
+    monkeypatch.delitem(sys.modules, "google.colab", raising=False)
+    if colab:
+        monkeypatch.setitem(sys.modules, "google.colab", ModuleType("google.colab"))
+    source = TransformerManager().transform_cell(next(cells(path, "code"))["source"])
+    exec(compile(source, path.name, "exec"), {"get_ipython": lambda: shell})
+    return asked
+
+
+@each
+def test_the_first_code_cell_does_nothing_outside_colab(
+    path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    modules = {*sys.modules}
+    assert first_cell(path, monkeypatch, colab=False) == []
+    assert capsys.readouterr() == ("", "")
+    assert {*sys.modules} == modules
+
+
+@each
+def test_the_first_code_cell_names_the_address_of_the_configuration(path: Path) -> None:
+    source = next(cells(path, "code"))["source"]
+    assert f'"{ADDRESS}"' in source, "run `make stamp`"
+
+
+@each
+def test_on_colab_without_an_address_the_first_code_cell_says_so_in_one_line(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if "/OWNER/" not in ADDRESS:
+        pytest.skip("the repository has an address")
+    with pytest.raises(SystemExit) as stop:
+        first_cell(path, monkeypatch, colab=True)
+    assert "_config.yml" in str(stop.value)
+    assert "\n" not in str(stop.value)
+
+
+@each
+def test_on_colab_the_library_installs_without_its_dependencies(path: Path) -> None:
+    """Colab's torch and numpy stay as they are."""
+    source = next(cells(path, "code"))["source"]
+    installs = re.findall(r"[%!]pip install (.*)", source)
+    ours = [line for line in installs if "git+" in line]
+    assert len(ours) == 1
+    assert "--no-deps" in ours[0].split()
+    assert not re.search(r"\b(torch|numpy|scipy|matplotlib)\b", " ".join(installs))
+
+
+# ------------------------------------------------------------------ running them
+
+# ipywidgets shows an error of a callback through showtraceback and goes on; so it is kept here
+BEFORE = """
+def _keep():
+    import sys
+    shell, kept = get_ipython(), []
+    show = shell.showtraceback
+    def showtraceback(*args, **options):
+        kept.append(repr(sys.exc_info()[1]))
+        return show(*args, **options)
+    shell.showtraceback = showtraceback
+    return kept
+
+_errors = _keep()
+"""
+AFTER = """
+def _ends(w):
+    "The (attribute, values) through which a control is moved; none for what is no control."
+    if hasattr(w, "options") and isinstance(getattr(w, "index", None), int):
+        n = len(w.options)
+        slider = "Slider" in type(w).__name__
+        return "index", [0, n - 1] if slider else range(n)
+    if isinstance(getattr(w, "value", None), bool):
+        return "value", [not w.value]
+    if hasattr(w, "min") and hasattr(w, "max") and "Progress" not in type(w).__name__:
+        scale = (lambda v: w.base**v) if hasattr(w, "base") else (lambda v: v)
+        return "value", [scale(w.min), scale(w.max)]
+    return "", []
+
+def _move():
+    "Move every control and put it back; the number of changes that a callback heard."
+    from ipywidgets.widgets import widget
+    heard = 0
+    for w in [*widget._instances.values()]:
+        name, values = _ends(w)
+        if not name or w.disabled:
+            continue
+        def hear(change):
+            nonlocal heard
+            heard += 1
+        start = getattr(w, name)
+        w.observe(hear, name)
+        for value in [*values, start]:
+            try:
+                setattr(w, name, value)
+            except Exception as error:
+                _errors.append(f"{type(w).__name__} {w.description!r} at {value!r}: {error!r}")
+        w.unobserve(hear, name)
+    return heard
+
+print("PROBE", _move(), "changes", _errors)
+"""
+
+
+def spoken(cell: Any, kind: str) -> str:
+    """What a cell wrote to a stream."""
+    streams = [o for o in cell.outputs if o.output_type == "stream" and o.name == kind]
+    return "".join(o.text for o in streams)
+
+
+@pytest.mark.slow
+@each
+def test_every_cell_runs_and_every_slider_moves_without_an_error(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DUNFOLD_SMOKE", "1")
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells.insert(0, nbformat.v4.new_code_cell(BEFORE))
+    notebook.cells.append(nbformat.v4.new_code_cell(AFTER))
+    # an empty folder: on Colab a notebook stands alone
+    place = {"metadata": {"path": str(tmp_path)}}
+    NotebookClient(notebook, timeout=SECONDS, kernel_name="python3", resources=place).execute()
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert [text for cell in code if (text := spoken(cell, "stderr"))] == []
+    found = re.search(r"PROBE (\d+) changes (.*)", spoken(code[-1], "stdout"))
+    assert found
+    assert found[2] == "[]"
+    assert int(found[1]) > 0 or "explore" not in path.read_text(), "no slider was moved"
+
+
+# ------------------------------------------------------------------ what Binder and conda install
+
+
+def pins(lines: list[str], python: str) -> dict[str, str]:
+    """{package: version} of the lines that are for this Python."""
+    version = {"python_version": python, "python_full_version": f"{python}.0"}
+    wanted = [Requirement(line) for line in lines if re.match(r"[\w.-]+==", line)]
+    here = [r for r in wanted if r.marker is None or r.marker.evaluate(version)]
+    return {canonicalize_name(r.name): str(r.specifier) for r in here}
+
+
+def test_environment_yml_pins_what_the_lock_pins() -> None:
+    needs = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
+    (python,) = (need.removeprefix("python=") for need in needs if str(need).startswith("python="))
+    (pip,) = (need["pip"] for need in needs if isinstance(need, dict))
+    read = lambda name: pins((ROOT / name).read_text().splitlines(), python)
+    torch, lock, pinned = (
+        read("requirements-torch.txt"),
+        read("requirements.lock"),
+        pins(pip, python),
+    )
+    assert torch.keys() <= pinned.keys()
+    assert pinned.items() <= (lock | torch).items()
+    loose = [line for line in pip if "==" not in line and not line.startswith("--extra-index-url")]
+    assert loose == [], "an -e or -r line builds Binder's image anew at each commit"
