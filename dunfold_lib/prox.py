@@ -12,15 +12,20 @@ def soft(x: Tensor, t: Tensor | float) -> Tensor:
     return x.sign() * (x.abs() - t).relu()
 
 
-def soft_select(x: Tensor, t: Tensor | float, count: int) -> Tensor:
+def soft_select(x: Tensor, t: Tensor | float, count: int | Tensor) -> Tensor:
     """Soft threshold that leaves the ``count`` largest entries of each row as they are.
 
-    Support selection (Chen et al. 2018, section 3.3): an entry with |x_i| > t that is among the row's
-    largest is trusted and not shrunk; the rest is ``soft(x, t)``. No gradient passes through the
-    choice. x : (batch, n).  count : from 0, which is ``soft``, to n.
+    Support selection (Chen et al. 2018, section 3.3): an entry with |x_i| > t among the largest of
+    its row is trusted and not shrunk; the rest is ``soft(x, t)``. No gradient passes through the choice.
+    x : (batch, n).  count : 0, which is ``soft``, to n; or one count a row, (batch, 1).
     """
-    if count == 0:
+    if isinstance(count, int) and count == 0:
         return soft(x, t)
     size = x.detach().abs()
-    smallest = size.topk(count, dim=-1).values[..., -1:]
+    if isinstance(count, int):
+        smallest = size.topk(count, dim=-1).values[..., -1:]
+    else:
+        ordered = size.sort(dim=-1, descending=True).values
+        smallest = ordered.gather(-1, (count - 1).clamp(min=0))
+        smallest = smallest.masked_fill(count == 0, float("inf"))
     return x.where((size >= smallest) & (size > t), soft(x, t))

@@ -1,21 +1,31 @@
 """Sparse recovery. Read ``model.py`` first."""
 
+from dunfold_lib.sparse.certificate import Solution, duality_gap, lam_max, lasso, path
 from dunfold_lib.sparse.model import (
-    Solution,
-    duality_gap,
+    ALISTA,
+    LISTA,
+    LISTACP,
+    NO_SUPPORT,
+    SUPPORT,
+    HyperLISTA,
+    TiLISTA,
     extrapolated,
     fista,
     ista,
     ista_step,
-    lam_max,
-    lasso,
     nesterov,
     objective,
-    path,
 )
 
 __all__ = [
+    "ALISTA",
+    "LISTA",
+    "LISTACP",
+    "NO_SUPPORT",
+    "SUPPORT",
+    "HyperLISTA",
     "Solution",
+    "TiLISTA",
     "duality_gap",
     "extrapolated",
     "fista",

@@ -1,4 +1,4 @@
-"""The lasso and the algorithms that minimise it; the chapter's networks start from these lines.
+"""The lasso, its algorithms, and the networks that they become when their constants are learned.
 
     minimise over x:   F(x) = ½‖A x − b‖² + λ‖x‖₁ = f(x) + λ‖x‖₁
 
@@ -8,13 +8,25 @@ b         b         (batch, m)        measurements, b = A x* + ε
 x, x*     x         (batch, n)        code; x* the truth
 λ         lam       number            weight of the ℓ1 norm, or a tensor that broadcasts to x
 L         L         number            ‖A‖₂², Lipschitz constant of ∇f; the step is 1/L
-K, k      K, k      whole             number of steps, index of a step
+K, k      K, k      whole             number of steps or layers, index of one
 βᵏ        betas     K numbers         momentum: step k starts from xᵏ + βᵏ(xᵏ − xᵏ⁻¹)
+W1, W2    W1, W2    (n, m), (n, n)    matrices of a LISTA layer
+Wᵏ        W         (m, n)            matrix that carries the residual back
+θᵏ, γᵏ    theta, gamma   (K,)         threshold and step of layer k
+          trust     K whole numbers   how many entries layer k leaves un-shrunk (support selection)
+c         c         (3,)              HyperLISTA's numbers: threshold, momentum, support
 
-One signal per row; m and n stand for any shape (``A.codomain``, ``A.domain``).
+One signal per row. In the algorithms m and n stand for any shape (``A.codomain``, ``A.domain``), in
+the networks for numbers.
 
-ISTA      x ← soft(x − Aᵀ(A x − b)/L, λ/L)             Daubechies, Defrise, De Mol 2004
-FISTA     the same step, from the extrapolated point     Beck & Teboulle 2009
+                                                                  learned
+ISTA        soft(x − Aᵀ(A x − b)/L,           λ/L)                nothing           Daubechies 2004
+FISTA       the same step from the extrapolated point             nothing           Beck 2009
+LISTA       soft(W1ᵏ b + W2ᵏ x,               θᵏ)                 K(mn + n²) + K    Gregor 2010
+LISTA-CP    soft(x − (Wᵏ)ᵀ(A x − b),          θᵏ)                 K mn + K          Chen 2018
+TiLISTA     soft(x − γᵏ Wᵀ(A x − b),          θᵏ)                 mn + 2K           Liu 2019
+ALISTA      soft(x − γᵏ Wᵀ(A x − b),          θᵏ), W from A       2K                Liu 2019
+HyperLISTA  the same with momentum; γ, θ, β, support from x       3                 Chen 2021
 """
 
 from collections.abc import Sequence
@@ -23,11 +35,17 @@ from math import sqrt
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from dunfold_lib import checks
-from dunfold_lib.operators import Linear, is_linear, norm
-from dunfold_lib.prox import soft
+from dunfold_lib.operators import Linear, Matrix, is_linear, norm
+from dunfold_lib.prox import soft, soft_select
+from dunfold_lib.sparse.theory import analytic_weights
+from dunfold_lib.unroll import Unrolled
+
+Support = tuple[float, float]  # share of the entries trusted more with each layer, largest share
+NO_SUPPORT = (0.0, 0.0)
+SUPPORT = (0.012, 0.13)  # of Chen et al. 2018 and Liu et al. 2019, for p = 0.1
 
 
 def objective(A: Linear, b: Tensor, lam: Tensor | float, x: Tensor) -> Tensor:
@@ -54,7 +72,7 @@ def ista(
     L : defaults to ‖A‖₂², with which F never rises; 1/L is the step, and a step of 2/‖A‖₂² or more
     loses that guarantee.  start : x⁰, zero by default.
     """
-    x, L = _begin(A, b, lam, K, L, start)
+    x, L = begin(A, b, lam, K, L, start)
     xs = [x]
     for _ in range(K):
         xs.append(ista_step(A, b, lam, L, xs[-1]))
@@ -72,7 +90,7 @@ def extrapolated(
     """[x⁰, …, xᴷ] of ISTA with momentum: step k starts from xᵏ + βᵏ(xᵏ − xᵏ⁻¹); K = len(betas)."""
     for beta in betas:
         checks.number("beta", beta, 0, 1)
-    x, L = _begin(A, b, lam, len(betas), L, start)
+    x, L = begin(A, b, lam, len(betas), L, start)
     xs = [x, x]  # x⁻¹ = x⁰
     for beta in betas:
         xs.append(ista_step(A, b, lam, L, xs[-1] + beta * (xs[-1] - xs[-2])))
@@ -101,81 +119,196 @@ def fista(
     return extrapolated(A, b, lam, nesterov(K), L, start)
 
 
-def duality_gap(A: Linear, b: Tensor, lam: Tensor | float, x: Tensor) -> Tensor:
-    """F(x) − D(ν), one value per row: (batch,). It bounds F(x) − min F from above; λ > 0.
+class LISTA(Unrolled):
+    """ISTA as a feed-forward network, every matrix and threshold learned (Gregor & LeCun 2010).
 
-    The dual is D(ν) = ½‖b‖² − ½‖b − ν‖² over ‖Aᵀν‖_∞ ≤ λ; ν = s r scales the residual r = b − A x
-    into that set, s = 1/max(1, ‖Aᵀr‖_∞/λ). Written so that nothing of the size of ‖b‖² cancels.
+    W : None starts as ISTA with weight lam, W1 = Aᵀ/L and W2 = I − AᵀA/L. A matrix (m, n) starts
+    with W1 = Wᵀ and W2 = I − WᵀA, for instance the analytic weights.
     """
-    smallest = float(lam.min()) if isinstance(lam, Tensor) else lam
-    if not smallest > 0:
-        raise ValueError(f"lam is {smallest:g}; it must be positive for a duality gap")
-    r = b - A(x)
-    Atr = A.T(r)
-    s = 1 / (Atr.abs() / lam).flatten(1).amax(1).clamp(min=1)
-    l1, inner = (lam * x.abs()).flatten(1).sum(1), (x * Atr).flatten(1).sum(1)
-    return 0.5 * (1 - s).square() * r.square().flatten(1).sum(1) + l1 - s * inner
+
+    def __init__(
+        self,
+        A: Matrix,
+        K: int = 16,
+        lam: float = 0.4,
+        W: Tensor | None = None,
+        support: Support = NO_SUPPORT,
+    ):
+        super().__init__()
+        W, step = _weights(A, K, lam, W)
+        self.A, self.K, self.trust = A, K, _trust(A, K, support)
+        eye = torch.eye(W.shape[1], dtype=W.dtype, device=W.device)
+        self.W1 = nn.ParameterList(W.T.clone() for _ in range(K))
+        self.W2 = nn.ParameterList(eye - W.T @ A.A for _ in range(K))
+        self.theta = nn.Parameter(W.new_full((K,), lam * step))
+
+    def start(self, b: Tensor) -> Tensor:
+        return _zero(self.A, b)
+
+    def layer(self, k: int, x: Tensor, b: Tensor) -> Tensor:
+        return soft_select(b @ self.W1[k].T + x @ self.W2[k].T, self.theta[k], self.trust[k])
 
 
-class Solution(NamedTuple):
+class LISTACP(Unrolled):
+    """LISTA with the weights coupled, W2 = I − W1 A (Chen et al. 2018). W : as in LISTA."""
+
+    def __init__(
+        self,
+        A: Matrix,
+        K: int = 16,
+        lam: float = 0.4,
+        W: Tensor | None = None,
+        support: Support = NO_SUPPORT,
+    ):
+        super().__init__()
+        W, step = _weights(A, K, lam, W)
+        self.A, self.K, self.trust = A, K, _trust(A, K, support)
+        self.W = nn.ParameterList(W.clone() for _ in range(K))
+        self.theta = nn.Parameter(W.new_full((K,), lam * step))
+
+    def start(self, b: Tensor) -> Tensor:
+        return _zero(self.A, b)
+
+    def layer(self, k: int, x: Tensor, b: Tensor) -> Tensor:
+        return soft_select(x - (self.A(x) - b) @ self.W[k], self.theta[k], self.trust[k])
+
+
+class TiLISTA(Unrolled):
+    """One learned matrix for all layers, a step and a threshold for each (Liu et al. 2019)."""
+
+    def __init__(
+        self,
+        A: Matrix,
+        K: int = 16,
+        lam: float = 0.4,
+        W: Tensor | None = None,
+        support: Support = NO_SUPPORT,
+    ):
+        super().__init__()
+        W, step = _weights(A, K, lam, W)
+        self.A, self.K, self.trust = A, K, _trust(A, K, support)
+        self.W = nn.Parameter(W.clone())
+        self.gamma = nn.Parameter(W.new_ones(K))
+        self.theta = nn.Parameter(W.new_full((K,), lam * step))
+
+    def start(self, b: Tensor) -> Tensor:
+        return _zero(self.A, b)
+
+    def layer(self, k: int, x: Tensor, b: Tensor) -> Tensor:
+        v = x - self.gamma[k] * (self.A(x) - b) @ self.W
+        return soft_select(v, self.theta[k], self.trust[k])
+
+
+class ALISTA(Unrolled):
+    """W computed from A; a step and a threshold for each layer are all that is learned (Liu 2019).
+
+    W : None takes the analytic weights, the minimiser of ‖WᵀA‖_F with w_iᵀa_i = 1.
+    """
+
+    W: Tensor
+
+    def __init__(
+        self,
+        A: Matrix,
+        K: int = 16,
+        lam: float = 0.4,
+        W: Tensor | None = None,
+        support: Support = NO_SUPPORT,
+    ):
+        super().__init__()
+        W, step = _weights(A, K, lam, analytic_weights(A.A) if W is None else W)
+        self.A, self.K, self.trust = A, K, _trust(A, K, support)
+        self.register_buffer("W", W.clone(), persistent=False)
+        self.gamma = nn.Parameter(W.new_ones(K))
+        self.theta = nn.Parameter(W.new_full((K,), lam * step))
+
+    def start(self, b: Tensor) -> Tensor:
+        return _zero(self.A, b)
+
+    def layer(self, k: int, x: Tensor, b: Tensor) -> Tensor:
+        v = x - self.gamma[k] * (self.A(x) - b) @ self.W
+        return soft_select(v, self.theta[k], self.trust[k])
+
+
+class Momentum(NamedTuple):
     x: Tensor  # (batch, n)
-    gap: Tensor  # (batch,) duality gap at x
-    iterations: int
+    before: Tensor  # (batch, n), the iterate before
 
 
-def lasso(
-    A: Linear,
-    b: Tensor,
-    lam: Tensor | float,
-    gap: float = 1e-10,
-    start: Tensor | None = None,
-    limit: int = 100_000,
-) -> Solution:
-    """The minimiser, to a duality gap of at most ``gap`` · ½‖b‖² in every row.
+class HyperLISTA(Unrolled):
+    """ALISTA with momentum, whose threshold, momentum and support follow from the iterate itself.
 
-    FISTA that drops its momentum, row by row, whenever it points uphill (O'Donoghue & Candès 2015);
-    the gap is looked at every 10 steps. float64 reaches 1e-14, float32 about 1e-5. RuntimeError if
-    ``limit`` steps do not get there.
+    After Chen et al. 2021: θ = c₁‖A⁺(A x − b)‖₁, β = c₂‖x‖₀, trusted share
+    c₃ log(‖A⁺b‖₁/‖A⁺(A x − b)‖₁) within [0, 1], γ = 1. Their μ̃ is absorbed into our c₁ and c₂, their
+    count into a share, so these c are not the paper's. Three numbers, found without gradients.
     """
-    checks.number("gap", gap, 0, open_low=True)
-    checks.whole("limit", limit)
-    x, L = _begin(A, b, lam, limit, None, start)
-    goal = gap * 0.5 * b.square().flatten(1).sum(1)
-    column = (-1, *[1] * len(A.domain))
-    t, y = x.new_ones(len(x)), x
-    for k in range(limit + 1):
-        if k % 10 == 0 or k == limit:
-            now = duality_gap(A, b, lam, x)
-            if bool((now <= goal).all()):
-                return Solution(x, now, k)
-        new = ista_step(A, b, lam, L, y)
-        uphill = ((y - new) * (new - x)).flatten(1).sum(1) > 0
-        t = torch.where(uphill, 1.0, t)
-        t_next = (1 + (1 + 4 * t.square()).sqrt()) / 2
-        y = new + ((t - 1) / t_next).reshape(column) * (new - x)
-        x, t = new, t_next
-    worst = float((now / (0.5 * b.square().flatten(1).sum(1))).max())
-    raise RuntimeError(f"gap is {worst:.1e} of ½‖b‖² after {limit} steps; {gap:.1e} was asked for")
+
+    W: Tensor
+    pinv: Tensor
+
+    def __init__(
+        self,
+        A: Matrix,
+        K: int = 16,
+        c: tuple[float, float, float] = (0.0, 0.0, 0.0),
+        W: Tensor | None = None,
+    ):
+        super().__init__()
+        W, _ = _weights(A, K, 0.0, analytic_weights(A.A) if W is None else W)
+        self.A, self.K = A, K
+        self.register_buffer("W", W.clone(), persistent=False)
+        self.register_buffer("pinv", torch.linalg.pinv(A.A.double()).to(A.A), persistent=False)
+        self.c = nn.Parameter(W.new_tensor(c), requires_grad=False)
+
+    def start(self, b: Tensor) -> Momentum:
+        return Momentum(_zero(self.A, b), _zero(self.A, b))
+
+    def layer(self, k: int, s: Momentum, b: Tensor) -> Momentum:
+        n, residual = s.x.shape[1], self.A(s.x) - b
+        size = (residual @ self.pinv.T).abs().sum(1, keepdim=True)
+        whole = (b @ self.pinv.T).abs().sum(1, keepdim=True)
+        beta = self.c[1] * (s.x != 0).sum(1, keepdim=True)
+        share = (self.c[2] * (whole / size.clamp(min=1e-30)).log()).clamp(0, 1)
+        v = s.x - residual @ self.W + beta * (s.x - s.before)
+        return Momentum(soft_select(v, self.c[0] * size, (share * n).long()), s.x)
+
+    def readout(self, s: Momentum) -> Tensor:
+        return s.x
 
 
-def lam_max(A: Linear, b: Tensor) -> Tensor:
-    """‖Aᵀb‖_∞, one value per row: from this λ on, x = 0 is the minimiser."""
-    checks.finite("b", b)
-    return A.T(b).abs().flatten(1).amax(1)
+def _zero(A: Matrix, b: Tensor) -> Tensor:
+    """x⁰ = 0, after a look at the measurement's shape and dtype."""
+    checks.rows("b", b, A.codomain)
+    if b.dtype != A.A.dtype:
+        raise TypeError(f"b has dtype {b.dtype}; the network's matrix has {A.A.dtype}")
+    return b.new_zeros(len(b), *A.domain)
 
 
-def path(
-    A: Linear, b: Tensor, lams: Sequence[float], gap: float = 1e-10, *, warm: bool = True
-) -> list[Solution]:
-    """The minimiser for each λ, in the order given; ``warm`` starts each from the one before."""
-    solutions: list[Solution] = []
-    for lam in lams:
-        start = solutions[-1].x if warm and solutions else None
-        solutions.append(lasso(A, b, lam, gap, start))
-    return solutions
+def _weights(A: Matrix, K: int, lam: float, W: Tensor | None) -> tuple[Tensor, float]:
+    """The matrix that carries the residual back and its step: (A/L, 1/L) for None, else (W, 1)."""
+    if not isinstance(A, Matrix):
+        raise TypeError(f"A is a {type(A).__name__}; a network needs an operators.Matrix")
+    checks.whole("K", K, 1)
+    checks.number("lam", lam, 0)
+    if W is None:
+        step = 1 / norm(A) ** 2
+        return A.A * step, step
+    checks.finite("W", W)
+    if W.shape != A.A.shape or W.dtype != A.A.dtype:
+        given, allowed = f"{tuple(W.shape)} of {W.dtype}", f"{tuple(A.A.shape)} of {A.A.dtype}"
+        raise ValueError(f"W has shape {given}; it must be that of A, {allowed}")
+    return W, 1.0
 
 
-def _begin(
+def _trust(A: Matrix, K: int, support: Support) -> list[int]:
+    """How many entries each layer leaves un-shrunk: min(share · (k + 1), most) of n."""
+    share, most = support
+    checks.number("support's share", share, 0, 1)
+    checks.number("support's largest share", most, 0, 1)
+    return [int(min(share * (k + 1), most) * A.domain[0]) for k in range(K)]
+
+
+def begin(
     A: Linear, b: Tensor, lam: Tensor | float, K: int, L: float | None, start: Tensor | None
 ) -> tuple[Tensor, float]:
     """x⁰ and L, after every argument that the solvers share has been looked at."""

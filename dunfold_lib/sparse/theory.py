@@ -1,11 +1,15 @@
 """What the chapter proves about ISTA and FISTA, as functions that a figure and a test can call."""
 
 from collections.abc import Sequence
+from math import ceil, inf, sqrt
+from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from dunfold_lib import checks
+from dunfold_lib.prox import soft
 
 
 def ista_bound(L: float, distance: float, k: int) -> float:
@@ -56,3 +60,147 @@ def sharpness(A: Tensor, x_star: Tensor) -> float:
     """max over j outside the support of |a_jᵀA d|; below 1, small λ recovers the signs of x*."""
     correlation = A.T @ (A @ bias_direction(A, x_star))
     return float(correlation[x_star == 0].abs().max())
+
+
+# Coherence and the weights that come from A alone
+
+
+def coherence(W: Tensor, A: Tensor) -> float:
+    """max over i ≠ j of |w_iᵀa_j|, once every w_iᵀa_i is scaled to 1. W, A : (m, n)."""
+    gram = _scaled(W, A).T @ A
+    return float((gram - torch.diag(gram.diag())).abs().max())
+
+
+def rms_coherence(W: Tensor, A: Tensor) -> float:
+    """Root mean square over i ≠ j of w_iᵀa_j, once every w_iᵀa_i is scaled to 1."""
+    gram = _scaled(W, A).T @ A
+    n = len(gram)
+    return float(((gram - torch.diag(gram.diag())).square().sum() / (n * (n - 1))).sqrt())
+
+
+def welch_bound(m: int, n: int) -> float:
+    """√((n − m)/(m(n − 1))): no m × n matrix with unit columns, n > m, has a smaller coherence."""
+    return sqrt((n - m) / (m * (n - 1)))
+
+
+def _scaled(W: Tensor, A: Tensor) -> Tensor:
+    """W with every w_iᵀa_i = 1."""
+    diagonal = (W * A).sum(0)
+    if bool((diagonal.abs() < 1e-12).any()):
+        raise ValueError("a column has w_iᵀa_i = 0; it cannot be scaled to 1")
+    return W / diagonal
+
+
+def analytic_weights(A: Tensor) -> Tensor:
+    """The W (m, n) that minimises ‖WᵀA‖_F with every w_iᵀa_i = 1; A (m, n) of full row rank.
+
+    The problem falls apart into columns, each a quadratic with one linear constraint, so there is
+    a closed form: w_i = M⁻¹a_i/(a_iᵀM⁻¹a_i) with M = A Aᵀ. Solved in float64.
+    """
+    checks.finite("A", A)
+    a = A.double()
+    factor, failed = torch.linalg.cholesky_ex(a @ a.T)
+    if int(failed):
+        raise ValueError(
+            f"A has shape {tuple(A.shape)} and dependent rows; they must be independent"
+        )
+    return _scaled(torch.cholesky_solve(a, factor), a).to(A)
+
+
+class Certificate(NamedTuple):
+    """μ̃(A) lies in [lower, upper]; W (m, n) has w_iᵀa_i = 1 and coherence ``upper``."""
+
+    lower: float
+    upper: float
+    W: Tensor
+
+
+def generalised_coherence(A: Tensor, gap: float = 1e-2, limit: int = 20_000) -> Certificate:
+    """μ̃(A) = min over W with w_iᵀa_i = 1 of max over i ≠ j |w_iᵀa_j|, to a relative gap.
+
+    Column i is a linear programme; its dual is basis pursuit, 1/μ̃_i = min ‖u‖₁ over A_{−i}u = a_i.
+    All columns at once by ADMM on min ‖U_off‖₁ over A U = 0, diag U = −1. Every iterate certifies:
+    Z in the null space of A, scaled, is feasible for the dual and bounds μ̃ from below; the
+    multiplier lies in the range of Aᵀ, is AᵀW up to scale, and bounds it from above. A : (m, n), m < n;
+    float64 for gaps below 1e-4.
+    """
+    checks.finite("A", A)
+    if A.ndim != 2 or A.shape[0] >= A.shape[1]:
+        raise ValueError(f"A has shape {tuple(A.shape)}; it must be (m, n) with m < n")
+    n, pinv = A.shape[1], torch.linalg.pinv(A)
+    to_null = torch.eye(n, dtype=A.dtype, device=A.device) - pinv @ A
+    off = 1 - torch.eye(n, dtype=A.dtype, device=A.device)
+    Z, dual, lower, upper = -to_null / to_null.diag(), torch.zeros_like(to_null), 0.0, inf
+    tau = float((Z * off).abs().sum(0).mean()) / n  # threshold of the size of an average entry
+    best = dual
+    for k in range(1, limit + 1):
+        U = soft(Z - dual, tau) * off - torch.diag(torch.ones(n, dtype=A.dtype, device=A.device))
+        relaxed = 1.6 * U - 0.6 * Z
+        Z = to_null @ (relaxed + dual)
+        dual = dual + relaxed - Z
+        if k % 25:
+            continue
+        lower = max(lower, float((Z.diag().abs() / (Z * off).abs().sum(0)).max()))
+        certified = float(((dual * off).abs().amax(0) / dual.diag().abs()).max())
+        if certified < upper:
+            upper, best = certified, dual
+        if upper - lower <= gap * upper:
+            return Certificate(lower, upper, _scaled(pinv.T @ best, A))
+    raise RuntimeError(
+        f"μ̃ is in [{lower:.5f}, {upper:.5f}] after {limit} steps; gap {gap:g} was asked for"
+    )
+
+
+def column_coherence(A: Tensor, column: int) -> float:
+    """μ̃ of one column by its linear programme (HiGHS): min t with |A_{−i}ᵀw| ≤ t, wᵀa_i = 1."""
+    from scipy.optimize import linprog
+
+    a = A.double().cpu().numpy()
+    m, n = a.shape
+    rest = np.delete(a, column, axis=1).T
+    ones = np.ones((n - 1, 1))
+    cost = np.r_[np.zeros(m), 1.0]
+    inequality = np.block([[rest, -ones], [-rest, -ones]])
+    equality = np.r_[a[:, column], 0.0][None]
+    done = linprog(
+        cost,
+        A_ub=inequality,
+        b_ub=np.zeros(2 * n - 2),
+        A_eq=equality,
+        b_eq=[1.0],
+        bounds=[(None, None)] * m + [(0, None)],
+        method="highs",
+    )
+    if not done.success:
+        raise RuntimeError(f"the linear programme of column {column} failed: {done.message}")
+    return float(done.fun)
+
+
+def certified_sparsity(mu: float) -> int:
+    """The largest s with s < (1 + 1/μ)/2, the sparsity for which the theorems promise recovery."""
+    checks.number("mu", mu, 0, open_low=True)
+    return ceil((1 + 1 / mu) / 2) - 1
+
+
+def largest_step(mu: float, s: int) -> float:
+    """γ_max = 2/(2μs − μ + 1): ALISTA's theorem holds below it (Liu et al. 2019, theorem 1)."""
+    return 2 / (2 * mu * s - mu + 1)
+
+
+def contraction(mu: float, s: int, gamma: float) -> float:
+    """(2μs − μ)γ + |1 − γ|, the factor a layer of ALISTA gains; exp(−c) of the theorem."""
+    return (2 * mu * s - mu) * gamma + abs(1 - gamma)
+
+
+def error_bounds(
+    mu: float, s: int, gamma: float, largest: float, K: int, noise: float = 0.0
+) -> list[float]:
+    """E⁰, …, Eᴷ with ‖xᵏ − x*‖₁ ≤ Eᵏ for all |x*_i| ≤ largest, ‖x*‖₀ ≤ s; thresholds γ(μEᵏ + noise).
+
+    E⁰ = s · largest, Eᵏ⁺¹ = contraction · Eᵏ + 2sγ · noise, where ``noise`` bounds ‖Wᵀε‖_∞: with γ = 1
+    Chen et al. 2018, theorem 2; without noise Liu et al. 2019, theorem 1.
+    """
+    E = [s * largest]
+    for _ in range(K):
+        E.append(contraction(mu, s, gamma) * E[-1] + 2 * s * gamma * noise)
+    return E

@@ -1,0 +1,201 @@
+"""One recipe, one loop: the same on a CPU, a GPU, or several, through Accelerate."""
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dunfold_lib import checks, records
+
+Sample = Callable[[int, torch.Generator], tuple[Any, Tensor]]
+Loss = Callable[[nn.Module, Any, Tensor], Tensor]
+SAVE_EVERY = 500  # steps between checkpoints
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to train. Counts steps, never seconds, so that a resumed run ends in the same numbers.
+
+    steps  : optimiser steps (Adam).
+    batch  : signals a step, over all processes together.
+    lr     : rate at the first step; it falls along a half cosine to ``end`` · lr.
+    clip   : largest Euclidean norm of the gradient.
+    """
+
+    steps: int = 1000
+    batch: int = 64
+    lr: float = 1e-3
+    end: float = 0.0
+    clip: float = 1.0
+
+    def __post_init__(self) -> None:
+        checks.whole("steps", self.steps, 0)
+        checks.whole("batch", self.batch, 1)
+        checks.number("lr", self.lr, 0, open_low=True)
+        checks.number("end", self.end, 0, 1)
+        checks.number("clip", self.clip, 0, open_low=True)
+
+    def rate(self, step: int) -> float:
+        """The learning rate of a step."""
+        wave = 0.5 * (1 + math.cos(math.pi * step / max(self.steps, 1)))
+        return self.lr * (self.end + (1 - self.end) * wave)
+
+
+def fit(
+    net: nn.Module,
+    sample: Sample,
+    loss: Loss,
+    recipe: Recipe,
+    folder: Path | None = None,
+    seed: int = 0,
+    device: str = "cpu",
+    watch: Callable[[int, float], None] | None = None,
+) -> list[float]:
+    """Train ``net`` in place and give the loss of every step.
+
+    sample : (batch, generator) -> (b, truth), drawn on the CPU, moved to the device here.
+    loss   : (net, b, truth) -> a scalar, a mean over the rows.
+    folder : where a checkpoint is kept every ``SAVE_EVERY`` steps; a run that finds one goes on from it
+    to the same numbers.  watch : called with (step, loss).  With several processes each draws the
+    whole batch from the same generator and takes its own rows; gradients are averaged.
+    """
+    from accelerate import Accelerator
+
+    machine = Accelerator(cpu=device == "cpu")
+    generator = torch.Generator().manual_seed(seed)
+    net.to(machine.device).train()
+    weights = [p for p in net.parameters() if p.requires_grad]
+    adam = torch.optim.Adam(weights, lr=recipe.lr)
+    history = _resume(folder, net, adam, generator)
+    for step in range(len(history), recipe.steps):
+        b, truth = (_share(t, machine) for t in sample(recipe.batch, generator))
+        adam.param_groups[0]["lr"] = recipe.rate(step)
+        adam.zero_grad()
+        with machine.autocast():
+            value = loss(net, b, truth)
+        value.backward()
+        _average(weights, machine)
+        nn.utils.clip_grad_norm_(weights, recipe.clip)
+        adam.step()
+        history.append(float(machine.reduce(value.detach(), "mean")))
+        if not math.isfinite(history[-1]):
+            raise RuntimeError(f"the loss is {history[-1]} at step {step}; try a smaller lr")
+        if watch:
+            watch(step, history[-1])
+        last = step + 1 == recipe.steps
+        if folder and machine.is_main_process and (last or (step + 1) % SAVE_EVERY == 0):
+            _checkpoint(folder, net, adam, generator, history, recipe)
+    net.eval()
+    return history
+
+
+def grow(
+    net: nn.Module,
+    sample: Sample,
+    loss_at: Callable[[int], Loss],
+    stage: Recipe,
+    finish: Recipe,
+    folder: Path | None = None,
+    seed: int = 0,
+    device: str = "cpu",
+    watch: Callable[[int, float], None] | None = None,
+) -> list[float]:
+    """Stage-wise training: for t = 1…K layer t begins as a copy of layer t − 1 and all layers up to t
+    are trained by ``stage`` on ``loss_at(t)``; then the whole network by ``finish``.
+    """
+    K = int(net.K)  # type: ignore[arg-type]
+    history: list[float] = []
+    for t in [*range(1, K + 1), K + 1]:
+        whole = t > K
+        here = folder / ("finish" if whole else f"stage-{t:02d}") if folder else None
+        if 1 < t <= K:
+            copy_layer(net, t - 2, t - 1)
+        told = partial(_shifted, watch, len(history)) if watch else None
+        recipe, loss = (finish, loss_at(K)) if whole else (stage, loss_at(t))
+        history += fit(net, sample, loss, recipe, here, 1000 * seed + t, device, told)
+    return history
+
+
+def _shifted(watch: Callable[[int, float], None], past: int, step: int, loss: float) -> None:
+    watch(past + step, loss)
+
+
+@torch.no_grad()
+def copy_layer(net: nn.Module, source: int, target: int) -> None:
+    """Give layer ``target`` the weights of layer ``source``, where the network has one a layer."""
+    for child in net.children():
+        if isinstance(child, nn.ParameterList):
+            child[target].copy_(child[source])
+    for p in net._parameters.values():
+        if p is not None and p.ndim == 1 and len(p) == net.K:
+            p[target] = p[source]
+
+
+def _share(x: Any, machine: Any) -> Any:
+    """This process's rows, on its device; tuples of tensors keep their type."""
+    if not isinstance(x, Tensor):
+        return type(x)(*(_share(part, machine) for part in x))
+    n, i = machine.num_processes, machine.process_index
+    return x[i * len(x) // n : (i + 1) * len(x) // n].to(machine.device)
+
+
+def _average(weights: Sequence[Tensor], machine: Any) -> None:
+    if machine.num_processes > 1:
+        for p in weights:
+            if p.grad is not None:
+                p.grad = machine.reduce(p.grad, "mean")
+
+
+def _checkpoint(
+    folder: Path,
+    net: nn.Module,
+    adam: torch.optim.Adam,
+    generator: torch.Generator,
+    history: list[float],
+    recipe: Recipe,
+) -> None:
+    """Everything a run needs to go on, in two files that are replaced whole."""
+    from safetensors.torch import save
+
+    tensors = {f"net.{k}": v for k, v in net.state_dict().items()}
+    tensors["generator"] = generator.get_state()
+    for i, state in adam.state_dict()["state"].items():
+        tensors |= {f"adam.{i}.{k}": v for k, v in state.items()}
+    tensors["history"] = torch.tensor(history, dtype=torch.float64)
+    about = {"recipe": json.dumps(asdict(recipe))}
+    contiguous = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
+    records.write_bytes(folder / "checkpoint.safetensors", save(contiguous, about))
+
+
+def _resume(
+    folder: Path | None, net: nn.Module, adam: torch.optim.Adam, generator: torch.Generator
+) -> list[float]:
+    """Load a checkpoint where there is one, and give the losses so far."""
+    path = folder / "checkpoint.safetensors" if folder else None
+    if path is None or not path.exists():
+        return []
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    try:
+        tensors = load(path.read_bytes())
+        part = lambda name: {
+            k.removeprefix(name): v for k, v in tensors.items() if k.startswith(name)
+        }
+        net.load_state_dict(part("net."))
+        state = adam.state_dict()
+        for key, value in part("adam.").items():
+            i, name = key.split(".")
+            state["state"].setdefault(int(i), {})[name] = value
+        adam.load_state_dict(state)
+        generator.set_state(tensors["generator"])
+        return [float(v) for v in tensors["history"]]
+    except (SafetensorError, KeyError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"{path}: is no checkpoint of this run ({reason}); remove it") from None
