@@ -248,7 +248,7 @@ def table(
         if len(row) != len(head):
             raise ValueError(f"a row has {len(row)} cells; the table has {len(head)} columns")
     cell = lambda v: escape(form.format(v) if isinstance(v, float) else str(v))
-    top = "".join(f'<th scope="col">{escape(h)}</th>' for h in head)
+    top = "".join(f'<th scope="col">{escape(h)}</th>' if h else "<td></td>" for h in head)
     body = "".join("<tr>" + "".join(f"<td>{cell(v)}</td>" for v in row) + "</tr>" for row in rows)
     name = f"<caption>{escape(caption)}</caption>" if caption else ""
     inner = f"{name}<thead><tr>{top}</tr></thead><tbody>{body}</tbody>"

@@ -196,6 +196,7 @@ def test_every_cell_runs_and_every_slider_moves_without_an_error(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DUNFOLD_SMOKE", "1")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # on loaded cores more threads are far slower
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
     notebook = nbformat.read(path, as_version=4)
     notebook.cells.insert(0, nbformat.v4.new_code_cell(BEFORE))

@@ -17,6 +17,21 @@ def no_thebe(app: Any, page: str, template: str, context: dict[str, Any], doctre
     context["script_files"][:] = kept
 
 
+# what Docutils, sphinxcontrib-bibtex and the toggle button write, and screen readers stumble over
+STUMBLES = {
+    ' role="doc-biblioentry"': "",
+    '<div role="list" class="citation-list">': '<div class="citation-list">',
+    ' aria-label="Toggle hidden content"': "",
+}
+
+
+def no_stumbles(app: Any, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
+    """Roles and labels that contradict what a page shows: leave them out."""
+    for given, better in STUMBLES.items():
+        if given in context.get("body", ""):
+            context["body"] = context["body"].replace(given, better)
+
+
 def settle(app: Any, config: Any) -> None:
     """One search field; and until the repository has an address, no button that leads to it."""
     options = config.html_theme_options
@@ -29,7 +44,8 @@ def settle(app: Any, config: Any) -> None:
 
 
 def setup(app: Any) -> dict[str, Any]:
-    """Register the two hooks."""
+    """Register the hooks."""
     app.connect("config-inited", settle, priority=900)
     app.connect("html-page-context", no_thebe, priority=900)
+    app.connect("html-page-context", no_stumbles, priority=900)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -46,7 +46,7 @@
   const scripts = {
     // dunfold_lib/sparse/explorers.py, soft_playground
     softPlayground({ lam, v }, { p }) {
-      const best = soft(v, lam);
+      const best = soft(v, lam) + 0; // no -0
       const value = (q) => 0.5 * (q - v) ** 2 + lam * Math.abs(q);
       return {
         lines: [
@@ -61,7 +61,7 @@
     lassoPlane(values, problem) {
       const { A, b, start, L, K, settle } = problem;
       const { step, lam, momentum } = values;
-      const best = extrapolated(A, b, lam, nesterov(settle), L, start).pop();
+      const best = extrapolated(A, b, lam, Array(settle).fill(0), L, start).pop();
       const xs = extrapolated(A, b, lam, betasFor(momentum, K), L / step, start);
       const low = objective(A, b, lam, best);
       const gap = xs.map((x) => objective(A, b, lam, x) - low);

@@ -26,7 +26,7 @@ PLANE_STEPS, PLANE_SETTLE = 60, 1500
 def soft_playground(lam: float = 0.6, v: float = 1.0) -> tuple[Curves, Curves]:
     """The scalar problem min_p ½(p − v)² + λ|p|, and its solution as a function of v."""
     p = np.array(SOFT_POINTS)
-    best = float(np.sign(v) * max(abs(v) - lam, 0))
+    best = float(np.sign(v) * max(abs(v) - lam, 0)) + 0.0  # no −0
     value = lambda q: 0.5 * (q - v) ** 2 + lam * np.abs(q)
     left = Curves(
         lines=(
@@ -71,9 +71,9 @@ def lasso_plane(
     constant = 0.0 if momentum in ("none", "FISTA") else float(momentum)
     betas = nesterov(K) if momentum == "FISTA" else [constant] * K
     xs = torch.cat(extrapolated(A, b, lam, betas, L / step, x0))
-    best = extrapolated(A, b, lam, nesterov(PLANE_SETTLE), L, x0)[-1]
+    best = ista(A, b, lam, PLANE_SETTLE, L, x0)[-1]
     gap = objective(A, b, lam, xs) - objective(A, b, lam, best)
-    size, k = float(best.abs().sum()), torch.arange(1, K + 1)
+    size, k = float(best.abs().sum()), torch.arange(1, K + 1, dtype=torch.float64)
     distance = float((x0 - best).square().sum())
     plane = Curves(
         lines=(

@@ -29,7 +29,7 @@ FLAGS = (
     "--disable-sync",
 )
 READY = """async () => {
-  if (window.MathJax) await MathJax.startup.promise;
+  await window.MathJax?.startup?.promise;
   await document.fonts.ready;
 }"""
 AWAKE = "() => [...document.querySelectorAll('.df-explorer')].every((e) => e.dataset.awake)"

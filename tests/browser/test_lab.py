@@ -65,7 +65,9 @@ def surroundings(home: Path) -> dict[str, str]:
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("JUPYTER", "IPYTHON"))}
     own = {f"JUPYTER_{name}": str(home / name.lower()) for name in FOLDERS}
     lab = {f"JUPYTERLAB_{name}_DIR": str(home / name) for name in ("SETTINGS", "WORKSPACES")}
-    return kept | own | lab | {"IPYTHONDIR": str(home / "ipython"), "JUPYTER_PREFER_ENV_PATH": "1"}
+    rest = {"IPYTHONDIR": str(home / "ipython"), "JUPYTER_PREFER_ENV_PATH": "1"}
+    # on loaded cores more threads are far slower
+    return kept | own | lab | rest | {"OMP_NUM_THREADS": "1", "DUNFOLD_SMOKE": "1"}
 
 
 @pytest.fixture

@@ -26,11 +26,8 @@ TOC = [*listed(yaml.safe_load((ROOT / "_toc.yml").read_text()))]
 BUILT = {p.relative_to(HTML).as_posix() for p in HTML.rglob("*.html") if "_static" not in p.parts}
 # index.html only leads on to the first page of the table of contents
 PAGES = sorted({f"{name}.html" for name in TOC} | BUILT - {"index.html"})
-WITH_EXPLORERS = [
-    page
-    for page in PAGES
-    if page in BUILT and 'class="df-figure df-explorer"' in (HTML / page).read_text()
-]
+SOURCES = {p.relative_to(ROOT).with_suffix("").as_posix(): p for p in ROOT.glob("book/**/*.md")}
+WITH_EXPLORERS = [f"{n}.html" for n, p in SOURCES.items() if "_explorer()" in p.read_text()]
 
 
 @pytest.fixture(scope="module", params=PAGES)
@@ -51,8 +48,7 @@ def night(request: Any, opened: Callable[..., Any]) -> Iterator[Visit]:
 
 
 def test_every_source_is_in_the_table_of_contents_and_has_its_page(site: str) -> None:
-    sources = {p.relative_to(ROOT).with_suffix("").as_posix() for p in ROOT.glob("book/**/*.md")}
-    assert sources <= set(TOC), "pages that no reader will find"
+    assert SOURCES.keys() <= {*TOC}, "pages that no reader will find"
     assert [name for name in TOC if not (HTML / f"{name}.html").exists()] == []
 
 
@@ -236,6 +232,15 @@ def test_by_day_curves_stand_out(desk: Visit) -> None:
 
 def test_by_night_curves_stand_out(night: Visit) -> None:
     assert pale(night.page, drawings=True, least=3) == set()
+
+
+FRAMES = """(all) => all.map((e) => getComputedStyle(e))
+  .map((s) => [s.backgroundColor, s.padding, s.filter])"""
+
+
+def test_by_night_a_photograph_gets_no_frame_and_no_shade(night: Visit) -> None:
+    for frame in night.page.locator(".df-image img").evaluate_all(FRAMES):
+        assert frame == ["rgba(0, 0, 0, 0)", "0px", "none"]
 
 
 # ------------------------------------------------------------------ explorers

@@ -76,8 +76,10 @@ def by_page(page: Page, explorer: Explorer, at: tuple[int, ...]) -> tuple[list[A
 def difference(ours: Any, theirs: Any) -> float:
     """The largest relative difference of two sequences; infinite where nan or inf differ."""
     a, b = np.asarray(ours, float), np.asarray(theirs, float)
-    usual = np.isfinite(a)
-    if a.shape != b.shape or not np.array_equal(a[~usual], b[~usual], equal_nan=True):
+    if a.shape != b.shape:
+        return np.inf
+    usual = np.isfinite(a) & np.isfinite(b)
+    if not np.array_equal(a[~usual], b[~usual], equal_nan=True):
         return np.inf
     a, b = a[usual], b[usual]
     size = np.maximum(np.abs(a), SMALL * max([1.0, *np.abs(a[:1])]))
@@ -88,6 +90,7 @@ def test_a_difference_sees_nan_infinity_and_length() -> None:
     assert difference([1, np.nan, np.inf], [1, np.nan, np.inf]) == 0
     assert difference([np.nan], [np.nan]) == 0
     assert difference([2.0, 4.0], [2.0, 5.0]) == 0.25
+    assert difference([1, 2], [1, np.nan]) == np.inf
     for other in (
         [1, np.nan, -np.inf],
         [1, 2, np.inf],
