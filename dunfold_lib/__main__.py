@@ -11,13 +11,18 @@ import json
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import asdict, fields, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
 
+import torch
+from tqdm.auto import tqdm
+
 from dunfold_lib import __version__, records
 from dunfold_lib.records import Experiment
 
+HEAD = ("experiment", "score", "paper", "ours", "GPU run owed")
 ROOMS = ("sparse", "imaging", "newton_sr", "hyperspectral", "small_target")
 
 
@@ -84,7 +89,7 @@ def rows(chosen: dict[str, Experiment]) -> list[list[str]]:
     """One row a published score: experiment, score, paper, ours, GPU run owed."""
     table = []
     for name, e in chosen.items():
-        for score in e.published or ["–"]:
+        for score in e.published or ["nmse_db"]:
             paper = f"{e.published[score]:.2f}" if score in e.published else "–"
             table.append([name, score, paper, ours(name, score), owed(name, e)])
     return table
@@ -98,39 +103,103 @@ def show(head: Sequence[str], table: Sequence[Sequence[str]]) -> str:
     return "\n".join([pad(head), "  ".join("─" * w for w in widths), *map(pad, table)])
 
 
-def run(name: str, e: Experiment, seed: int) -> dict[str, Any]:
-    """Measure an experiment and give its record."""
-    begun = time.perf_counter()
-    scores = e.measure(seed)
-    seconds = round(time.perf_counter() - begun, 3)
-    about = {"experiment": name, "recipe_name": "cpu", "recipe": {}, "seed": seed}
-    told = {"protocol": e.protocol, "parameters": 0, "seconds": seconds}
-    return about | {"scores": scores} | told | records.environment()
+def measured(name: str, e: Experiment, net: Any, seed: int) -> dict[str, Any]:
+    """An experiment's scores with their protocol, and where they were measured."""
+    about = {"experiment": name, "title": e.title, "recipe_name": "–", "recipe": {}, "seed": seed}
+    parameters = sum(p.numel() for p in net.parameters()) if net is not None else 0
+    told = {"scores": e.measure(net, seed), "protocol": e.protocol, "parameters": parameters}
+    return about | told | records.environment()
+
+
+def trained(name: str, e: Experiment, recipe: str, seed: int, out: Path, args: Any) -> Path:
+    """Train, measure and write one run; its folder."""
+    if e.train is None:
+        raise ValueError(f"{name} is a classical algorithm without weights; use: evaluate {name}")
+    if recipe not in e.recipes:
+        raise ValueError(f"{name} has no recipe {recipe!r}; it has {', '.join(e.recipes)}")
+    folder = out / name / f"{recipe}-s{seed}"
+    if folder.exists() and not args.resume:
+        raise ValueError(f"{folder} exists; go on with --resume, or remove it")
+    settings = override(e.recipes[recipe], args.changes)
+    net, begun, cpu = e.build(), time.perf_counter(), time.process_time()
+    if net is None:
+        raise ValueError(f"{name} builds no network")
+    device = "cuda" if torch.cuda.is_available() and recipe == "gpu" else "cpu"
+    with tqdm(unit=" steps", disable=None) as bar:
+        told = lambda step, loss: (
+            bar.update(step + 1 - bar.n),
+            bar.set_postfix(loss=f"{loss:.2f}"),
+        )
+        losses = e.train(net, settings, folder, seed, device, told)
+    made = measured(name, e, net, seed)
+    made |= {"recipe_name": recipe, "recipe": asdict(settings)}
+    made |= {"device": made["device"] if device == "cuda" else "cpu"}
+    made |= {"seconds": round(time.perf_counter() - begun, 1)}
+    made |= {
+        "cpu_seconds": round(time.process_time() - cpu, 1),
+        "matrix": records.matrix_hash(net.A.A),
+    }
+    made["weights"] = records.save_weights(folder, net)
+    records.save_losses(folder, losses)
+    records.save(folder, made)
+    return folder
+
+
+def override(recipe: Any, changes: Sequence[str]) -> Any:
+    """A recipe with fields replaced by ``field=value``; only existing fields, of the same type."""
+    known = {f.name: getattr(recipe, f.name) for f in fields(recipe)}
+    for change in changes:
+        name, _, text = change.partition("=")
+        if name not in known:
+            raise ValueError(f"{change!r}: the recipe has the fields {', '.join(known)}")
+        kind = type(known[name])
+        try:
+            value = {"true": True, "false": False}[text.lower()] if kind is bool else kind(text)
+        except (ValueError, KeyError):
+            raise ValueError(f"{change!r}: {name} must be of type {kind.__name__}") from None
+        recipe = replace(recipe, **{name: value})
+    return recipe
 
 
 def cmd_list(_: argparse.Namespace) -> None:
-    print(show(["experiment", "score", "paper", "ours", "GPU run owed"], rows(experiments())))
+    print(show(HEAD, rows(experiments())))
 
 
 def cmd_train(args: argparse.Namespace) -> None:
     name, e = pick(args.experiment)
-    raise ValueError(
-        f"{name} is a classical algorithm without weights; use: evaluate {name}"
-        if not e.recipes
-        else f"{name} cannot be trained yet"
-    )
+    folder = trained(name, e, args.recipe, args.seed, Path(args.out), args)
+    if args.record:
+        records.keep(folder, records.results_root() / name / folder.name)
+    tell(name, records.load(folder))
 
 
 def cmd_evaluate(args: argparse.Namespace) -> None:
     name, e = pick(args.experiment)
-    made = run(name, e, args.seed)
+    net = e.build()
+    if net is not None:
+        path = Path(args.weights) if args.weights else default_weights(name)
+        records.load_weights(path, net)
+    made = measured(name, e, net, args.seed)
     if args.json:
         print(json.dumps(made, indent=2, ensure_ascii=False))
-        return
-    single = {k: v for k, v in made["scores"].items() if not isinstance(v, list)}
-    for score, value in single.items():
-        print(f"{name}  {score} {value:.3f}")
-    print(f"protocol: {e.protocol}; test seed {args.seed}")
+    else:
+        tell(name, made)
+
+
+def tell(name: str, made: dict[str, Any]) -> None:
+    """Print the single scores of a run with their protocol."""
+    for score, value in made["scores"].items():
+        if isinstance(value, float):
+            print(f"{name}  {score} {value:.3f}")
+    print(f"protocol: {made['protocol']}; test seed {made['seed']}")
+
+
+def default_weights(name: str) -> Path:
+    """The first recorded weights of an experiment."""
+    found = sorted((records.results_root() / name).glob("*/weights.safetensors"))
+    if not found:
+        raise ValueError(f"{name} has no recorded weights; train it, then use --weights FILE")
+    return found[0]
 
 
 def cmd_reproduce(args: argparse.Namespace) -> None:
@@ -138,14 +207,25 @@ def cmd_reproduce(args: argparse.Namespace) -> None:
     if args.run:
         for name, e in chosen.items():
             for seed in range(args.seeds):
-                folder = Path(name) / f"cpu-s{seed}"
-                made = run(name, e, seed)
-                records.save(Path(args.out) / folder, made)
-                if args.record:
-                    records.save(records.results_root() / folder, made)
-    print(show(["experiment", "score", "paper", "ours", "GPU run owed"], rows(chosen)))
+                again(name, e, seed, args)
+    print(show(HEAD, rows(chosen)))
     for name, e in chosen.items():
         print(f"\n{name}: {e.title}\n  protocol: {e.protocol}\n  paper: {e.source}")
+
+
+def again(name: str, e: Experiment, seed: int, args: argparse.Namespace) -> None:
+    """Make one run of an experiment anew, trained by its CPU recipe if it learns anything."""
+    folder = Path(args.out) / name / f"cpu-s{seed}"
+    if e.train is None:
+        begun = time.perf_counter()
+        made = measured(name, e, None, seed)
+        made["seconds"] = round(time.perf_counter() - begun, 3)
+        records.save(folder, made | {"recipe_name": "cpu"})
+    elif not (folder / "run.json").exists():
+        args.resume, args.changes = True, []
+        trained(name, e, "cpu", seed, Path(args.out), args)
+    if args.record:
+        records.keep(folder, records.results_root() / name / folder.name)
 
 
 def _seed(text: str) -> int:
@@ -166,24 +246,33 @@ def parser() -> argparse.ArgumentParser:
         return sub
 
     add("list", cmd_list, "every experiment: published figure, ours, whether a GPU run is owed")
-    train = add("train", cmd_train, "train a network by one of its recipes")
+    train = add("train", cmd_train, "train a network by one of its recipes; field=value changes it")
     train.add_argument("experiment", metavar="ROOM/NAME")
+    train.add_argument("--recipe", default="cpu", help="cpu (default) or gpu")
+    train.add_argument("--seed", type=_seed, default=0, help="seed of training and test signals")
+    train.add_argument("--out", default="runs", help="folder for the run (default: runs)")
+    train.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
+    train.add_argument("--record", action="store_true", help="keep the run in results/")
     evaluate = add("evaluate", cmd_evaluate, "measure an experiment's scores now")
     evaluate.add_argument("experiment", metavar="ROOM/NAME")
+    evaluate.add_argument("--weights", help="a weights.safetensors (default: the recorded one)")
     evaluate.add_argument("--seed", type=_seed, default=0, help="seed of the test signals")
     evaluate.add_argument("--json", action="store_true", help="print the whole record as JSON")
-    again = add("reproduce", cmd_reproduce, "paper | ours, from recorded runs")
-    again.add_argument("where", nargs="?", metavar="ROOM[/NAME]")
-    again.add_argument("--run", action="store_true", help="measure again, into --out")
-    again.add_argument("--seeds", type=_seed, default=3, help="how many seeds --run measures")
-    again.add_argument("--record", action="store_true", help="keep what --run measured in results/")
-    again.add_argument("--out", default="runs", help="folder for new runs (default: runs)")
+    redo = add("reproduce", cmd_reproduce, "paper | ours, from recorded runs")
+    redo.add_argument("where", nargs="?", metavar="ROOM[/NAME]")
+    redo.add_argument("--run", action="store_true", help="measure again, into --out")
+    redo.add_argument("--seeds", type=_seed, default=3, help="how many seeds --run measures")
+    redo.add_argument("--record", action="store_true", help="keep what --run measured in results/")
+    redo.add_argument("--out", default="runs", help="folder for new runs (default: runs)")
     return p
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; 0 when it worked, 2 with one line on stderr when it could not."""
-    args = parser().parse_args(arguments)
+    args, args.changes = parser().parse_known_args(arguments)
+    strange = [text for text in args.changes if "=" not in text or text.startswith("-")]
+    if strange or (args.changes and args.command != "train"):
+        parser().error(f"unrecognized arguments: {' '.join(strange or args.changes)}")
     try:
         args.action(args)
     except (ValueError, TypeError, RuntimeError, OSError, ImportError) as error:

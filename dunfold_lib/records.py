@@ -5,20 +5,23 @@ A run is the folder ``<room>/<experiment>/<recipe>-s<seed>/`` with a ``run.json`
 ``results/`` and travel inside the wheel.
 """
 
+import hashlib
 import json
 import os
 import platform
 import subprocess
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 
-PACKAGES = ("torch", "numpy", "scipy", "scikit-image")
+PACKAGES = ("torch", "numpy", "scipy", "scikit-image", "accelerate")
+MOST_BYTES = 2 * 2**20  # weights up to this size are kept with a recorded run
 
 
 @dataclass(frozen=True)
@@ -26,17 +29,21 @@ class Experiment:
     """One row of a published table or figure, and how to measure ours.
 
     published : the paper's scores by name, empty where a paper prints a curve and no number.
-    source    : where those numbers stand.
+    source    : where those numbers stand, or the figure.
     protocol  : data, split, noise, size of the test set; it is printed beside every score.
-    measure   : seed -> our scores by name; lists are curves over the layers.
-    recipes   : training recipes by name (``cpu``, ``gpu``); empty for a classical algorithm.
+    build     : the untrained network; None for a classical algorithm.
+    measure   : (network or None, seed) -> our scores by name; lists are curves over the layers.
+    train     : (network, recipe, folder, seed, device, watch) -> losses; None where nothing is learned.
+    recipes   : by name, ``cpu`` (minutes on two cores) and ``gpu`` (the paper's size).
     """
 
     title: str
     source: str
     protocol: str
     published: Mapping[str, float]
-    measure: Callable[[int], dict[str, Any]]
+    build: Callable[[], nn.Module | None]
+    measure: Callable[[Any, int], dict[str, Any]]
+    train: Callable[..., list[float]] | None = None
     recipes: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -104,6 +111,51 @@ def load(folder: Path) -> dict[str, Any]:
     if not isinstance(run, dict) or not isinstance(run.get("scores"), dict):
         raise ValueError(f"{path}: is no run; it must be an object with 'scores'")
     return run
+
+
+def save_losses(folder: Path, losses: Sequence[float]) -> None:
+    """Write ``loss.csv``: one line a step."""
+    lines = [f"{step},{loss:.6g}\n" for step, loss in enumerate(losses)]
+    write_text(folder / "loss.csv", "step,loss\n" + "".join(lines))
+
+
+def save_weights(folder: Path, net: nn.Module) -> dict[str, Any]:
+    """Write ``weights.safetensors`` and give its size and hash for ``run.json``."""
+    from safetensors.torch import save as to_bytes
+
+    data = to_bytes({k: v.detach().cpu().contiguous() for k, v in net.state_dict().items()})
+    write_bytes(folder / "weights.safetensors", data)
+    return {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+
+
+def load_weights(path: Path, net: nn.Module) -> None:
+    """Put the weights of a file into a network; ValueError in one line if they do not fit."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load as from_bytes
+
+    try:
+        net.load_state_dict(from_bytes(path.read_bytes()))
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read ({error.strerror})") from None
+    except (SafetensorError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise ValueError(f"{path}: holds no weights of this network ({reason})") from None
+
+
+def matrix_hash(*matrices: Tensor) -> str:
+    """The first 16 digits of a sha256 of matrices' bytes: weights fit one problem alone."""
+    digest = hashlib.sha256()
+    for M in matrices:
+        digest.update(M.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def keep(folder: Path, target: Path) -> None:
+    """Copy a run to the committed results: ``run.json``, ``loss.csv``, and weights if small."""
+    for name in ("loss.csv", "weights.safetensors", "run.json"):  # run.json last: it makes a run
+        path = folder / name
+        if path.exists() and (name == "run.json" or path.stat().st_size <= MOST_BYTES):
+            write_bytes(target / name, path.read_bytes())
 
 
 def results_root() -> Path:

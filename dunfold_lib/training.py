@@ -119,6 +119,8 @@ def grow(
         told = partial(_shifted, watch, len(history)) if watch else None
         recipe, loss = (finish, loss_at(K)) if whole else (stage, loss_at(t))
         history += fit(net, sample, loss, recipe, here, 1000 * seed + t, device, told)
+        if folder and t > 1:
+            _strip(folder / f"stage-{t - 1:02d}")  # the next stage's checkpoint holds its layers
     return history
 
 
@@ -165,12 +167,23 @@ def _checkpoint(
 
     tensors = {f"net.{k}": v for k, v in net.state_dict().items()}
     tensors["generator"] = generator.get_state()
-    for i, state in adam.state_dict()["state"].items():
+    unfinished = len(history) < recipe.steps  # a finished run needs no optimiser state
+    for i, state in adam.state_dict()["state"].items() if unfinished else ():
         tensors |= {f"adam.{i}.{k}": v for k, v in state.items()}
     tensors["history"] = torch.tensor(history, dtype=torch.float64)
     about = {"recipe": json.dumps(asdict(recipe))}
     contiguous = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
     records.write_bytes(folder / "checkpoint.safetensors", save(contiguous, about))
+
+
+def _strip(folder: Path) -> None:
+    """Leave only the losses in the checkpoint of a stage that the next one has taken over."""
+    from safetensors.torch import load, save
+
+    path = folder / "checkpoint.safetensors"
+    if path.exists():
+        kept = {k: v for k, v in load(path.read_bytes()).items() if k in ("history", "generator")}
+        records.write_bytes(path, save(kept))
 
 
 def _resume(
@@ -188,7 +201,8 @@ def _resume(
         part = lambda name: {
             k.removeprefix(name): v for k, v in tensors.items() if k.startswith(name)
         }
-        net.load_state_dict(part("net."))
+        if weights := part("net."):
+            net.load_state_dict(weights)
         state = adam.state_dict()
         for key, value in part("adam.").items():
             i, name = key.split(".")

@@ -1,6 +1,7 @@
 """Problems to solve: synthetic sparse recovery, and a photograph that a wheel ships."""
 
 from dataclasses import dataclass
+from math import log10
 
 import torch
 from torch import Tensor
@@ -15,6 +16,9 @@ class SparseProblem:
 
     The protocol of Chen et al. 2018, section 4. Noise is white, its level set for each row:
     std(ε) = std of that row's A x* times 10^(−snr_db/20); ``snr_db`` infinite means none.
+
+    condition : 0 leaves A as drawn; κ ≥ 1 spaces its singular values evenly in logarithm from 1 to
+    1/κ before the columns are scaled.  amplitude : standard deviation of the non-zeros.
     """
 
     m: int = 250
@@ -23,11 +27,16 @@ class SparseProblem:
     snr_db: float = float("inf")
     seed: int = 0
     dtype: torch.dtype = torch.float32
+    condition: float = 0.0
+    amplitude: float = 1.0
 
     def __post_init__(self) -> None:
         checks.whole("m", self.m, 2)  # a row's noise level is a standard deviation
         checks.whole("n", self.n, 1)
         checks.number("p", self.p, 0, 1)
+        if self.condition:
+            checks.number("condition", self.condition, 1)
+        checks.number("amplitude", self.amplitude, 0, open_low=True)
         if self.snr_db != float("inf"):
             checks.number("snr_db", self.snr_db)
 
@@ -35,13 +44,17 @@ class SparseProblem:
         """A (m, n), drawn in float64 on the CPU, so that a seed names one matrix everywhere."""
         g = torch.Generator().manual_seed(self.seed)
         A = torch.randn(self.m, self.n, generator=g, dtype=torch.float64)
+        if self.condition:
+            U, values, V = torch.linalg.svd(A, full_matrices=False)
+            spread = torch.logspace(0, -log10(self.condition), len(values), dtype=A.dtype)
+            A = U * spread @ V
         return Matrix((A / A.norm(dim=0)).to(self.dtype))
 
     def sample(self, A: Linear, batch: int, g: torch.Generator) -> tuple[Tensor, Tensor]:
         """(b, x*), of shapes (batch, m) and (batch, n)."""
         checks.whole("batch", batch, 1)
         x = torch.randn(batch, self.n, generator=g, dtype=self.dtype)
-        x = x * (torch.rand(batch, self.n, generator=g) < self.p)
+        x = self.amplitude * x * (torch.rand(batch, self.n, generator=g) < self.p)
         b = A(x)
         noise = torch.randn(b.shape, generator=g, dtype=self.dtype)
         level = b.std(dim=1, keepdim=True) * 10 ** (-self.snr_db / 20)

@@ -4,52 +4,174 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import torch
-
-from dunfold_lib.metrics import nmse_db, nmse_db_median
+from dunfold_lib.operators import Matrix
 from dunfold_lib.records import Experiment
 from dunfold_lib.sparse.data import SparseProblem
-from dunfold_lib.sparse.model import fista, ista
+from dunfold_lib.sparse.model import (
+    ALISTA,
+    LISTA,
+    LISTACP,
+    SUPPORT,
+    HyperLISTA,
+    TiLISTA,
+    fista,
+    ista,
+)
+from dunfold_lib.sparse.runs import (
+    EndToEnd,
+    Growth,
+    Search,
+    measure_network,
+    measure_solver,
+    train,
+)
+from dunfold_lib.sparse.theory import analytic_weights
 
 K = 16
-TEST_SEED = 2**31  # test signals come from this seed plus the run's, training never does
+CLEAN = SparseProblem()
+SMALL = SparseProblem(m=50, n=100, p=0.05)
+CONDITIONS = {
+    "": CLEAN,
+    "-snr40": SparseProblem(snr_db=40),
+    "-snr30": SparseProblem(snr_db=30),
+    "-snr20": SparseProblem(snr_db=20),
+    "-cond50": SparseProblem(condition=50),
+}
 
 
-def classical(solver: Callable[..., Any], lam: float, snr_db: float, seed: int) -> dict[str, Any]:
-    """NMSE of K steps on 1000 fresh signals: at the last step, its median, and layer by layer."""
-    problem = SparseProblem(snr_db=snr_db)
-    A = problem.operator()
-    b, truth = problem.sample(A, 1000, torch.Generator().manual_seed(TEST_SEED + seed))
-    xs = solver(A, b, lam, K)
-    return {
-        "nmse_db": nmse_db(xs[-1], truth),
-        "nmse_db_median": nmse_db_median(xs[-1], truth),
-        "nmse_db_per_layer": [nmse_db(x, truth) for x in xs],
-    }
-
-
-def _protocol(snr: str) -> str:
+def _said(problem: SparseProblem, more: str) -> str:
+    noise = "no noise" if problem.snr_db == float("inf") else f"SNR {problem.snr_db:g} dB a row"
+    bent = f", condition {problem.condition:g}" if problem.condition else ""
     return (
-        f"A 250×500 Gaussian, unit columns, seed 0; x* Bernoulli(0.1) × N(0, 1), {snr}; "
-        f"λ = 0.4, K = {K}; 1000 test signals, NMSE as a ratio of sums"
+        f"A {problem.m}×{problem.n} Gaussian{bent}, unit columns, seed 0; x* Bernoulli({problem.p:g})"
+        f" × N(0, 1), {noise}; {more}; 1000 test signals, NMSE as a ratio of sums"
     )
 
 
-_LOGS = "training logs in the public repository of Behrens et al. 2021 (m 250, s 50, SNR 40 dB)"
+_LOGS = "logs in the public repository of Behrens et al. 2021 (m 250, n 500, s 50, K 16)"
+_CURVE = {
+    "LISTA": "Chen et al. 2018, figure 3 (a curve)",
+    "LISTA-CP": "Chen et al. 2018, figure 3 (a curve)",
+    "TiLISTA": "Liu et al. 2019, figure 1 (a curve)",
+    "ALISTA": "Liu et al. 2019, figure 1 (a curve)",
+    "HyperLISTA": "Chen et al. 2021 (curves)",
+}
+
+
+def _solver(name: str, solver: Any, lam: float, problem: SparseProblem, db: float) -> Experiment:
+    return Experiment(
+        title=f"{name}, {K} steps, λ = {lam:g}",
+        source=_LOGS if db else "no published figure; the networks' starting point",
+        protocol=_said(problem, f"λ = {lam:g}, K = {K}"),
+        published={"nmse_db": db} if db else {},
+        build=lambda: None,
+        measure=partial(measure_solver, solver, lam, K, problem),
+    )
+
+
+def _network(
+    name: str,
+    build: Callable[[Matrix], Any],
+    recipe: Any,
+    problem: SparseProblem,
+    gpu: Any = None,
+    db: float | None = None,
+    depth: int = K,
+) -> Experiment:
+    return Experiment(
+        title=name,
+        source=_LOGS if db else _CURVE[name.split(",")[0].split(" ")[0].removesuffix("SS")],
+        protocol=_said(problem, f"one K = {depth} network"),
+        published={"nmse_db": db} if db else {},
+        build=lambda: build(problem.operator()),
+        measure=partial(measure_network, problem),
+        train=partial(train, problem),
+        recipes={"cpu": recipe} | ({"gpu": gpu} if gpu else {}),
+    )
+
+
+def _analytic(Network: Any, **more: Any) -> Callable[[Matrix], Any]:
+    return lambda A: Network(A, K, W=analytic_weights(A.A), **more)
+
+
+_MATRICES = Growth(stage_steps=100, finish_steps=400)
+_LONGER = Growth(stage_steps=150, finish_steps=600)
+_GENTLER = Growth(stage_steps=150, finish_steps=600, lr=5e-4, finish_lr=1.5e-4)
+_MATRICES_GPU = Growth(stage_steps=2000, finish_steps=20_000, batch=512)
+_NUMBERS = Growth(60, 300, batch=128, lr=1e-2, finish_lr=3e-3, clip=10.0)
+_NUMBERS_GPU = Growth(1000, 10_000, batch=512, lr=1e-2, finish_lr=3e-3, clip=10.0)
+
+# method: (title, network, CPU recipe, GPU recipe)
+METHODS = {
+    "lista": ("LISTA, ISTA start", lambda A: LISTA(A, K), _LONGER, _MATRICES_GPU),
+    "lista-analytic": ("LISTA, analytic start", _analytic(LISTA), _GENTLER, _MATRICES_GPU),
+    "lista-cp": ("LISTA-CP", _analytic(LISTACP), _MATRICES, _MATRICES_GPU),
+    "lista-cpss": (
+        "LISTA-CP + support selection",
+        _analytic(LISTACP, support=SUPPORT),
+        _MATRICES,
+        _MATRICES_GPU,
+    ),
+    "tilista": (
+        "TiLISTA + support selection",
+        _analytic(TiLISTA, support=SUPPORT),
+        _LONGER,
+        _MATRICES_GPU,
+    ),
+    "alista": ("ALISTA", _analytic(ALISTA), _NUMBERS, _NUMBERS_GPU),
+    "alista-ss": (
+        "ALISTA + support selection",
+        _analytic(ALISTA, support=SUPPORT),
+        _NUMBERS,
+        _NUMBERS_GPU,
+    ),
+    "hyperlista": ("HyperLISTA", lambda A: HyperLISTA(A, K), Search(), None),
+}
+# their ALISTA selects support, so it stands beside ours that does
+PUBLISHED = {"alista-ss-snr40": -39.07, "alista-ss-snr20": -21.08}
 
 EXPERIMENTS = {
-    "ista": Experiment(
-        title="ISTA, 16 steps, λ = 0.4",
-        source=_LOGS,
-        protocol=_protocol("SNR 40 dB"),
-        published={"nmse_db": -5.770},
-        measure=partial(classical, ista, 0.4, 40.0),
+    "ista": _solver("ISTA", ista, 0.4, CONDITIONS["-snr40"], -5.770),
+    "fista": _solver("FISTA", fista, 0.4, CONDITIONS["-snr40"], -7.625),
+    **{
+        f"{name}-lam0.2{end}": _solver(name.upper(), solver, 0.2, problem, 0.0)
+        for end, problem in CONDITIONS.items()
+        for name, solver in (("ista", ista), ("fista", fista))
+    },
+    **{
+        f"{name}{end}": _network(title, net, cpu, problem, gpu, PUBLISHED.get(name + end))
+        for end, problem in CONDITIONS.items()
+        for name, (title, net, cpu, gpu) in METHODS.items()
+    },
+    "hyperlista-32": _network(
+        "HyperLISTA, 32 layers", lambda A: HyperLISTA(A, 32), Search(), CLEAN, depth=32
     ),
-    "fista": Experiment(
-        title="FISTA, 16 steps, λ = 0.4",
-        source=_LOGS,
-        protocol=_protocol("SNR 40 dB"),
-        published={"nmse_db": -7.625},
-        measure=partial(classical, fista, 0.4, 40.0),
+    "lista-50x100": _network(
+        "LISTA, analytic start, 50×100", _analytic(LISTA), Growth(300, 1500), SMALL
+    ),
+    # The recipe race: the same networks, other recipes. Grown runs stand above.
+    "race-lista-end-to-end": _network(
+        "LISTA, ISTA start, end to end", lambda A: LISTA(A, K), EndToEnd(1000), CLEAN
+    ),
+    "race-lista-analytic-end-to-end": _network(
+        "LISTA, analytic start, end to end", _analytic(LISTA), EndToEnd(1000), CLEAN
+    ),
+    "race-lista-ss": _network(
+        "LISTA + support selection, analytic start",
+        _analytic(LISTA, support=SUPPORT),
+        _MATRICES,
+        CLEAN,
+    ),
+    "race-lista-cp-ista-start": _network(
+        "LISTA-CP, ISTA start", lambda A: LISTACP(A, K), _MATRICES, CLEAN
+    ),
+    "race-alista-end-to-end": _network(
+        "ALISTA, end to end", _analytic(ALISTA), EndToEnd(700, 128, 1e-2, 10.0, True), CLEAN
+    ),
+    "race-alista-ss-end-to-end": _network(
+        "ALISTA + support selection, end to end",
+        _analytic(ALISTA, support=SUPPORT),
+        EndToEnd(700, 128, 1e-2, 10.0, True),
+        CLEAN,
     ),
 }

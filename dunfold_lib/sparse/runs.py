@@ -1,0 +1,202 @@
+"""How the chapter trains and measures: the protocol of its tables, shared by every experiment."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from dunfold_lib import checks, records
+from dunfold_lib.metrics import nmse_db, nmse_db_median
+from dunfold_lib.sparse.data import SparseProblem
+from dunfold_lib.sparse.model import LISTA, HyperLISTA
+from dunfold_lib.training import Recipe, fit, grow
+
+TEST_SEED = 2**31  # test signals come from this seed plus the run's; training and tuning never do
+TEST_SIZE = 1000
+SHIFTS = {  # a network meets signals it was not trained for
+    "p 0.15": {"p": 0.15},
+    "p 0.2": {"p": 0.2},
+    "amplitude 0.1": {"amplitude": 0.1},
+    "amplitude 10": {"amplitude": 10.0},
+    "SNR 40 dB": {"snr_db": 40.0},
+    "SNR 20 dB": {"snr_db": 20.0},
+}
+
+
+@dataclass(frozen=True)
+class Growth:
+    """Stage by stage (``training.grow``) on the batch's NMSE in dB, then all layers together.
+
+    stage_steps : steps for each of the K stages.  finish_steps, finish_lr : of the last stage.
+    """
+
+    stage_steps: int = 100
+    finish_steps: int = 400
+    batch: int = 64
+    lr: float = 1e-3
+    finish_lr: float = 3e-4
+    clip: float = 1.0
+
+
+@dataclass(frozen=True)
+class EndToEnd:
+    """All layers at once from the start, on the mean square error, or on NMSE in dB if ``log``."""
+
+    steps: int = 1000
+    batch: int = 64
+    lr: float = 1e-3
+    clip: float = 1.0
+    log: bool = False
+
+
+@dataclass(frozen=True)
+class Search:
+    """Nelder–Mead on a network's few numbers, no gradients; NMSE in dB on fresh training signals.
+
+    evaluations : forward passes.  signals : in the training set.
+    """
+
+    evaluations: int = 120
+    signals: int = 200
+
+
+def test_signals(problem: SparseProblem, seed: int) -> tuple[Tensor, Tensor]:
+    """The test set of a run."""
+    g = torch.Generator().manual_seed(TEST_SEED + seed)
+    return problem.sample(problem.operator(), TEST_SIZE, g)
+
+
+def measure_solver(
+    solver: Callable[..., list[Tensor]],
+    lam: float,
+    K: int,
+    problem: SparseProblem,
+    net: None,
+    seed: int,
+) -> dict[str, Any]:
+    """Scores of K steps of a classical solver."""
+    A = problem.operator()
+    run = lambda b: solver(A, b, lam, K)
+    return _scores(run, problem, seed)
+
+
+@torch.no_grad()
+def measure_network(problem: SparseProblem, net: Any, seed: int) -> dict[str, Any]:
+    """Scores of a trained network, its thresholds and steps, and a LISTA's distance from coupling."""
+    net.cpu().eval()
+    scores = _scores(net.iterates, problem, seed)
+    for name in ("theta", "gamma", "c"):
+        if hasattr(net, name):
+            scores[name] = getattr(net, name).tolist()
+    if isinstance(net, LISTA):
+        eye = torch.eye(net.A.A.shape[1])
+        coupling = [W2 - eye + W1 @ net.A.A for W1, W2 in zip(net.W1, net.W2, strict=True)]
+        scores["coupling"] = [float(torch.linalg.matrix_norm(M, 2)) for M in coupling]
+    return scores
+
+
+def _scores(
+    run: Callable[[Tensor], list[Tensor]], problem: SparseProblem, seed: int
+) -> dict[str, Any]:
+    b, truth = test_signals(problem, seed)
+    xs = run(b)
+    scores: dict[str, Any] = {
+        "nmse_db": nmse_db(xs[-1], truth),
+        "nmse_db_median": nmse_db_median(xs[-1], truth),
+        "nmse_db_per_layer": [nmse_db(x, truth) for x in xs],
+    }
+    if problem.snr_db == math.inf and not problem.condition and problem.m == 250:
+        scores["shift"] = {}
+        for name, change in SHIFTS.items():
+            b, truth = test_signals(replace(problem, **change), seed)
+            scores["shift"][name] = nmse_db(run(b)[-1], truth)
+    return scores
+
+
+def batch_db(depth: int, net: Any, b: Tensor, truth: Tensor) -> Tensor:
+    """NMSE of a batch in dB, a ratio of sums, after ``depth`` layers: the loss of the log recipes."""
+    *_, state = net.states(b, depth)
+    error = (net.readout(state) - truth).square().sum()
+    return 10 * (error / truth.square().sum()).log10()
+
+
+def mean_square(net: nn.Module, b: Tensor, truth: Tensor) -> Tensor:
+    """Mean of (x − x*)² over entries."""
+    return (net(b) - truth).square().mean()
+
+
+def train(
+    problem: SparseProblem,
+    net: Any,
+    recipe: Growth | EndToEnd | Search,
+    folder: Path | None = None,
+    seed: int = 0,
+    device: str = "cpu",
+    watch: Callable[[int, float], None] | None = None,
+) -> list[float]:
+    """Train a network by a recipe of any of the three kinds; the loss of every step."""
+    A = problem.operator()
+    sample = lambda batch, g: problem.sample(A, batch, g)
+    if isinstance(recipe, Search):
+        return search(net, sample, recipe, seed, watch)
+    if isinstance(recipe, EndToEnd):
+        loss = partial(batch_db, net.K) if recipe.log else mean_square
+        plain = Recipe(recipe.steps, recipe.batch, recipe.lr, 0.0, recipe.clip)
+        return fit(net, sample, loss, plain, folder, seed, device, watch)
+    stage = Recipe(recipe.stage_steps, recipe.batch, recipe.lr, 0.05, recipe.clip)
+    finish = Recipe(recipe.finish_steps, recipe.batch, recipe.finish_lr, 0.0, recipe.clip)
+    at = lambda depth: partial(batch_db, depth)
+    return grow(net, sample, at, stage, finish, folder, seed, device, watch)
+
+
+def steps(recipe: Growth | EndToEnd | Search, K: int) -> int:
+    """How many losses a recipe gives."""
+    if isinstance(recipe, Search):
+        return recipe.evaluations
+    if isinstance(recipe, EndToEnd):
+        return recipe.steps
+    return K * recipe.stage_steps + recipe.finish_steps
+
+
+@torch.no_grad()
+def search(
+    net: HyperLISTA,
+    sample: Callable[[int, torch.Generator], tuple[Tensor, Tensor]],
+    recipe: Search,
+    seed: int = 0,
+    watch: Callable[[int, float], None] | None = None,
+) -> list[float]:
+    """Tune ``net.c`` in place by Nelder–Mead from a start on the scale of the problem."""
+    from scipy.optimize import minimize
+
+    checks.whole("signals", recipe.signals, 1)
+    checks.whole("evaluations", recipe.evaluations, 4)
+    b, truth = sample(recipe.signals, torch.Generator().manual_seed(seed))
+    net.cpu()
+    losses: list[float] = []
+
+    def loss(c: Any) -> float:
+        net.c.copy_(torch.as_tensor(c))
+        value = float(batch_db(net.K, net, b, truth))
+        losses.append(value if math.isfinite(value) else 100.0)
+        if watch:
+            watch(len(losses) - 1, losses[-1])
+        return losses[-1]
+
+    begin = np.array([0.01, 0.001, 0.02])
+    simplex = np.vstack([begin, *(begin * (1 + 0.5 * np.eye(3)[i]) for i in range(3))])
+    options = {"maxfev": recipe.evaluations, "initial_simplex": simplex}
+    best = minimize(loss, begin, method="Nelder-Mead", options=options)
+    net.c.copy_(torch.as_tensor(best.x))
+    return losses[: recipe.evaluations]
+
+
+def problem_hash(net: Any) -> str:
+    """Identifies the fixed matrices that a network's weights belong to."""
+    return records.matrix_hash(net.A.A)
