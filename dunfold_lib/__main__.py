@@ -77,12 +77,7 @@ def owed(name: str, e: Experiment) -> str:
 
 def ours(name: str, score: str) -> str:
     """Our recorded score: the value of one run, or mean ± half spread over several seeds."""
-    runs = records.recorded(name)
-    values = [r["scores"][score] for r in runs if score in r["scores"]]
-    if not values:
-        return "not measured"
-    mean, spread = sum(values) / len(values), (max(values) - min(values)) / 2
-    return f"{mean:.2f}" + (f" ± {spread:.2f}" if len(values) > 1 else "")
+    return records.summary(records.values(name, score))
 
 
 def rows(chosen: dict[str, Experiment]) -> list[list[str]]:
@@ -121,7 +116,8 @@ def trained(name: str, e: Experiment, recipe: str, seed: int, out: Path, args: A
     if folder.exists() and not args.resume:
         raise ValueError(f"{folder} exists; go on with --resume, or remove it")
     settings = override(e.recipes[recipe], args.changes)
-    net, begun, cpu = e.build(), time.perf_counter(), time.process_time()
+    net: Any = e.build()
+    begun, cpu = time.perf_counter(), time.process_time()
     if net is None:
         raise ValueError(f"{name} builds no network")
     device = "cuda" if torch.cuda.is_available() and recipe == "gpu" else "cpu"
@@ -269,10 +265,11 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; 0 when it worked, 2 with one line on stderr when it could not."""
-    args, args.changes = parser().parse_known_args(arguments)
-    strange = [text for text in args.changes if "=" not in text or text.startswith("-")]
-    if strange or (args.changes and args.command != "train"):
-        parser().error(f"unrecognized arguments: {' '.join(strange or args.changes)}")
+    args, extra = parser().parse_known_args(arguments)
+    strange = [text for text in extra if "=" not in text or text.startswith("-")]
+    if strange or (extra and args.command != "train"):
+        parser().error(f"unrecognized arguments: {' '.join(strange or extra)}")
+    args.changes = extra
     try:
         args.action(args)
     except (ValueError, TypeError, RuntimeError, OSError, ImportError) as error:

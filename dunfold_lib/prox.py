@@ -16,7 +16,7 @@ def soft_select(x: Tensor, t: Tensor | float, count: int | Tensor) -> Tensor:
     """Soft threshold that leaves the ``count`` largest entries of each row as they are.
 
     Support selection (Chen et al. 2018, section 3.3): an entry with |x_i| > t among the largest of
-    its row is trusted and not shrunk; the rest is ``soft(x, t)``. No gradient passes through the choice.
+    its row is trusted and not shrunk; the rest is ``soft(x, t)``. No gradient passes the choice.
     x : (batch, n).  count : 0, which is ``soft``, to n; or one count a row, (batch, 1).
     """
     if isinstance(count, int) and count == 0:

@@ -33,7 +33,7 @@ class Experiment:
     protocol  : data, split, noise, size of the test set; it is printed beside every score.
     build     : the untrained network; None for a classical algorithm.
     measure   : (network or None, seed) -> our scores by name; lists are curves over the layers.
-    train     : (network, recipe, folder, seed, device, watch) -> losses; None where nothing is learned.
+    train     : (network, recipe, folder, seed, device, watch) -> losses; None: nothing to learn.
     recipes   : by name, ``cpu`` (minutes on two cores) and ``gpu`` (the paper's size).
     """
 
@@ -140,6 +140,28 @@ def load_weights(path: Path, net: nn.Module) -> None:
     except (SafetensorError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:120]
         raise ValueError(f"{path}: holds no weights of this network ({reason})") from None
+
+
+def values(name: str, score: str) -> list[float]:
+    """A score of every recorded run of an experiment ``room/name``."""
+    return [r["scores"][score] for r in recorded(name) if score in r["scores"]]
+
+
+def summary(scores: Sequence[float]) -> str:
+    """Mean ± half the spread over seeds, to two digits; one number alone; or that there is none."""
+    if not scores:
+        return "not measured"
+    mean, spread = sum(scores) / len(scores), (max(scores) - min(scores)) / 2
+    return f"{mean:.2f}" + (f" ± {spread:.2f}" if len(scores) > 1 else "")
+
+
+def trained(name: str, e: Experiment, run: str = "cpu-s0") -> Any:
+    """The network of an experiment ``room/name`` with the weights of one of its recorded runs."""
+    net = e.build()
+    if net is None:
+        raise ValueError(f"{name} is a classical algorithm; it has no weights")
+    load_weights(results_root() / name / run / "weights.safetensors", net)
+    return net.eval()
 
 
 def matrix_hash(*matrices: Tensor) -> str:

@@ -12,7 +12,7 @@ from dunfold_lib import checks, metrics, show
 from dunfold_lib.explore import Explorer, Slider
 from dunfold_lib.operators import Blur, Compose, Linear, Mask, Matrix, Wavelet, norm
 from dunfold_lib.show import Curves, Frames, line
-from dunfold_lib.sparse import data, model
+from dunfold_lib.sparse import certificate, data, model
 
 NAN, INF = math.nan, math.inf
 
@@ -477,7 +477,7 @@ SOLVERS = {
     "ista": lambda A, b, lam=0.1, **other: model.ista(A, b, lam, **({"K": 2} | other)),
     "fista": lambda A, b, lam=0.1, **other: model.fista(A, b, lam, **({"K": 2} | other)),
     "extrapolated": lambda A, b, lam=0.1, **other: model.extrapolated(A, b, lam, [0.0], **other),
-    "lasso": lambda A, b, lam=0.1, **other: model.lasso(A, b, lam, **other),
+    "lasso": lambda A, b, lam=0.1, **other: certificate.lasso(A, b, lam, **other),
 }
 every = pytest.mark.parametrize("solve", SOLVERS.values(), ids=SOLVERS.keys())
 
@@ -601,7 +601,7 @@ def test_extrapolated_refuses(tiny, given, error, says):
 )
 def test_lasso_refuses(tiny, given, error, says):
     A, b, _ = tiny
-    refused(lambda: model.lasso(A, b, **({"lam": 0.1} | given)), error, says)
+    refused(lambda: certificate.lasso(A, b, **({"lam": 0.1} | given)), error, says)
 
 
 @cases(
@@ -611,7 +611,7 @@ def test_lasso_refuses(tiny, given, error, says):
 )
 def test_duality_gap_refuses_a_weight(tiny, given, error, says):
     A, b, x = tiny
-    refused(lambda: model.duality_gap(A, b, given, x), error, says)
+    refused(lambda: certificate.duality_gap(A, b, given, x), error, says)
 
 
 @cases(
@@ -620,10 +620,10 @@ def test_duality_gap_refuses_a_weight(tiny, given, error, says):
     (ones(4, 20), ValueError, r"[br] has shape \(4, 20\); it must be \(batch, 12\)"),
 )
 def test_lam_max_refuses(tiny, given, error, says):
-    refused(lambda: model.lam_max(tiny[0], given), error, says)
+    refused(lambda: certificate.lam_max(tiny[0], given), error, says)
 
 
 def test_path_refuses_a_negative_weight(tiny):
     A, b, _ = tiny
     says = r"lam is -0.1; it must be finite and in \[0, inf\]"
-    refused(lambda: model.path(A, b, [0.1, -0.1]), ValueError, says)
+    refused(lambda: certificate.path(A, b, [0.1, -0.1]), ValueError, says)

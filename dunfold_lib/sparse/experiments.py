@@ -25,7 +25,7 @@ from dunfold_lib.sparse.runs import (
     measure_solver,
     train,
 )
-from dunfold_lib.sparse.theory import analytic_weights
+from dunfold_lib.sparse.theory import analytic_weights, lp_weights
 
 K = 16
 CLEAN = SparseProblem()
@@ -43,8 +43,8 @@ def _said(problem: SparseProblem, more: str) -> str:
     noise = "no noise" if problem.snr_db == float("inf") else f"SNR {problem.snr_db:g} dB a row"
     bent = f", condition {problem.condition:g}" if problem.condition else ""
     return (
-        f"A {problem.m}×{problem.n} Gaussian{bent}, unit columns, seed 0; x* Bernoulli({problem.p:g})"
-        f" × N(0, 1), {noise}; {more}; 1000 test signals, NMSE as a ratio of sums"
+        f"A {problem.m}×{problem.n} Gaussian{bent}, unit columns, seed 0; "
+        f"x* Bernoulli({problem.p:g}) × N(0, 1), {noise}; {more}; 1000 test signals, NMSE as a ratio of sums"
     )
 
 
@@ -145,6 +145,15 @@ EXPERIMENTS = {
     },
     "hyperlista-32": _network(
         "HyperLISTA, 32 layers", lambda A: HyperLISTA(A, 32), Search(), CLEAN, depth=32
+    ),
+    "alista-ss-lp": _network(
+        "ALISTA + support selection, LP weights",
+        lambda A: ALISTA(A, K, W=lp_weights(A.A), support=SUPPORT),
+        _NUMBERS,
+        CLEAN,
+    ),
+    "hyperlista-lp": _network(
+        "HyperLISTA, LP weights", lambda A: HyperLISTA(A, K, W=lp_weights(A.A)), Search(), CLEAN
     ),
     "lista-50x100": _network(
         "LISTA, analytic start, 50×100", _analytic(LISTA), Growth(300, 1500), SMALL

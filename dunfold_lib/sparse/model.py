@@ -239,7 +239,7 @@ class HyperLISTA(Unrolled):
     """ALISTA with momentum, whose threshold, momentum and support follow from the iterate itself.
 
     After Chen et al. 2021: θ = c₁‖A⁺(A x − b)‖₁, β = c₂‖x‖₀, trusted share
-    c₃ log(‖A⁺b‖₁/‖A⁺(A x − b)‖₁) within [0, 1], γ = 1. Their μ̃ is absorbed into our c₁ and c₂, their
+    c₃ log(‖A⁺b‖₁/‖A⁺(A x − b)‖₁) within [0, 1], γ = 1. Their μ̃ is absorbed into our c₁, c₂, their
     count into a share, so these c are not the paper's. Three numbers, found without gradients.
     """
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dunfold_lib import checks, records
+from dunfold_lib import checks
 from dunfold_lib.metrics import nmse_db, nmse_db_median
 from dunfold_lib.sparse.data import SparseProblem
 from dunfold_lib.sparse.model import LISTA, HyperLISTA
@@ -19,7 +19,7 @@ from dunfold_lib.training import Recipe, fit, grow
 
 TEST_SEED = 2**31  # test signals come from this seed plus the run's; training and tuning never do
 TEST_SIZE = 1000
-SHIFTS = {  # a network meets signals it was not trained for
+SHIFTS: dict[str, dict[str, Any]] = {  # a network meets signals it was not trained for
     "p 0.15": {"p": 0.15},
     "p 0.2": {"p": 0.2},
     "amplitude 0.1": {"amplitude": 0.1},
@@ -62,8 +62,8 @@ class Search:
     evaluations : forward passes.  signals : in the training set.
     """
 
-    evaluations: int = 120
-    signals: int = 200
+    evaluations: int = 110
+    signals: int = 400
 
 
 def test_signals(problem: SparseProblem, seed: int) -> tuple[Tensor, Tensor]:
@@ -88,7 +88,7 @@ def measure_solver(
 
 @torch.no_grad()
 def measure_network(problem: SparseProblem, net: Any, seed: int) -> dict[str, Any]:
-    """Scores of a trained network, its thresholds and steps, and a LISTA's distance from coupling."""
+    """Scores of a network, its thresholds and steps, and a LISTA's distance from coupling."""
     net.cpu().eval()
     scores = _scores(net.iterates, problem, seed)
     for name in ("theta", "gamma", "c"):
@@ -120,7 +120,7 @@ def _scores(
 
 
 def batch_db(depth: int, net: Any, b: Tensor, truth: Tensor) -> Tensor:
-    """NMSE of a batch in dB, a ratio of sums, after ``depth`` layers: the loss of the log recipes."""
+    """NMSE of a batch in dB, a ratio of sums, after ``depth`` layers: a recipe's loss."""
     *_, state = net.states(b, depth)
     error = (net.readout(state) - truth).square().sum()
     return 10 * (error / truth.square().sum()).log10()
@@ -195,8 +195,3 @@ def search(
     best = minimize(loss, begin, method="Nelder-Mead", options=options)
     net.c.copy_(torch.as_tensor(best.x))
     return losses[: recipe.evaluations]
-
-
-def problem_hash(net: Any) -> str:
-    """Identifies the fixed matrices that a network's weights belong to."""
-    return records.matrix_hash(net.A.A)

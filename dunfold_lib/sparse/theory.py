@@ -121,8 +121,8 @@ def generalised_coherence(A: Tensor, gap: float = 1e-2, limit: int = 20_000) -> 
     Column i is a linear programme; its dual is basis pursuit, 1/μ̃_i = min ‖u‖₁ over A_{−i}u = a_i.
     All columns at once by ADMM on min ‖U_off‖₁ over A U = 0, diag U = −1. Every iterate certifies:
     Z in the null space of A, scaled, is feasible for the dual and bounds μ̃ from below; the
-    multiplier lies in the range of Aᵀ, is AᵀW up to scale, and bounds it from above. A : (m, n), m < n;
-    float64 for gaps below 1e-4.
+    multiplier lies in the range of Aᵀ, is AᵀW up to scale, and bounds it from above. A : (m, n) with
+    m < n; float64 for gaps below 1e-4.
     """
     checks.finite("A", A)
     if A.ndim != 2 or A.shape[0] >= A.shape[1]:
@@ -149,6 +149,11 @@ def generalised_coherence(A: Tensor, gap: float = 1e-2, limit: int = 20_000) -> 
     raise RuntimeError(
         f"μ̃ is in [{lower:.5f}, {upper:.5f}] after {limit} steps; gap {gap:g} was asked for"
     )
+
+
+def lp_weights(A: Tensor) -> Tensor:
+    """The W of ``generalised_coherence`` to a gap of 1 %, computed in float64, in A's dtype."""
+    return generalised_coherence(A.double()).W.to(A)
 
 
 def column_coherence(A: Tensor, column: int) -> float:
@@ -195,9 +200,9 @@ def contraction(mu: float, s: int, gamma: float) -> float:
 def error_bounds(
     mu: float, s: int, gamma: float, largest: float, K: int, noise: float = 0.0
 ) -> list[float]:
-    """E⁰, …, Eᴷ with ‖xᵏ − x*‖₁ ≤ Eᵏ for all |x*_i| ≤ largest, ‖x*‖₀ ≤ s; thresholds γ(μEᵏ + noise).
+    """E⁰, …, Eᴷ with ‖xᵏ − x*‖₁ ≤ Eᵏ for |x*_i| ≤ largest, ‖x*‖₀ ≤ s, thresholds γ(μEᵏ + noise).
 
-    E⁰ = s · largest, Eᵏ⁺¹ = contraction · Eᵏ + 2sγ · noise, where ``noise`` bounds ‖Wᵀε‖_∞: with γ = 1
+    E⁰ = s · largest, Eᵏ⁺¹ = contraction · Eᵏ + 2sγ · noise, ``noise`` a bound of ‖Wᵀε‖_∞: for γ = 1
     Chen et al. 2018, theorem 2; without noise Liu et al. 2019, theorem 1.
     """
     E = [s * largest]
