@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from dunfold_lib.operators import Matrix
-from dunfold_lib.sparse import extrapolated, lasso, theory
+from dunfold_lib.sparse import LISTACP, extrapolated, lasso, theory
 from dunfold_lib.sparse.data import SparseProblem
 
 BOOK = Path(__file__).resolve().parents[1] / "book"
@@ -65,3 +65,34 @@ def test_the_refit_returns_the_truth_where_the_signs_were_right():
     right, wrong = (lasso(A, b, f * limit, gap=1e-14).x for f in (0.9, 3.0))
     assert (ISTA.refit(A, b, right) - x_star).abs().max() < 1e-12
     assert (ISTA.refit(A, b, wrong) - x_star).abs().max() > 1e-2
+
+
+def test_an_uncoupled_network_has_the_iterates_of_the_coupled_one(tiny):
+    A, b, _ = tiny
+    net = LISTACP(A, K=4, lam=0.1, W=theory.analytic_weights(A.A))
+    free = solutions("sparse/lista").uncouple(net)
+    for x, y in zip(net.iterates(b), free.iterates(b), strict=True):
+        torch.testing.assert_close(x, y, rtol=0, atol=1e-12)
+
+
+def test_the_number_of_layers_is_the_first_that_reaches_the_target():
+    layers = solutions("sparse/lista_cp").layers_needed
+    K = layers(0.078, 4, 1.0, 1e-6)
+    E = theory.error_bounds(0.078, 4, 1.0, 1.0, K)
+    assert E[K] <= 1e-6 < E[K - 1]
+    with pytest.raises(ValueError, match="the theorem holds up to 6"):
+        layers(0.078, 8, 1.0, 1e-6)
+
+
+def test_the_best_step_beats_every_other_step():
+    best = solutions("sparse/alista").best_step(0.078, 4)
+    others = [theory.contraction(0.078, 4, g / 100) for g in range(1, 200)]
+    assert theory.contraction(0.078, 4, best) <= min(others) + 1e-12
+
+
+def test_the_closed_form_attains_the_sum_of_inverse_leverage(tiny):
+    A = tiny[0].A
+    W = theory.analytic_weights(A)
+    value = solutions("sparse/alista").leverage_objective(A)
+    assert float((W.T @ A).square().sum()) == pytest.approx(value, rel=1e-12)
+    assert value >= A.shape[1] ** 2 / A.shape[0]

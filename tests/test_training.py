@@ -1,0 +1,507 @@
+"""Training: the loop, its checkpoints, stage-wise growth, and the command line around them."""
+
+import json
+import math
+import subprocess
+import sys
+from dataclasses import replace
+from itertools import pairwise
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from dunfold_lib import __main__ as door
+from dunfold_lib import records, training
+from dunfold_lib.__main__ import main
+from dunfold_lib.sparse import ALISTA, LISTACP, experiments, runs
+from dunfold_lib.sparse.data import SparseProblem
+from dunfold_lib.training import Recipe, fit, grow
+
+PROBLEM = SparseProblem(m=12, n=20, p=0.15, dtype=torch.float64)
+A = PROBLEM.operator()
+SHORT = Recipe(steps=8, batch=6, lr=1e-2)
+TINY = ["stage_steps=1", "finish_steps=1", "batch=4"]
+
+
+def sample(batch, g):
+    return PROBLEM.sample(A, batch, g)
+
+
+def net():
+    return LISTACP(A, 3, 0.1)
+
+
+def same(u, v):
+    """Whether two networks hold the same weights to the last bit."""
+    pairs = zip(u.state_dict().values(), v.state_dict().values(), strict=True)
+    return all(torch.equal(p, q) for p, q in pairs)
+
+
+class Killed(BaseException):
+    """What ends a run from outside; no `except Exception` catches it."""
+
+
+def killer(at):
+    def watch(step, loss):
+        if step == at:
+            raise Killed
+
+    return watch
+
+
+def one_line(error):
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+# the loop
+
+
+def test_the_rate_falls_along_half_a_cosine_from_lr_to_its_end():
+    recipe = Recipe(steps=10, lr=0.2, end=0.25)
+    assert recipe.rate(0) == pytest.approx(0.2)
+    assert recipe.rate(5) == pytest.approx(0.2 * 0.625)
+    assert recipe.rate(10) == pytest.approx(0.05)
+    rates = [recipe.rate(k) for k in range(11)]
+    assert all(u > v for u, v in pairwise(rates))
+
+
+@pytest.mark.parametrize("clip", [1e9, 1e-3], ids=["unclipped", "clipped"])
+def test_two_steps_of_fit_are_two_steps_of_adam_by_hand(clip):
+    """m ← .9m + .1g, v ← .999v + .001g², p ← p − η m̂/(√v̂ + 1e-8), g scaled to norm ≤ clip."""
+    recipe = Recipe(steps=2, batch=6, lr=0.01, end=0.1, clip=clip)
+    trained, hand, g = net(), net(), torch.Generator().manual_seed(7)
+    history = fit(trained, sample, runs.mean_square, recipe, seed=7)
+    weights = list(hand.parameters())
+    m, v = ([torch.zeros_like(p) for p in weights] for _ in range(2))
+    for step in (1, 2):
+        b, x = sample(6, g)
+        loss = (hand(b) - x).square().mean()
+        assert history[step - 1] == pytest.approx(loss.item(), rel=1e-14)
+        gradients = torch.autograd.grad(loss, weights)
+        norm = sum(float(d.square().sum()) for d in gradients) ** 0.5
+        assert (norm > clip) == (clip < 1)
+        rate = 0.01 * (0.1 + 0.9 * (1 + math.cos(math.pi * (step - 1) / 2)) / 2)
+        with torch.no_grad():
+            for i, d in enumerate(gradients):
+                d = d * min(1, clip / (norm + 1e-6))
+                m[i] = 0.9 * m[i] + 0.1 * d
+                v[i] = 0.999 * v[i] + 0.001 * d * d
+                down = (v[i] / (1 - 0.999**step)).sqrt() + 1e-8
+                weights[i] -= rate * m[i] / (1 - 0.9**step) / down
+    for p, q in zip(trained.parameters(), weights, strict=True):
+        torch.testing.assert_close(p, q, rtol=0, atol=1e-13)
+    assert len(history) == 2
+    assert not trained.training
+
+
+def test_a_seed_names_a_run():
+    first, again, other = net(), net(), net()
+    losses = [fit(n, sample, runs.mean_square, SHORT, seed=s) for n, s in ((first, 1), (again, 1))]
+    fit(other, sample, runs.mean_square, SHORT, seed=2)
+    assert losses[0] == losses[1]
+    assert same(first, again)
+    assert not same(first, other)
+
+
+def test_frozen_weights_stay_and_zero_steps_change_nothing():
+    trained = net()
+    trained.theta.requires_grad_(False)
+    fit(trained, sample, runs.mean_square, SHORT)
+    assert torch.equal(trained.theta, net().theta)
+    assert not torch.equal(trained.W[0], net().W[0])
+    untouched = net()
+    assert fit(untouched, sample, runs.mean_square, Recipe(steps=0)) == []
+    assert same(untouched, net())
+
+
+def test_a_loss_that_is_not_a_number_ends_the_run_in_one_line(tmp_path):
+    spoilt = lambda net, b, truth: runs.mean_square(net, b, truth) * math.nan
+    with pytest.raises(RuntimeError, match="the loss is nan at step 0; try a smaller lr") as error:
+        fit(net(), sample, spoilt, SHORT, tmp_path)
+    one_line(error)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "given, says",
+    [
+        ({"steps": -1}, "steps is -1; it must be at least 0"),
+        ({"steps": 1.5}, "steps is 1.5; it must be a whole number"),
+        ({"batch": 0}, "batch is 0; it must be at least 1"),
+        ({"lr": 0.0}, r"lr is 0; it must be finite and in \(0, inf\]"),
+        ({"lr": math.nan}, "lr is nan; it must be finite"),
+        ({"end": 1.5}, r"end is 1.5; it must be finite and in \[0, 1\]"),
+        ({"clip": 0.0}, r"clip is 0; it must be finite and in \(0, inf\]"),
+    ],
+)
+def test_a_recipe_refuses(given, says):
+    with pytest.raises((ValueError, TypeError), match=says) as error:
+        Recipe(**given)
+    one_line(error)
+
+
+# checkpoints
+
+
+@pytest.mark.parametrize("killed_at", [0, 2, 3, 5, 7])
+def test_a_killed_run_goes_on_to_the_same_numbers(killed_at, tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "SAVE_EVERY", 3)
+    whole, resumed = net(), net()
+    losses = fit(whole, sample, runs.mean_square, SHORT, seed=3)
+    with pytest.raises(Killed):
+        fit(net(), sample, runs.mean_square, SHORT, tmp_path, 3, watch=killer(killed_at))
+    seen = []
+    watch = lambda step, loss: seen.append(step)
+    assert fit(resumed, sample, runs.mean_square, SHORT, tmp_path, 3, watch=watch) == losses
+    assert same(whole, resumed)
+    assert seen == list(range(killed_at // 3 * 3, 8))  # it went on, it did not begin again
+
+
+def test_a_finished_run_is_not_trained_again(tmp_path):
+    first, again = net(), net()
+    losses = fit(first, sample, runs.mean_square, SHORT, tmp_path)
+    assert fit(again, sample, runs.mean_square, SHORT, tmp_path, watch=killer(0)) == losses
+    assert same(first, again)
+
+
+@pytest.mark.parametrize("killed_at", [0, 4, 5, 11, 14, 17, 21, 22])
+def test_a_killed_growth_goes_on_to_the_same_numbers(killed_at, tmp_path, monkeypatch):
+    """Three stages of 5 steps and a last one of 8, a checkpoint every 3 steps."""
+    monkeypatch.setattr(training, "SAVE_EVERY", 3)
+    stage, finish = replace(SHORT, steps=5), SHORT
+    at = lambda depth: lambda *given: runs.batch_db(depth, *given)
+    whole, resumed = net(), net()
+    losses = grow(whole, sample, at, stage, finish, seed=3)
+    assert len(losses) == 3 * 5 + 8
+    with pytest.raises(Killed):
+        grow(net(), sample, at, stage, finish, tmp_path, 3, watch=killer(killed_at))
+    seen = []
+    watch = lambda step, loss: seen.append(step)
+    assert grow(resumed, sample, at, stage, finish, tmp_path, 3, watch=watch) == losses
+    assert same(whole, resumed)
+    assert seen == list(range(seen[0], 23))
+    assert killed_at - 2 <= seen[0] <= killed_at
+    third = net()
+    assert grow(third, sample, at, stage, finish, tmp_path, 3, watch=killer(0)) == losses
+    assert same(whole, third)
+
+
+def test_growth_begins_each_layer_as_a_copy_of_the_one_before():
+    """Without a finish and with steps in the first stage alone, all layers are the first."""
+    seen = []
+
+    def at(depth):
+        def loss(net, b, truth):
+            seen.append((depth, [p.detach().clone() for p in net.W], net.theta.detach().clone()))
+            return runs.batch_db(depth, net, b, truth)
+
+        return loss
+
+    grow(net(), sample, at, replace(SHORT, steps=2), Recipe(steps=1, batch=6))
+    assert [depth for depth, _, _ in seen] == [1, 1, 2, 2, 3, 3, 3]
+    for t in (1, 2):
+        _, W, theta = seen[2 * t]  # the first step of stage t + 1
+        assert torch.equal(W[t], W[t - 1])
+        assert theta[t] == theta[t - 1]
+        assert not torch.equal(W[t], net().W[t])
+
+
+def test_a_stage_leaves_the_layers_above_it_alone():
+    trained = net()
+    at = lambda depth: lambda *given: runs.batch_db(1, *given)
+    grow(trained, sample, at, SHORT, Recipe(steps=0))
+    assert not torch.equal(trained.W[0], net().W[0])
+    assert torch.equal(trained.W[2], trained.W[1])  # copied, and no gradient since
+
+
+def test_copying_a_layer_copies_what_each_layer_has_and_not_what_all_share():
+    source = ALISTA(A, 3)
+    with torch.no_grad():
+        source.gamma.copy_(torch.tensor([1.0, 2.0, 3.0]))
+        source.theta.copy_(torch.tensor([4.0, 5.0, 6.0]))
+    training.copy_layer(source, 0, 2)
+    assert source.gamma.tolist() == [1.0, 2.0, 1.0]
+    assert source.theta.tolist() == [4.0, 5.0, 4.0]
+
+
+@pytest.mark.parametrize("spoil", ["cut", "text", "foreign", "weights"])
+def test_a_checkpoint_that_does_not_fit_is_named_in_one_line(spoil, tmp_path):
+    path = tmp_path / "checkpoint.safetensors"
+    other = ALISTA(A, 3) if spoil == "foreign" else net()
+    fit(other, sample, runs.mean_square, SHORT, tmp_path)
+    if spoil == "cut":
+        path.write_bytes(path.read_bytes()[:100])
+    if spoil == "text":
+        path.write_text("no tensors")
+    if spoil == "weights":
+        records.save_weights(tmp_path, other)
+        (tmp_path / "weights.safetensors").replace(path)
+    with pytest.raises(ValueError, match="is no checkpoint of this run") as error:
+        fit(net(), sample, runs.mean_square, SHORT, tmp_path)
+    assert str(path) in one_line(error)
+
+
+def test_a_checkpoint_of_another_recipe_is_refused(tmp_path):
+    """Its numbers would be those of neither recipe."""
+    fit(net(), sample, runs.mean_square, SHORT, tmp_path)
+    with pytest.raises(ValueError, match="checkpoint") as error:
+        fit(net(), sample, runs.mean_square, replace(SHORT, lr=0.5), tmp_path)
+    one_line(error)
+
+
+# several processes
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+import torch
+torch.set_num_threads(1)
+from accelerate import Accelerator
+from dunfold_lib import records
+from dunfold_lib.sparse import LISTACP, runs
+from dunfold_lib.sparse.data import SparseProblem
+from dunfold_lib.training import Recipe, fit
+problem = SparseProblem(m=12, n=20, p=0.15, dtype=torch.float64)
+A = problem.operator()
+net = LISTACP(A, 3, 0.1)
+recipe = Recipe(steps=8, batch=6, lr=1e-2)
+losses = fit(net, lambda n, g: problem.sample(A, n, g), runs.mean_square, recipe, seed=3)
+machine = Accelerator(cpu=True)
+assert machine.num_processes == 2, machine.num_processes
+if machine.is_main_process:
+    records.save_weights(Path(sys.argv[1]), net)
+    records.save_losses(Path(sys.argv[1]), losses)
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_train_as_one_does(tmp_path):
+    whole, apart = net(), net()
+    losses = fit(whole, sample, runs.mean_square, SHORT, seed=3)
+    (tmp_path / "script.py").write_text(SCRIPT)
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    launch += [str(tmp_path / "script.py"), str(tmp_path)]
+    done = subprocess.run(launch, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr[-2000:]
+    records.load_weights(tmp_path / "weights.safetensors", apart)
+    for p, q in zip(whole.parameters(), apart.parameters(), strict=True):
+        torch.testing.assert_close(p, q, rtol=0, atol=1e-12)
+    lines = (tmp_path / "loss.csv").read_text().splitlines()[1:]
+    assert [float(line.split(",")[1]) for line in lines] == pytest.approx(losses, rel=1e-5)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_processes_share_the_rows_of_a_batch_without_loss(n):
+    b = torch.arange(7.0)[:, None]
+    parts = [
+        training._share(b, SimpleNamespace(num_processes=n, process_index=i, device="cpu"))
+        for i in range(n)
+    ]
+    assert torch.equal(torch.cat(parts), b)
+
+
+# the command line
+
+
+def train(out, *arguments):
+    assert main(["train", *arguments, "--out", str(out)]) == 0
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Three runs by the command line, none trained for more than a few steps."""
+    out = tmp_path_factory.mktemp("runs")
+    train(out, "sparse/lista-50x100", *TINY)
+    train(out, "sparse/hyperlista", "evaluations=6", "signals=20")
+    train(out, "sparse/alista", "--seed", "2", *TINY)
+    return out
+
+
+RUNS = {
+    "lista-50x100/cpu-s0": (16 * (50 * 100 + 100 * 100) + 16, 17),
+    "hyperlista/cpu-s0": (3, 6),
+    "alista/cpu-s2": (32, 17),
+}
+every_run = pytest.mark.parametrize("name", RUNS)
+
+
+@every_run
+def test_train_writes_a_run_that_a_reader_can_open(made, name):
+    folder, (parameters, steps) = made / "sparse" / name, RUNS[name]
+    run = records.load(folder)
+    assert run["experiment"] == f"sparse/{name.split('/')[0]}"
+    assert run["recipe_name"] == "cpu"
+    assert run["seed"] == int(name[-1])
+    assert run["parameters"] == parameters
+    assert run["device"] == "cpu"
+    assert {"protocol", "versions", "commit", "seconds", "cpu_seconds", "matrix"} <= set(run)
+    expected = {"evaluations": 6, "signals": 20} if "hyper" in name else {"batch": 4}
+    assert expected.items() <= run["recipe"].items()
+    data = (folder / "weights.safetensors").read_bytes()
+    assert run["weights"]["bytes"] == len(data)
+    lines = (folder / "loss.csv").read_text().splitlines()
+    assert lines[0] == "step,loss"
+    assert [int(line.split(",")[0]) for line in lines[1:]] == list(range(steps))
+    assert all(math.isfinite(float(line.split(",")[1])) for line in lines[1:])
+    assert run["scores"]["nmse_db_per_layer"][-1] == run["scores"]["nmse_db"]
+
+
+@every_run
+def test_evaluate_finds_the_scores_that_the_run_recorded(made, name, capsys):
+    run = records.load(made / "sparse" / name)
+    weights = str(made / "sparse" / name / "weights.safetensors")
+    seed = str(run["seed"])
+    call = ["evaluate", run["experiment"], "--weights", weights, "--seed", seed, "--json"]
+    assert main(call) == 0
+    assert json.loads(capsys.readouterr().out)["scores"] == run["scores"]
+
+
+@every_run
+def test_resuming_a_finished_run_changes_nothing(made, name):
+    folder = made / "sparse" / name
+    files = {p: p.read_bytes() for p in folder.rglob("*") if p.is_file() and p.name != "run.json"}
+    before = records.load(folder)
+    changes = ["evaluations=6", "signals=20"] if "hyper" in name else TINY
+    train(made, before["experiment"], "--resume", "--seed", str(before["seed"]), *changes)
+    assert {p: p.read_bytes() for p in files} == files
+    after = records.load(folder)
+    times = {"seconds", "cpu_seconds", "commit"}
+    assert {k: v for k, v in after.items() if k not in times} == {
+        k: v for k, v in before.items() if k not in times
+    }
+
+
+def refused(capsys, *arguments):
+    """The one line on stderr of a command that ends with exit code 2."""
+    capsys.readouterr()
+    assert main([*map(str, arguments)]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    return error
+
+
+def test_weights_that_do_not_fit_are_named_in_one_line(made, tmp_path, capsys):
+    path = tmp_path / "weights.safetensors"
+    look = ("evaluate", "sparse/alista", "--weights")
+    assert "cannot be read" in refused(capsys, *look, path)
+    path.write_text("no tensors")
+    assert str(path) in refused(capsys, *look, path)
+    foreign = made / "sparse/hyperlista/cpu-s0/weights.safetensors"
+    assert str(foreign) in refused(capsys, *look, foreign)
+    whole = (made / "sparse/alista/cpu-s2/weights.safetensors").read_bytes()
+    path.write_bytes(whole[:-8])
+    assert str(path) in refused(capsys, *look, path)
+
+
+def test_weights_trained_for_another_matrix_are_refused(made, capsys):
+    """They fit in shape; the numbers would be those of no experiment."""
+    weights = made / "sparse/alista/cpu-s2/weights.safetensors"
+    assert "matrix" in refused(capsys, "evaluate", "sparse/alista-cond50", "--weights", weights)
+
+
+@pytest.mark.parametrize(
+    "change, says",
+    [
+        ("speed=3", "'speed=3': the recipe has the fields stage_steps, finish_steps, batch"),
+        ("batch=many", "'batch=many': batch must be of type int"),
+        ("batch=1.5", "'batch=1.5': batch must be of type int"),
+        ("lr=", "'lr=': lr must be of type float"),
+        ("batch=0", "batch is 0; it must be at least 1"),
+        ("stage_steps=-1", "steps is -1; it must be at least 0"),
+        ("lr=nan", "lr is nan; it must be finite"),
+        ("lr=-1", "lr is -1; it must be finite"),
+    ],
+)
+def test_a_change_of_the_recipe_that_makes_no_sense_is_refused(change, says, tmp_path, capsys):
+    assert says in refused(capsys, "train", "sparse/alista", "--out", tmp_path, change)
+    assert not list(tmp_path.rglob("run.json"))
+
+
+def test_a_change_reaches_fields_of_every_type():
+    changed = door.override(runs.EndToEnd(), ["steps=3", "lr=0.5", "log=true"])
+    assert changed == runs.EndToEnd(steps=3, lr=0.5, log=True)
+    assert door.override(changed, ["log=False"]).log is False
+    with pytest.raises(ValueError, match="'log=maybe': log must be of type bool"):
+        door.override(changed, ["log=maybe"])
+
+
+def test_a_run_that_exists_is_not_overwritten(made, capsys):
+    says = refused(capsys, "train", "sparse/hyperlista", "--out", made, "evaluations=6")
+    assert "exists; go on with --resume, or remove it" in says
+
+
+def test_a_recipe_that_does_not_exist_is_refused(tmp_path, capsys):
+    call = ("train", "sparse/hyperlista", "--recipe", "gpu", "--out", tmp_path)
+    assert "has no recipe 'gpu'; it has cpu" in refused(capsys, *call)
+
+
+# every recipe
+
+
+CHANGES = {
+    runs.Growth: {"stage_steps": 1, "finish_steps": 2, "batch": 8},
+    runs.EndToEnd: {"steps": 2, "batch": 8},
+    runs.Search: {"evaluations": 5, "signals": 8},
+}
+LEARNED = {name: e for name, e in experiments.EXPERIMENTS.items() if e.train is not None}
+
+
+@pytest.mark.parametrize("name", LEARNED)
+def test_every_recipe_of_every_experiment_takes_a_few_steps(name, monkeypatch):
+    """On the experiment's own problem and network, made small."""
+    monkeypatch.setattr(experiments, "K", 3)
+    for problem in {*experiments.CONDITIONS.values(), experiments.SMALL}:
+        for side, value in {"m": 25, "n": 50}.items():
+            monkeypatch.setitem(vars(problem), side, value)
+    for recipe in LEARNED[name].recipes.values():
+        network = LEARNED[name].build()
+        before = {k: v.clone() for k, v in network.state_dict().items()}
+        tiny = replace(recipe, **CHANGES[type(recipe)])
+        losses = LEARNED[name].train(network, tiny)
+        assert len(losses) == runs.steps(tiny, network.K)
+        assert all(map(math.isfinite, losses))
+        for key, value in network.state_dict().items():
+            assert torch.isfinite(value).all()
+            if key != "W2.0":  # it multiplies x⁰ = 0
+                assert not torch.equal(value, before[key]), key
+
+
+def test_the_search_keeps_the_best_numbers_that_it_tried():
+    problem = SparseProblem(m=25, n=50)
+    network = experiments.HyperLISTA(problem.operator(), 4)
+    losses = runs.train(problem, network, runs.Search(40, 50))
+    g = torch.Generator().manual_seed(0)
+    b, truth = problem.sample(problem.operator(), 50, g)
+    assert len(losses) == 40
+    assert float(runs.batch_db(4, network, b, truth)) == pytest.approx(min(losses), abs=1e-5)
+    assert min(losses) < losses[0]
+
+
+def test_test_signals_are_not_training_signals():
+    """The seeds of training and tuning stay below those of the test signals."""
+    problem = SparseProblem(m=25, n=50)
+    trained = {1000 * seed + stage for seed in range(10) for stage in range(18)}
+    assert max(trained) < runs.TEST_SEED
+    first, _ = runs.test_signals(problem, 0)
+    assert len(first) == runs.TEST_SIZE
+    assert not torch.equal(first, runs.test_signals(problem, 1)[0])
+
+
+def test_the_loss_of_growth_is_the_score():
+    b, x = sample(50, torch.Generator().manual_seed(0))
+    network = net().requires_grad_(False)
+    value = 10 * math.log10(float((network.iterates(b)[2] - x).square().sum() / x.square().sum()))
+    assert runs.batch_db(2, network, b, x).item() == pytest.approx(value, abs=1e-12)
+
+
+def test_a_long_run_keeps_small_checkpoints_of_past_stages(tmp_path):
+    at = lambda depth: lambda *given: runs.batch_db(depth, *given)
+    grow(net(), sample, at, replace(SHORT, steps=2), SHORT, tmp_path)
+    sizes = [p.stat().st_size for p in sorted(tmp_path.glob("*/checkpoint.safetensors"))]
+    assert len(sizes) == 4
+    finish, *stages = sizes
+    assert finish > 3 * 12 * 20 * 8
+    assert all(size < 8000 for size in stages)
