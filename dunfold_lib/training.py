@@ -62,8 +62,10 @@ def fit(
     sample : (batch, generator) -> (b, truth), drawn on the CPU, moved to the device here.
     loss   : (net, b, truth) -> a scalar, a mean over the rows.
     folder : where a checkpoint is kept every ``SAVE_EVERY`` steps; a run that finds one goes on
-    from it to the same numbers.  watch : called with (step, loss).  With several processes each draws the
-    whole batch from the same generator and takes its own rows; gradients are averaged.
+    from it to the same numbers.  watch : called with (step, loss).
+
+    With several processes each draws the whole batch from the same generator and takes its own
+    rows; gradients are averaged.
     """
     from accelerate import Accelerator
 
@@ -106,8 +108,8 @@ def grow(
     device: str = "cpu",
     watch: Callable[[int, float], None] | None = None,
 ) -> list[float]:
-    """Stage-wise training: for t = 1…K layer t begins as a copy of layer t − 1, all layers up to t are
-    trained by ``stage`` on ``loss_at(t)``; then the whole network by ``finish``.
+    """Stage-wise training. For t = 1…K layer t begins as a copy of layer t − 1, and all layers up
+    to t are trained by ``stage`` on ``loss_at(t)``; then the whole network by ``finish``.
     """
     K = int(net.K)  # type: ignore[arg-type]
     history: list[float] = []

@@ -176,6 +176,13 @@ def test_a_layer_contracts_exactly_inside_the_theorems_limits(mu, s, gamma):
         assert factor >= 1
 
 
+@given(st.floats(0.01, 0.3), st.integers(1, 60))
+def test_at_the_largest_step_a_layer_gains_nothing(mu, s):
+    limit = theory.largest_step(mu, s)
+    if s <= theory.certified_sparsity(mu):  # then the limit is above 1
+        assert theory.contraction(mu, s, limit) == pytest.approx(1, abs=1e-12)
+
+
 def test_error_bounds_are_their_recursion_and_end_at_the_noise_floor():
     mu, s, sigma = 0.1, 3, 0.01
     E = theory.error_bounds(mu, s, 0.8, 2.0, 2, sigma)

@@ -16,6 +16,7 @@ HEAD = "# Every package but torch, made by `make lock` from pyproject.toml; do n
 CONDA = (
     *("jupyter-book", "jupyterlab", "ipywidgets", "jupytext", "sphinx-proof", "sphinx-exercise"),
     *("cvxpy", "matplotlib", "numpy", "pywavelets", "scikit-image", "scipy"),
+    *("accelerate", "safetensors", "tqdm"),
 )
 
 

@@ -44,7 +44,8 @@ def _said(problem: SparseProblem, more: str) -> str:
     bent = f", condition {problem.condition:g}" if problem.condition else ""
     return (
         f"A {problem.m}×{problem.n} Gaussian{bent}, unit columns, seed 0; "
-        f"x* Bernoulli({problem.p:g}) × N(0, 1), {noise}; {more}; 1000 test signals, NMSE as a ratio of sums"
+        f"x* Bernoulli({problem.p:g}) × N(0, 1), {noise}; {more}; "
+        "1000 test signals, NMSE as a ratio of sums"
     )
 
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -153,6 +153,18 @@ def train(
     finish = Recipe(recipe.finish_steps, recipe.batch, recipe.finish_lr, 0.0, recipe.clip)
     at = lambda depth: partial(batch_db, depth)
     return grow(net, sample, at, stage, finish, folder, seed, device, watch)
+
+
+def shorter(recipe: Any, share: float) -> Any:
+    """A recipe of any kind with this share of its steps, at least one of each sort."""
+    checks.number("share", share, 0, 1)
+    counts = {f.name: getattr(recipe, f.name) for f in fields(recipe)}
+    scaled = {
+        name: max(int(share * value), 4 if name == "evaluations" else 1)
+        for name, value in counts.items()
+        if name.endswith(("steps", "evaluations"))
+    }
+    return replace(recipe, **scaled)
 
 
 def steps(recipe: Growth | EndToEnd | Search, K: int) -> int:

@@ -121,8 +121,9 @@ def generalised_coherence(A: Tensor, gap: float = 1e-2, limit: int = 20_000) -> 
     Column i is a linear programme; its dual is basis pursuit, 1/μ̃_i = min ‖u‖₁ over A_{−i}u = a_i.
     All columns at once by ADMM on min ‖U_off‖₁ over A U = 0, diag U = −1. Every iterate certifies:
     Z in the null space of A, scaled, is feasible for the dual and bounds μ̃ from below; the
-    multiplier lies in the range of Aᵀ, is AᵀW up to scale, and bounds it from above. A : (m, n) with
-    m < n; float64 for gaps below 1e-4.
+    multiplier lies in the range of Aᵀ, is AᵀW up to scale, and bounds it from above.
+
+    A : (m, n) with m < n; float64 for gaps below 1e-4.
     """
     checks.finite("A", A)
     if A.ndim != 2 or A.shape[0] >= A.shape[1]:
