@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from dunfold_lib.sparse import ista
+from dunfold_lib.sparse import LISTACP, ista
 from dunfold_lib.sparse.data import SparseProblem
+from dunfold_lib.sparse.theory import analytic_weights, generalised_coherence
 
 
 @dataclass(frozen=True)
@@ -67,11 +68,57 @@ def batched_ista() -> Race:
     return Race(name, loop, lambda: ista(operator, b, lam, K, L), same)
 
 
+def batched_network() -> Race:
+    """A trained-size LISTA-CP on 1000 signals at once against one signal after the other."""
+    problem = SparseProblem()
+    A = problem.operator()
+    b, _ = problem.sample(A, 1000, torch.Generator().manual_seed(0))
+    net = LISTACP(A, W=analytic_weights(A.A)).eval()
+
+    @torch.inference_mode()
+    def loop() -> torch.Tensor:
+        return torch.cat([net(row[None]) for row in b])
+
+    same = lambda x, y: torch.testing.assert_close(x, y, rtol=0, atol=1e-4)
+    name = "LISTA-CP forward, 1000 signals, 250×500, K = 16: batched | signal after signal"
+    return Race(name, loop, torch.inference_mode()(lambda: net(b)), same)
+
+
+def closed_form() -> Race:
+    """ALISTA's weights in closed form against cvxpy on the whole quadratic programme."""
+    A = SparseProblem(dtype=torch.float64).operator().A
+
+    def programme() -> np.ndarray:
+        import cvxpy as cp
+
+        a = A.numpy()
+        W = cp.Variable(a.shape)
+        C = np.linalg.cholesky(a @ a.T)
+        unit = cp.sum(cp.multiply(W, a), axis=0) == 1
+        problem = cp.Problem(cp.Minimize(cp.sum_squares(C.T @ W)), [unit])
+        problem.solve("OSQP", eps_abs=1e-9, eps_rel=1e-9, max_iter=100_000)
+        return np.asarray(W.value)
+
+    same = lambda x, y: np.testing.assert_allclose(x, y.numpy(), rtol=0, atol=1e-6)
+    name = "ALISTA's weights, 250×500, float64: closed form | cvxpy"
+    return Race(name, programme, lambda: analytic_weights(A), same, turns=1)
+
+
+def coherence_time() -> None:
+    """How long the certificate of μ̃ takes; there is no plain form that ends within minutes."""
+    A = SparseProblem(dtype=torch.float64).operator().A
+    begun = time.process_time()
+    found = generalised_coherence(A)
+    spent = time.process_time() - begun
+    print(f"μ̃ of 250×500 in [{found.lower:.4f}, {found.upper:.4f}]\n  {spent:.1f} CPU-seconds")
+
+
 def main() -> None:
     """Run every race."""
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads")
-    for make in (batched_ista,):
+    for make in (batched_ista, batched_network, closed_form):
         report(make())
+    coherence_time()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Solutions of the exercises in lista_cp.md, which shows them; tests/test_solutions.py checks them."""
+"""Solutions of the exercises in lista_cp.md; tests/test_solutions.py checks them."""
 
 from math import ceil, log
 
@@ -6,7 +6,7 @@ from dunfold_lib.sparse import theory
 
 
 def layers_needed(mu: float, s: int, largest: float, target: float) -> int:
-    """The smallest K for which the theorem promises an error of at most ``target`` without noise."""
+    """The smallest K for which the theorem promises at most this error, without noise."""
     factor = theory.contraction(mu, s, 1.0)
     if factor >= 1:
         raise ValueError(f"s is {s}; the theorem holds up to {theory.certified_sparsity(mu)}")
