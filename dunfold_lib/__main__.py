@@ -174,12 +174,22 @@ def cmd_evaluate(args: argparse.Namespace) -> None:
     net = e.build()
     if net is not None:
         path = Path(args.weights) if args.weights else default_weights(name)
+        belongs(path, net)
         records.load_weights(path, net)
     made = measured(name, e, net, args.seed)
     if args.json:
         print(json.dumps(made, indent=2, ensure_ascii=False))
     else:
         tell(name, made)
+
+
+def belongs(path: Path, net: Any) -> None:
+    """Refuse weights whose run.json, beside them, names another matrix than the network's."""
+    if not (path.parent / "run.json").exists():
+        return
+    made, here = records.load(path.parent).get("matrix"), records.matrix_hash(net.A.A)
+    if made and made != here:
+        raise ValueError(f"{path}: was trained for the matrix {made}; this experiment's is {here}")
 
 
 def tell(name: str, made: dict[str, Any]) -> None:

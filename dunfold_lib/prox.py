@@ -25,7 +25,7 @@ def soft_select(x: Tensor, t: Tensor | float, count: int | Tensor) -> Tensor:
     if isinstance(count, int):
         smallest = size.topk(count, dim=-1).values[..., -1:]
     else:
-        ordered = size.topk(max(int(count.max()), 1), dim=-1).values
+        ordered = size.topk(max(int(count.max()), 1) if len(count) else 1, dim=-1).values
         smallest = ordered.gather(-1, (count - 1).clamp(min=0))
         smallest = smallest.masked_fill(count == 0, float("inf"))
     return x.where((size >= smallest) & (size > t), soft(x, t))

@@ -60,7 +60,8 @@ def fit(
     """Train ``net`` in place and give the loss of every step.
 
     sample : (batch, generator) -> (b, truth), drawn on the CPU, moved to the device here.
-    loss   : (net, b, truth) -> a scalar, a mean over the rows.
+    loss   : (net, b, truth) -> a scalar. With several processes it must be a mean over the rows to
+    give the numbers of one.
     folder : where a checkpoint is kept every ``SAVE_EVERY`` steps; a run that finds one goes on
     from it to the same numbers.  watch : called with (step, loss).
 
@@ -74,7 +75,7 @@ def fit(
     net.to(machine.device).train()
     weights = [p for p in net.parameters() if p.requires_grad]
     adam = torch.optim.Adam(weights, lr=recipe.lr)
-    history = _resume(folder, net, adam, generator)
+    history = _resume(folder, net, adam, generator, recipe)
     for step in range(len(history), recipe.steps):
         b, truth = (_share(t, machine) for t in sample(recipe.batch, generator))
         adam.param_groups[0]["lr"] = recipe.rate(step)
@@ -111,6 +112,8 @@ def grow(
     """Stage-wise training. For t = 1…K layer t begins as a copy of layer t − 1, and all layers up
     to t are trained by ``stage`` on ``loss_at(t)``; then the whole network by ``finish``.
     """
+    from accelerate import PartialState
+
     K = int(net.K)  # type: ignore[arg-type]
     history: list[float] = []
     for t in [*range(1, K + 1), K + 1]:
@@ -121,7 +124,7 @@ def grow(
         told = partial(_shifted, watch, len(history)) if watch else None
         recipe, loss = (finish, loss_at(K)) if whole else (stage, loss_at(t))
         history += fit(net, sample, loss, recipe, here, 1000 * seed + t, device, told)
-        if folder and t > 1:
+        if folder and t > 1 and PartialState().is_main_process:
             _strip(folder / f"stage-{t - 1:02d}")  # the next stage's checkpoint holds its layers
     return history
 
@@ -185,11 +188,23 @@ def _strip(folder: Path) -> None:
     path = folder / "checkpoint.safetensors"
     if path.exists():
         kept = {k: v for k, v in load(path.read_bytes()).items() if k in ("history", "generator")}
-        records.write_bytes(path, save(kept))
+        records.write_bytes(path, save(kept, _metadata(path)))
+
+
+def _metadata(path: Path) -> dict[str, str]:
+    """What a checkpoint says of itself: the recipe it belongs to."""
+    from safetensors import safe_open
+
+    with safe_open(path, "pt") as file:
+        return dict(file.metadata() or {})
 
 
 def _resume(
-    folder: Path | None, net: nn.Module, adam: torch.optim.Adam, generator: torch.Generator
+    folder: Path | None,
+    net: nn.Module,
+    adam: torch.optim.Adam,
+    generator: torch.Generator,
+    recipe: Recipe,
 ) -> list[float]:
     """Load a checkpoint where there is one, and give the losses so far."""
     path = folder / "checkpoint.safetensors" if folder else None
@@ -199,7 +214,13 @@ def _resume(
     from safetensors.torch import load
 
     try:
-        tensors = load(path.read_bytes())
+        tensors, made = load(path.read_bytes()), _metadata(path).get("recipe", "")
+        if not made:
+            raise KeyError("it names no recipe")
+        if made != json.dumps(asdict(recipe)):
+            raise ValueError(
+                f"{path}: belongs to the recipe {made}; resume with that, or remove it"
+            )
         part = lambda name: {
             k.removeprefix(name): v for k, v in tensors.items() if k.startswith(name)
         }

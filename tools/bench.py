@@ -7,6 +7,7 @@ its spread that of the turns. Both must give the same answer first.
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -89,8 +90,7 @@ def closed_form() -> Race:
     A = SparseProblem(dtype=torch.float64).operator().A
 
     def programme() -> np.ndarray:
-        import cvxpy as cp
-
+        cp: Any = import_module("cvxpy")
         a = A.numpy()
         W = cp.Variable(a.shape)
         C = np.linalg.cholesky(a @ a.T)

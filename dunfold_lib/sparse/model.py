@@ -29,7 +29,7 @@ ALISTA      soft(x − γᵏ Wᵀ(A x − b),          θᵏ), W from A       2K
 HyperLISTA  the same with momentum; γ, θ, β, support from x       3                 Chen 2021
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from math import sqrt
 from typing import NamedTuple
@@ -216,7 +216,7 @@ class ALISTA(Unrolled):
         support: Support = NO_SUPPORT,
     ):
         super().__init__()
-        W, step = _weights(A, K, lam, analytic_weights(A.A) if W is None else W)
+        W, step = _weights(A, K, lam, analytic_weights if W is None else W)
         self.A, self.K, self.trust = A, K, _trust(A, K, support)
         self.register_buffer("W", W.clone(), persistent=False)
         self.gamma = nn.Parameter(W.new_ones(K))
@@ -254,10 +254,14 @@ class HyperLISTA(Unrolled):
         W: Tensor | None = None,
     ):
         super().__init__()
-        W, _ = _weights(A, K, 0.0, analytic_weights(A.A) if W is None else W)
+        W, _ = _weights(A, K, 0.0, analytic_weights if W is None else W)
         self.A, self.K = A, K
         self.register_buffer("W", W.clone(), persistent=False)
         self.register_buffer("pinv", torch.linalg.pinv(A.A.double()).to(A.A), persistent=False)
+        if len(c) != 3:
+            raise ValueError(
+                f"c has {len(c)} numbers; it must have 3: threshold, momentum, support"
+            )
         self.c = nn.Parameter(W.new_tensor(c), requires_grad=False)
 
     def start(self, b: Tensor) -> Momentum:
@@ -284,8 +288,13 @@ def _zero(A: Matrix, b: Tensor) -> Tensor:
     return b.new_zeros(len(b), *A.domain)
 
 
-def _weights(A: Matrix, K: int, lam: float, W: Tensor | None) -> tuple[Tensor, float]:
-    """The matrix that carries the residual back and its step: (A/L, 1/L) for None, else (W, 1)."""
+def _weights(
+    A: Matrix, K: int, lam: float, W: Tensor | Callable[[Tensor], Tensor] | None
+) -> tuple[Tensor, float]:
+    """The matrix that carries the residual back and its step: (A/L, 1/L) for None, else (W, 1).
+
+    W may be a function of the matrix A.
+    """
     if not isinstance(A, Matrix):
         raise TypeError(f"A is a {type(A).__name__}; a network needs an operators.Matrix")
     checks.whole("K", K, 1)
@@ -293,6 +302,7 @@ def _weights(A: Matrix, K: int, lam: float, W: Tensor | None) -> tuple[Tensor, f
     if W is None:
         step = 1 / norm(A) ** 2
         return A.A * step, step
+    W = W if isinstance(W, Tensor) or not callable(W) else W(A.A)
     checks.finite("W", W)
     if W.shape != A.A.shape or W.dtype != A.A.dtype:
         given, allowed = f"{tuple(W.shape)} of {W.dtype}", f"{tuple(A.A.shape)} of {A.A.dtype}"
