@@ -5,6 +5,7 @@ with matplotlib; ``html`` puts panels into a page as inline SVG and small images
 follow the page's light or dark theme. Both carry a text for readers who do not see the picture.
 """
 
+import ast
 import base64
 import difflib
 import inspect
@@ -20,6 +21,7 @@ from typing import Any, Literal, get_args
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
@@ -142,6 +144,8 @@ def figure(curves: Curves) -> Figure:
             ax.set_xscale("log")
         if curves.logy:
             ax.set_yscale("log")
+        if not curves.logx and all((c.x == c.x.round()).all() for c in curves.lines):
+            ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         if curves.equal:
             ax.set_aspect("equal", adjustable="box")
         if curves.xlim:
@@ -256,17 +260,26 @@ def table(
 
 
 def twins(left: Callable[..., Any], right: Callable[..., Any]) -> Html:
-    """The sources of two functions side by side, what differs on the right marked."""
-    a, b = (textwrap.dedent(inspect.getsource(f)).rstrip().split("\n") for f in (left, right))
-    pairs = _aligned(a, b)
-    rows = "".join(
-        f"<tr><td><code>{escape(p)}</code></td><td><code>{_marked(p, q)}</code></td></tr>"
-        for p, q in pairs
-    )
+    """The bodies of two functions, line over line; what differs in the second is marked."""
     names = (left.__qualname__, right.__qualname__)
-    head = "".join(f'<th scope="col">{escape(n)}</th>' for n in names)
-    text = f'<table class="df-twins"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
-    return Html(text, f"{names[0]} beside {names[1]}")
+    row = lambda name, code: (
+        f'<tr><th scope="row">{escape(name)}</th><td><code>{code}</code></td></tr>'
+    )
+    rows = "".join(
+        (row(names[0], escape(p)) if p else "") + (row(names[1], _marked(p, q)) if q else "")
+        for p, q in _aligned(_body(left), _body(right))
+    )
+    return Html(f'<table class="df-twins">{rows}</table>', f"{names[0]} over {names[1]}")
+
+
+def _body(function: Callable[..., Any]) -> list[str]:
+    """The lines of a function below its signature and docstring."""
+    source = textwrap.dedent(inspect.getsource(function))
+    (node,) = ast.parse(source).body
+    assert isinstance(node, ast.FunctionDef)
+    first = node.body[1 if ast.get_docstring(node) is not None and len(node.body) > 1 else 0]
+    lines = source.rstrip().split("\n")[first.lineno - 1 :]
+    return textwrap.dedent("\n".join(lines)).split("\n")
 
 
 def _aligned(a: list[str], b: list[str]) -> list[tuple[str, str]]:
