@@ -89,7 +89,7 @@ def test_evaluate_measures_what_is_recorded(name, capsys):
     assert now["nmse_db"] == pytest.approx(runs[0]["nmse_db"], abs=tolerance)
 
 
-# NMSE in dB that recorded runs must reach in the mean over their seeds. One test set holds a few very
+# NMSE in dB that recorded runs must reach in the mean over their seeds. A test set may hold a few
 # dense signals, which a ratio of sums is made of, so a single seed may stand several dB above.
 BARS = {
     "hyperlista": -52,

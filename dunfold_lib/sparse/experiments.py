@@ -105,7 +105,6 @@ _NUMBERS_GPU = Growth(1000, 10_000, batch=512, lr=1e-2, finish_lr=3e-3, clip=10.
 # method: (title, network, CPU recipe, GPU recipe)
 METHODS = {
     "lista": ("LISTA, ISTA start", lambda A: LISTA(A, K), _LONGER, _MATRICES_GPU),
-    "lista-analytic": ("LISTA, analytic start", _analytic(LISTA), _GENTLER, _MATRICES_GPU),
     "lista-cp": ("LISTA-CP", _analytic(LISTACP), _MATRICES, _MATRICES_GPU),
     "lista-cpss": (
         "LISTA-CP + support selection",
@@ -144,6 +143,9 @@ EXPERIMENTS = {
         for end, problem in CONDITIONS.items()
         for name, (title, net, cpu, gpu) in METHODS.items()
     },
+    "lista-analytic": _network(
+        "LISTA, analytic start", _analytic(LISTA), _GENTLER, CLEAN, _MATRICES_GPU
+    ),
     "hyperlista-32": _network(
         "HyperLISTA, 32 layers", lambda A: HyperLISTA(A, 32), Search(), CLEAN, depth=32
     ),
