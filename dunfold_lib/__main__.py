@@ -285,6 +285,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, TypeError, RuntimeError, OSError, ImportError) as error:
         print(f"{parser().prog}: {str(error).splitlines()[0]}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print(f"{parser().prog}: interrupted; a training goes on with --resume", file=sys.stderr)
+        return 130
     return 0
 
 

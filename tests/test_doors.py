@@ -162,6 +162,15 @@ def test_a_bad_command_is_answered_in_one_line_with_exit_code_2(arguments, says,
     assert error.count("\n") == 1
 
 
+def test_an_interrupted_command_says_how_to_go_on(monkeypatch, capsys):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(door, "experiments", stop)
+    assert main(["list"]) == 130
+    assert capsys.readouterr().err.endswith("interrupted; a training goes on with --resume\n")
+
+
 def test_python_m_runs_from_anywhere(tmp_path):
     command = [sys.executable, "-m", "dunfold_lib", "--help"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
