@@ -195,8 +195,8 @@ class TiLISTA(Unrolled):
         return _zero(self.A, b)
 
     def layer(self, k: int, x: Tensor, b: Tensor) -> Tensor:
-        v = x - self.gamma[k] * (self.A(x) - b) @ self.W
-        return soft_select(v, self.theta[k], self.trust[k])
+        step = self.gamma[k]
+        return soft_select(x - step * (self.A(x) - b) @ self.W, self.theta[k], self.trust[k])
 
 
 class ALISTA(Unrolled):
@@ -226,8 +226,8 @@ class ALISTA(Unrolled):
         return _zero(self.A, b)
 
     def layer(self, k: int, x: Tensor, b: Tensor) -> Tensor:
-        v = x - self.gamma[k] * (self.A(x) - b) @ self.W
-        return soft_select(v, self.theta[k], self.trust[k])
+        step = self.gamma[k]
+        return soft_select(x - step * (self.A(x) - b) @ self.W, self.theta[k], self.trust[k])
 
 
 class Momentum(NamedTuple):
