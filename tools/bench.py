@@ -96,7 +96,7 @@ def closed_form() -> Race:
         C = np.linalg.cholesky(a @ a.T)
         unit = cp.sum(cp.multiply(W, a), axis=0) == 1
         problem = cp.Problem(cp.Minimize(cp.sum_squares(C.T @ W)), [unit])
-        problem.solve("OSQP", eps_abs=1e-9, eps_rel=1e-9, max_iter=100_000)
+        problem.solve("CLARABEL")
         return np.asarray(W.value)
 
     same = lambda x, y: np.testing.assert_allclose(x, y.numpy(), rtol=0, atol=1e-6)
