@@ -106,20 +106,27 @@ def measured(name: str, e: Experiment, net: Any, seed: int) -> dict[str, Any]:
     return about | told | records.environment()
 
 
-def trained(name: str, e: Experiment, recipe: str, seed: int, out: Path, args: Any) -> Path:
+def trained(
+    name: str,
+    e: Experiment,
+    recipe: str,
+    seed: int,
+    out: Path,
+    changes: Sequence[str] = (),
+    *,
+    resume: bool = False,
+) -> Path:
     """Train, measure and write one run; its folder."""
     if e.train is None:
         raise ValueError(f"{name} is a classical algorithm without weights; use: evaluate {name}")
     if recipe not in e.recipes:
         raise ValueError(f"{name} has no recipe {recipe!r}; it has {', '.join(e.recipes)}")
     folder = out / name / f"{recipe}-s{seed}"
-    if folder.exists() and not args.resume:
+    if folder.exists() and not resume:
         raise ValueError(f"{folder} exists; go on with --resume, or remove it")
-    settings = override(e.recipes[recipe], args.changes)
+    settings = override(e.recipes[recipe], changes)
     net: Any = e.build()
     begun, cpu = time.perf_counter(), time.process_time()
-    if net is None:
-        raise ValueError(f"{name} builds no network")
     device = "cuda" if torch.cuda.is_available() and recipe == "gpu" else "cpu"
     with tqdm(unit=" steps", disable=None) as bar:
         told = lambda step, loss: (
@@ -133,7 +140,7 @@ def trained(name: str, e: Experiment, recipe: str, seed: int, out: Path, args: A
     made |= {"seconds": round(time.perf_counter() - begun, 1)}
     made |= {
         "cpu_seconds": round(time.process_time() - cpu, 1),
-        "matrix": records.matrix_hash(net.A.A),
+        "matrix": records.problem_hash(net),
     }
     made["weights"] = records.save_weights(folder, net)
     records.save_losses(folder, losses)
@@ -163,7 +170,8 @@ def cmd_list(_: argparse.Namespace) -> None:
 
 def cmd_train(args: argparse.Namespace) -> None:
     name, e = pick(args.experiment)
-    folder = trained(name, e, args.recipe, args.seed, Path(args.out), args)
+    out, changes = Path(args.out), args.changes
+    folder = trained(name, e, args.recipe, args.seed, out, changes, resume=args.resume)
     if args.record:
         records.keep(folder, records.results_root() / name / folder.name)
     tell(name, records.load(folder))
@@ -174,22 +182,12 @@ def cmd_evaluate(args: argparse.Namespace) -> None:
     net = e.build()
     if net is not None:
         path = Path(args.weights) if args.weights else default_weights(name)
-        belongs(path, net)
         records.load_weights(path, net)
     made = measured(name, e, net, args.seed)
     if args.json:
         print(json.dumps(made, indent=2, ensure_ascii=False))
     else:
         tell(name, made)
-
-
-def belongs(path: Path, net: Any) -> None:
-    """Refuse weights whose run.json, beside them, names another matrix than the network's."""
-    if not (path.parent / "run.json").exists():
-        return
-    made, here = records.load(path.parent).get("matrix"), records.matrix_hash(net.A.A)
-    if made and made != here:
-        raise ValueError(f"{path}: was trained for the matrix {made}; this experiment's is {here}")
 
 
 def tell(name: str, made: dict[str, Any]) -> None:
@@ -228,8 +226,7 @@ def again(name: str, e: Experiment, seed: int, args: argparse.Namespace) -> None
         made["seconds"] = round(time.perf_counter() - begun, 3)
         records.save(folder, made | {"recipe_name": "cpu"})
     elif not (folder / "run.json").exists():
-        args.resume, args.changes = True, []
-        trained(name, e, "cpu", seed, Path(args.out), args)
+        trained(name, e, "cpu", seed, Path(args.out), resume=True)
     if args.record:
         records.keep(folder, records.results_root() / name / folder.name)
 

@@ -128,11 +128,18 @@ def save_weights(folder: Path, net: nn.Module) -> dict[str, Any]:
     return {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
 
 
-def load_weights(path: Path, net: nn.Module) -> None:
-    """Put the weights of a file into a network; ValueError in one line if they do not fit."""
+def load_weights(path: Path, net: Any) -> None:
+    """Put the weights of a file into a network; ValueError in one line if they do not fit.
+
+    A run.json beside the file names the matrix they were trained for, which must be the network's.
+    """
     from safetensors import SafetensorError
     from safetensors.torch import load as from_bytes
 
+    if (path.parent / "run.json").exists():
+        made, here = load(path.parent).get("matrix"), problem_hash(net)
+        if made and made != here:
+            raise ValueError(f"{path}: was trained for the matrix {made}; this network's is {here}")
     try:
         net.load_state_dict(from_bytes(path.read_bytes()))
     except OSError as error:
@@ -170,6 +177,11 @@ def matrix_hash(*matrices: Tensor) -> str:
     for M in matrices:
         digest.update(M.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()[:16]
+
+
+def problem_hash(net: Any) -> str:
+    """Identifies the fixed matrix that a network's weights belong to."""
+    return matrix_hash(net.A.A)
 
 
 def keep(folder: Path, target: Path) -> None:

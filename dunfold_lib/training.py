@@ -167,7 +167,7 @@ def _checkpoint(
     history: list[float],
     recipe: Recipe,
 ) -> None:
-    """Everything a run needs to go on, in two files that are replaced whole."""
+    """Everything a run needs to go on, in one file that is replaced whole."""
     from safetensors.torch import save
 
     tensors = {f"net.{k}": v for k, v in net.state_dict().items()}

@@ -233,6 +233,7 @@ class ALISTA(Unrolled):
 class Momentum(NamedTuple):
     x: Tensor  # (batch, n)
     before: Tensor  # (batch, n), the iterate before
+    whole: Tensor  # (batch, 1), ‖A⁺b‖₁, the same in every layer
 
 
 class HyperLISTA(Unrolled):
@@ -265,16 +266,16 @@ class HyperLISTA(Unrolled):
         self.c = nn.Parameter(W.new_tensor(c), requires_grad=False)
 
     def start(self, b: Tensor) -> Momentum:
-        return Momentum(_zero(self.A, b), _zero(self.A, b))
+        zero = _zero(self.A, b)
+        return Momentum(zero, zero, (b @ self.pinv.T).abs().sum(1, keepdim=True))
 
     def layer(self, k: int, s: Momentum, b: Tensor) -> Momentum:
         n, residual = s.x.shape[1], self.A(s.x) - b
         size = (residual @ self.pinv.T).abs().sum(1, keepdim=True)
-        whole = (b @ self.pinv.T).abs().sum(1, keepdim=True)
         beta = self.c[1] * (s.x != 0).sum(1, keepdim=True)
-        share = (self.c[2] * (whole / size.clamp(min=1e-30)).log()).clamp(0, 1)
+        share = (self.c[2] * (s.whole / size.clamp(min=1e-30)).log()).clamp(0, 1)
         v = s.x - residual @ self.W + beta * (s.x - s.before)
-        return Momentum(soft_select(v, self.c[0] * size, (share * n).long()), s.x)
+        return Momentum(soft_select(v, self.c[0] * size, (share * n).long()), s.x, s.whole)
 
     def readout(self, s: Momentum) -> Tensor:
         return s.x
