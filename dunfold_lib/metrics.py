@@ -50,3 +50,19 @@ def psnr(estimate: Tensor, truth: Tensor, peak: float = 1.0) -> float:
     if (a == b).all():
         return float("inf")
     return float(peak_signal_noise_ratio(a, b, data_range=peak))
+
+
+def ssim(estimate: Tensor, truth: Tensor, peak: float = 1.0) -> float:
+    """Mean structural similarity of two grey images (height, width); higher is better, 1 at most.
+
+    By scikit-image with its defaults: a uniform 7×7 window, data range ``peak``.
+    """
+    from skimage.metrics import structural_similarity
+
+    _pair(estimate, truth)
+    checks.number("peak", peak, 0, open_low=True)
+    if truth.ndim != 2 or min(truth.shape) < 7:
+        given = tuple(truth.shape)
+        raise ValueError(f"truth has shape {given}; it must be (height, width), both from 7")
+    a, b = (t.detach().double().cpu().numpy() for t in (truth, estimate))
+    return float(structural_similarity(a, b, data_range=peak))

@@ -5,6 +5,7 @@ part of a network's saved weights.
 """
 
 from copy import deepcopy
+from math import isqrt
 from typing import Any
 
 import torch
@@ -30,6 +31,10 @@ class Linear(nn.Module):
     def known_norm(self) -> float | None:
         """‖A‖₂ where a formula gives it, else None."""
         return None
+
+    def fingerprint(self) -> Tensor:
+        """The fixed numbers that tell this map from others: a network's weights belong to them."""
+        return torch.cat([b.flatten() for b in self.buffers()])
 
 
 def is_linear(name: str, A: Linear) -> None:
@@ -105,6 +110,124 @@ class Mask(Linear):
 
     def known_norm(self) -> float:
         return float(self.mask.max())
+
+
+class Sensing(Linear):
+    """x ↦ Phi vec(x): m numbers of a square image, for a matrix Phi (m, side²).
+
+    ``vec`` reads the pixels row by row. Both products stay in Phi's precision inside autocast.
+    """
+
+    Phi: Tensor
+
+    def __init__(self, Phi: Tensor):
+        super().__init__()
+        checks.finite("Phi", Phi)
+        side = isqrt(Phi.shape[-1])
+        if Phi.ndim != 2 or side * side != Phi.shape[1]:
+            given = tuple(Phi.shape)
+            raise ValueError(f"Phi has shape {given}; it must be (m, n) with n a square number")
+        self.register_buffer("Phi", Phi.detach().clone(), persistent=False)
+        self.codomain, self.domain = (Phi.shape[0],), (1, side, side)
+
+    @property
+    def side(self) -> int:
+        """Height and width of one image."""
+        return self.domain[1]
+
+    def forward(self, x: Tensor) -> Tensor:  # (batch, 1, side, side) -> (batch, m)
+        checks.rows("x", x, self.domain)
+        with torch.autocast(x.device.type, enabled=False):
+            return x.flatten(1).to(self.Phi.dtype) @ self.Phi.T
+
+    def T(self, r: Tensor) -> Tensor:  # (batch, m) -> (batch, 1, side, side)
+        checks.rows("r", r, self.codomain)
+        with torch.autocast(r.device.type, enabled=False):
+            return (r.to(self.Phi.dtype) @ self.Phi).unflatten(1, self.domain)
+
+    def known_norm(self) -> float:
+        return float(torch.linalg.matrix_norm(self.Phi.double(), 2))
+
+    def fingerprint(self) -> Tensor:
+        """Phi to about four digits: its last ones differ between machines, for it is factorised."""
+        return (self.Phi.double() * 4096).round()
+
+
+class Blockwise(Linear):
+    """A map of square blocks, applied to every block of an image (1, *size) of any size.
+
+    The image is padded with zeros below and on the right to whole blocks, which are taken row by
+    row: b is (batch, blocks, *block.codomain). ``split`` and ``join`` do the cutting alone.
+    """
+
+    block: Sensing
+
+    def __init__(self, block: Sensing, size: tuple[int, int]):
+        super().__init__()
+        if not isinstance(block, Sensing):
+            raise TypeError(f"block is a {type(block).__name__}; it must be an operators.Sensing")
+        checks.size("size", size)
+        self.block, self.size = block, size
+        self.grid = tuple(-(-s // block.side) for s in size)  # blocks down, blocks across
+        self.domain, self.codomain = (1, *size), (self.grid[0] * self.grid[1], *block.codomain)
+
+    def split(self, x: Tensor) -> Tensor:  # (batch, 1, *size) -> (batch · blocks, 1, side, side)
+        checks.rows("x", x, self.domain)
+        side, (down, across), (height, width) = self.block.side, self.grid, self.size
+        x = nn.functional.pad(x, (0, across * side - width, 0, down * side - height))
+        x = x.unflatten(2, (down, side)).unflatten(4, (across, side))  # batch, 1, down, side, …
+        return x.permute(0, 2, 4, 1, 3, 5).flatten(0, 2)
+
+    def join(self, blocks: Tensor) -> Tensor:  # (batch · blocks, 1, side, side) -> (batch, 1, …)
+        checks.rows("blocks", blocks, self.block.domain)
+        x = blocks.unflatten(0, (-1, *self.grid)).permute(0, 3, 1, 4, 2, 5)
+        return x.flatten(4, 5).flatten(2, 3)[..., : self.size[0], : self.size[1]]
+
+    def forward(self, x: Tensor) -> Tensor:  # (batch, 1, *size) -> (batch, blocks, m)
+        return self.block(self.split(x)).unflatten(0, (-1, self.codomain[0]))
+
+    def T(self, r: Tensor) -> Tensor:
+        checks.rows("r", r, self.codomain)
+        return self.join(self.block.T(r.flatten(0, 1)))
+
+    def known_norm(self) -> float | None:
+        """That of the block where the image holds a whole one."""
+        return self.block.known_norm() if min(self.size) >= self.block.side else None
+
+
+class Fourier(Linear):
+    """Magnetic resonance: the orthonormal Fourier transform of a real image where ``mask`` is 1.
+
+    mask : (height, width) of 0 and 1, zero frequency at [0, 0]. b holds the real and the imaginary
+    part as two channels; ⟨·, ·⟩ is the real part, so ``T`` gives the real part.
+    """
+
+    mask: Tensor
+
+    def __init__(self, mask: Tensor):
+        super().__init__()
+        checks.finite("mask", mask)
+        if mask.ndim != 2 or not bool(((mask == 0) | (mask == 1)).all()):
+            raise ValueError(f"mask has shape {tuple(mask.shape)}; it must be 2-D and hold 0 and 1")
+        self.register_buffer("mask", mask.detach().clone(), persistent=False)
+        self.domain, self.codomain = (1, *mask.shape), (2, *mask.shape)
+
+    def forward(self, x: Tensor) -> Tensor:  # (batch, 1, height, width) -> (batch, 2, …)
+        checks.rows("x", x, self.domain)
+        with torch.autocast(x.device.type, enabled=False):
+            spectrum = torch.fft.fft2(x[:, 0].to(self.mask.dtype), norm="ortho")
+            return self.mask * torch.view_as_real(spectrum).movedim(-1, 1)
+
+    def T(self, r: Tensor) -> Tensor:  # (batch, 2, height, width) -> (batch, 1, …)
+        checks.rows("r", r, self.codomain)
+        with torch.autocast(r.device.type, enabled=False):
+            spectrum = torch.view_as_complex((self.mask * r).movedim(1, -1).contiguous())
+            return torch.fft.ifft2(spectrum, norm="ortho").real[:, None]
+
+    def known_norm(self) -> float:
+        """1, or √½ where no frequency is measured together with its opposite."""
+        opposite = self.mask.flip((0, 1)).roll((1, 1), (0, 1))
+        return float(((self.mask + opposite) / 2).max().sqrt())
 
 
 class Blur(Linear):

@@ -181,7 +181,7 @@ def matrix_hash(*matrices: Tensor) -> str:
 
 def problem_hash(net: Any) -> str:
     """Identifies the fixed matrix that a network's weights belong to."""
-    return matrix_hash(net.A.A)
+    return matrix_hash(net.A.fingerprint())
 
 
 def keep(folder: Path, target: Path) -> None:

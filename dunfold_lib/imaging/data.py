@@ -1,0 +1,253 @@
+"""Images, the patches that are cut from them, and what is known before anything is learned.
+
+Images are luminance in [0, 1], (1, 1, height, width), each of its own size.
+"""
+
+import os
+from collections.abc import Sequence
+from functools import cache
+from importlib import import_module, resources
+from math import isqrt
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dunfold_lib import checks
+
+SIDE = 33  # of a block of the compressive-sensing chapters, in pixels
+ROWS = {1: 10, 4: 43, 10: 109, 25: 272, 30: 327, 40: 436, 50: 545}  # CS ratio in % -> rows of Phi
+# Inside the scikit-image wheel. Set11's photographs are none of these.
+WHEEL_TRAIN = (
+    *("astronaut", "brick", "chelsea", "coins", "grass", "gravel", "hubble_deep_field", "ihc"),
+    *("moon", "motorcycle_left", "page", "retina", "rocket", "text"),
+)
+WHEEL_TEST = ("camera", "coffee")
+SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".jpg", ".jpeg")
+
+
+def luminance(pixels: Any, name: str = "image") -> Tensor:
+    """A grey, RGB or RGBA array as luminance (1, 1, height, width) in [0, 1].
+
+    8 and 16 bit are divided by their largest value; floating point must lie in [0, 1]. Colour is
+    weighted 0.299, 0.587, 0.114 (BT.601); an alpha channel is left out.
+    """
+    a = np.asarray(pixels)
+    if a.ndim not in (2, 3) or 0 in a.shape or (a.ndim == 3 and a.shape[2] not in (1, 3, 4)):
+        allowed = "(height, width), or with 1, 3 or 4 channels last"
+        raise ValueError(f"{name} has shape {a.shape}; it must be {allowed}")
+    if a.dtype == bool or a.dtype in (np.uint8, np.uint16):
+        a = a / (np.iinfo(a.dtype).max if a.dtype != bool else 1)
+    elif not np.issubdtype(a.dtype, np.floating):
+        raise TypeError(f"{name} has dtype {a.dtype}; it must be 8 or 16 bit, or floating point")
+    if not np.isfinite(a).all() or a.min() < 0 or a.max() > 1:
+        raise ValueError(f"{name} holds values from {a.min():g} to {a.max():g}; allowed: [0, 1]")
+    if a.ndim == 3:
+        a = a[..., :3] @ np.array([0.299, 0.587, 0.114]) if a.shape[2] > 1 else a[..., 0]
+    return torch.from_numpy(np.ascontiguousarray(a, dtype=np.float32))[None, None]
+
+
+def read_image(path: Path) -> Tensor:
+    """An image file as luminance (1, 1, height, width) in [0, 1]; palettes are resolved."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(path) as picture:
+            if picture.mode in ("P", "PA", "CMYK", "YCbCr", "LAB", "HSV"):
+                picture = picture.convert("RGB")
+            elif picture.mode in ("1", "LA", "La"):
+                picture = picture.convert("L")
+            elif picture.mode in ("I", "I;16B", "I;16L"):
+                picture = picture.convert("I;16")
+            pixels = np.asarray(picture)
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
+        reason = str(error).splitlines()[0][:80]
+        raise ValueError(f"{path}: cannot be read as an image ({reason})") from None
+    return luminance(pixels, str(path))
+
+
+def read_folder(folder: Path) -> dict[str, Tensor]:
+    """Every image of a folder by its file's name, in the order of the names."""
+    if not folder.is_dir():
+        raise ValueError(f"{folder} is no folder; it must be a folder of images")
+    files = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES)
+    if not files:
+        raise ValueError(f"{folder} holds no image; allowed are {', '.join(SUFFIXES)}")
+    return {p.stem: read_image(p) for p in files}
+
+
+@cache
+def wheel_images(part: str = "train") -> dict[str, Tensor]:
+    """The photographs inside the scikit-image wheel: "train" (14) or "test" (2)."""
+    if part not in ("train", "test"):
+        raise ValueError(f"part is {part!r}; it must be 'train' or 'test'")
+    folder = Path(str(resources.files("skimage") / "data"))
+    files = {p.stem: p for p in folder.iterdir()}
+    names = WHEEL_TRAIN if part == "train" else WHEEL_TEST
+    return {name: read_image(files[name]) for name in names}
+
+
+def data_folder(name: str) -> Path | None:
+    """``images/name`` in the folder that DUNFOLD_DATA names, or None where there is none."""
+    root = os.environ.get("DUNFOLD_DATA", "")
+    path = Path(root) / "images" / name
+    return path if root and path.is_dir() else None
+
+
+@cache
+def training_images(name: str) -> dict[str, Tensor]:
+    """Images to train on: "wheels", or "T91" from the data folder."""
+    if name == "wheels":
+        return wheel_images("train")
+    if name != "T91":
+        raise ValueError(f"data is {name!r}; it must be 'wheels' or 'T91'")
+    folder = data_folder(name)
+    if folder is None:
+        raise ValueError("T91 is not here: put it into images/T91 of the folder DUNFOLD_DATA names")
+    return read_folder(folder)
+
+
+@cache
+def head_slices(part: str = "train") -> Tensor:
+    """MR slices 256×256 of an average head, (slices, 1, 256, 256) in [0, 1].
+
+    The MNI152 T1 template (Fonov et al. 2011) comes inside the nilearn wheel, at 1 mm. "train":
+    axial slices of the lower half and all other sagittal and coronal ones are not used; "test":
+    axial slices of the upper half, every fifth. Needs the extra ``data``.
+    """
+    if part not in ("train", "test"):
+        raise ValueError(f"part is {part!r}; it must be 'train' or 'test'")
+    volume = _head()
+    chosen = [
+        z for z in range(30, 150) if (z % 10 == 5) == (part == "test") and z % 10 not in (4, 6)
+    ]
+    return torch.cat([_centred(volume[:, :, z].T.flip(0)) for z in chosen])
+
+
+def _head() -> Tensor:
+    """The template's voxels (x, y, z), scaled to [0, 1]."""
+    try:
+        nibabel: Any = import_module("nibabel")
+        packaged = resources.files("nilearn.datasets") / "data"
+    except ImportError:
+        message = "the head volume needs nilearn: pip install 'dunfold-lib[data]'"
+        raise ImportError(message) from None
+    (file,) = Path(str(packaged)).glob("mni_icbm152_t1_tal_nlin_sym_09a*.nii.gz")
+    voxels = torch.from_numpy(np.asarray(nibabel.load(file).dataobj, dtype=np.float32))
+    return (voxels / voxels.max()).clamp(0, 1)
+
+
+def _centred(image: Tensor, side: int = 256) -> Tensor:
+    """An image in the middle of a black square, (1, 1, side, side)."""
+    down, across = side - image.shape[0], side - image.shape[1]
+    pad = (across // 2, across - across // 2, down // 2, down - down // 2)
+    return torch.nn.functional.pad(image, pad)[None, None]
+
+
+def sensing_matrix(ratio: int, seed: int = 0) -> Tensor:
+    """Phi (m, 1089) of a CS ratio in per cent: Gaussian, its rows made orthonormal.
+
+    ratio : 1, 4, 10, 25, 30, 40 or 50. The matrix of a lower ratio is the top of a higher one's.
+    """
+    if ratio not in ROWS:
+        raise ValueError(
+            f"ratio is {ratio}; it must be one of {', '.join(map(str, ROWS))} per cent"
+        )
+    g = torch.Generator().manual_seed(seed)
+    gaussian = torch.randn(SIDE**2, max(ROWS.values()), generator=g, dtype=torch.float64)
+    Q, R = torch.linalg.qr(gaussian)
+    return (Q * R.diagonal().sign()).T[: ROWS[ratio]].float().contiguous()
+
+
+def radial_mask(ratio: int, side: int = 256) -> Tensor:
+    """(side, side) of 0 and 1: spokes through the zero frequency, which stands at [0, 0].
+
+    Spokes at multiples of the golden angle are added until ``ratio`` per cent are measured.
+    """
+    checks.number("ratio", ratio, 0, 100, open_low=True)
+    checks.whole("side", side, 8)
+    mask = torch.zeros(side, side)
+    radius = torch.arange(-side, side + 1, dtype=torch.float64) / 2
+    for k in range(10 * side):
+        angle = torch.tensor(k * np.pi * (np.sqrt(5) - 1) / 2, dtype=torch.float64)
+        y, x = ((radius * f(angle)).round().long() for f in (torch.sin, torch.cos))
+        inside = (y.abs() < side / 2) & (x.abs() < side / 2)
+        mask[y[inside] % side, x[inside] % side] = 1
+        if mask.mean() >= ratio / 100:
+            return mask
+    return torch.ones(side, side)
+
+
+def patches(images: Sequence[Tensor], side: int = SIDE, stride: int = 20) -> Tensor:
+    """Every patch of a grid over the images: (patches, 1, side, side)."""
+    checks.whole("side", side, 1)
+    checks.whole("stride", stride, 1)
+    cut = [
+        image.unfold(2, side, stride).unfold(3, side, stride).reshape(-1, 1, side, side)
+        for image in images
+        if min(image.shape[-2:]) >= side
+    ]
+    if not cut:
+        raise ValueError(f"no image holds a patch of {side}×{side}; give larger images")
+    return torch.cat(cut)
+
+
+def turned(x: Tensor, k: int) -> Tensor:
+    """One of the 8 symmetries of the square: k % 4 quarter turns, mirrored from k = 4 on."""
+    return torch.rot90(x if k < 4 else x.flip(-1), k % 4, (-2, -1))
+
+
+def covariance(cut: Tensor) -> Tensor:
+    """E[x xᵀ] of patches (patches, 1, side, side) and their 8 symmetries: (side², side²)."""
+    n, side = cut[0].numel(), cut.shape[-1]
+    rows = cut.flatten(1).double()
+    C = rows.T @ rows / len(rows)
+    index = torch.arange(n).reshape(side, side)
+    orders = [turned(index, k).flatten() for k in range(8)]
+    return torch.stack([C[i][:, i] for i in orders]).mean(0)
+
+
+def linear_start(Phi: Tensor, C: Tensor) -> Tensor:
+    """Q (n, m): of all matrices the one with the least mean ‖x − Q Phi x‖² over patches.
+
+    With X the patches as columns and Y = Phi X it is X Yᵀ(Y Yᵀ)⁻¹ = C Phiᵀ(Phi C Phiᵀ)⁻¹, so it
+    needs only Phi (m, n) and the patches' covariance C (n, n).
+    """
+    checks.finite("Phi", Phi)
+    checks.finite("C", C)
+    if Phi.ndim != 2 or C.shape != (Phi.shape[1], Phi.shape[1]):
+        given = f"{tuple(Phi.shape)} and {tuple(C.shape)}"
+        raise ValueError(f"Phi and C have shapes {given}; they must be (m, n) and (n, n)")
+    P, C = Phi.double(), C.double()
+    return torch.linalg.solve(P @ C @ P.T, P @ C).T.to(Phi.dtype).contiguous()
+
+
+def packed(C: Tensor) -> Tensor:
+    """The different numbers of a covariance that the square's symmetries leave alone."""
+    which, count = _orbits(isqrt(C.shape[0]))
+    sums = torch.zeros(count, dtype=C.dtype).index_add_(0, which.flatten(), C.flatten())
+    return sums / torch.bincount(which.flatten(), minlength=count)
+
+
+def unpacked(numbers: Tensor, side: int = SIDE) -> Tensor:
+    """The covariance (side², side²) whose different numbers these are."""
+    which, count = _orbits(side)
+    if numbers.shape != (count,):
+        raise ValueError(f"numbers have shape {tuple(numbers.shape)}; it must be ({count},)")
+    return numbers[which]
+
+
+@cache
+def _orbits(side: int) -> tuple[Tensor, int]:
+    """For each pair of pixels the number of its class under symmetries and exchange."""
+    n = side * side
+    index = torch.arange(n).reshape(side, side)
+    least = torch.full((n, n), n * n)
+    for k in range(8):
+        i = turned(index, k).flatten()
+        pair = i[:, None] * n + i
+        least = torch.minimum(least, torch.minimum(pair, pair.T))
+    values, which = torch.unique(least, return_inverse=True)
+    return which, len(values)
