@@ -7,6 +7,7 @@ reproduce  the table paper | ours | protocol, from recorded runs or measured aga
 """
 
 import argparse
+import inspect
 import json
 import sys
 import time
@@ -75,18 +76,32 @@ def owed(name: str, e: Experiment) -> str:
     return "no" if made else "yes"
 
 
-def ours(name: str, score: str) -> str:
-    """Our recorded score: the value of one run, or mean ± half spread over several seeds."""
+def ours(name: str, score: str, recipes: Sequence[str] = ()) -> str:
+    """Our recorded score: the value of one run, or mean ± half spread over several seeds.
+
+    Of several recipes the last one that was recorded counts, and is named.
+    """
+    for recipe in reversed(recipes if len(recipes) > 1 else ()):
+        if found := records.values(name, score, recipe):
+            return f"{records.summary(found)} ({recipe})"
     return records.summary(records.values(name, score))
+
+
+def scores_of(name: str, e: Experiment) -> list[str]:
+    """The scores in an experiment's table: the published ones, else the first that we recorded."""
+    runs = records.recorded(name)
+    numbers = [k for k, v in runs[0]["scores"].items() if isinstance(v, float)] if runs else []
+    return list(e.published) or numbers[:1] or ["score"]
 
 
 def rows(chosen: dict[str, Experiment]) -> list[list[str]]:
     """One row a published score: experiment, score, paper, ours, GPU run owed."""
     table = []
     for name, e in chosen.items():
-        for score in e.published or ["nmse_db"]:
+        for score in scores_of(name, e):
             paper = f"{e.published[score]:.2f}" if score in e.published else "–"
-            table.append([name, score, paper, ours(name, score), owed(name, e)])
+            mine = ours(name, score, [*e.recipes])
+            table.append([name, score, paper, mine, owed(name, e)])
     return table
 
 
@@ -98,11 +113,20 @@ def show(head: Sequence[str], table: Sequence[Sequence[str]]) -> str:
     return "\n".join([pad(head), "  ".join("─" * w for w in widths), *map(pad, table)])
 
 
-def measured(name: str, e: Experiment, net: Any, seed: int) -> dict[str, Any]:
-    """An experiment's scores with their protocol, and where they were measured."""
+def measured(
+    name: str, e: Experiment, net: Any, seed: int, folder: Path | None = None
+) -> dict[str, Any]:
+    """An experiment's scores with their protocol, and where they were measured.
+
+    folder : the reader's own data, in the place of the experiment's.
+    """
     about = {"experiment": name, "title": e.title, "recipe_name": "–", "recipe": {}, "seed": seed}
     parameters = sum(p.numel() for p in net.parameters()) if net is not None else 0
-    told = {"scores": e.measure(net, seed), "protocol": e.protocol, "parameters": parameters}
+    if folder and len(inspect.signature(e.measure).parameters) < 3:
+        raise ValueError(f"{name} is measured on synthetic signals; it takes no --data")
+    scores = e.measure(net, seed, folder) if folder else e.measure(net, seed)
+    protocol = f"data: {folder}; {e.protocol}" if folder else e.protocol
+    told = {"scores": scores, "protocol": protocol, "parameters": parameters}
     return about | told | records.environment()
 
 
@@ -125,7 +149,7 @@ def trained(
     if folder.exists() and not resume:
         raise ValueError(f"{folder} exists; go on with --resume, or remove it")
     settings = override(e.recipes[recipe], changes)
-    net: Any = e.build()
+    net: Any = e.build(settings) if records.takes_recipe(e) else e.build()
     begun, cpu = time.perf_counter(), time.process_time()
     device = "cuda" if torch.cuda.is_available() and recipe == "gpu" else "cpu"
     with tqdm(unit=" steps", disable=None) as bar:
@@ -179,15 +203,28 @@ def cmd_train(args: argparse.Namespace) -> None:
 
 def cmd_evaluate(args: argparse.Namespace) -> None:
     name, e = pick(args.experiment)
-    net = e.build()
-    if net is not None:
-        path = Path(args.weights) if args.weights else default_weights(name)
-        records.load_weights(path, net)
-    made = measured(name, e, net, args.seed)
+    net = network(name, e, args)
+    made = measured(name, e, net, args.seed, Path(args.data) if args.data else None)
     if args.json:
         print(json.dumps(made, indent=2, ensure_ascii=False))
     else:
         tell(name, made)
+
+
+def network(name: str, e: Experiment, args: argparse.Namespace) -> Any:
+    """The network to evaluate: the authors' released one, or ours with the weights of a run."""
+    if args.released:
+        if e.released is None:
+            raise ValueError(f"{name} has no importer of released weights; use --weights")
+        return e.released(Path(args.released), [Path(p) for p in args.operator])
+    if args.operator:
+        raise ValueError("--operator belongs to --released; our weights bring their operator")
+    if not e.recipes:
+        return None
+    path = Path(args.weights) if args.weights else default_weights(name)
+    net = records.built(e, path.parent)
+    records.load_weights(path, net)
+    return net
 
 
 def tell(name: str, made: dict[str, Any]) -> None:
@@ -259,6 +296,15 @@ def parser() -> argparse.ArgumentParser:
     evaluate = add("evaluate", cmd_evaluate, "measure an experiment's scores now")
     evaluate.add_argument("experiment", metavar="ROOM/NAME")
     evaluate.add_argument("--weights", help="a weights.safetensors (default: the recorded one)")
+    evaluate.add_argument("--released", metavar="FILE", help="weights that the authors released")
+    evaluate.add_argument(
+        "--operator",
+        nargs="+",
+        default=[],
+        metavar="FILE",
+        help="their .npz or .mat files with phi and Qinit, or mask_matrix",
+    )
+    evaluate.add_argument("--data", metavar="FOLDER", help="measure on your own data")
     evaluate.add_argument("--seed", type=_seed, default=0, help="seed of the test signals")
     evaluate.add_argument("--json", action="store_true", help="print the whole record as JSON")
     redo = add("reproduce", cmd_reproduce, "paper | ours, from recorded runs")

@@ -6,13 +6,14 @@ A run is the folder ``<room>/<experiment>/<recipe>-s<seed>/`` with a ``run.json`
 """
 
 import hashlib
+import inspect
 import json
 import os
 import platform
 import subprocess
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -31,20 +32,24 @@ class Experiment:
     published : the paper's scores by name, empty where a paper prints a curve and no number.
     source    : where those numbers stand, or the figure.
     protocol  : data, split, noise, size of the test set; it is printed beside every score.
-    build     : the untrained network; None for a classical algorithm.
+    build     : the untrained network, of a recipe where that decides its size; None for a
+                classical algorithm.
     measure   : (network or None, seed) -> our scores by name; lists are curves over the layers.
+                Where readers may bring data, a third argument is their folder.
     train     : (network, recipe, folder, seed, device, watch) -> losses; None: nothing to learn.
     recipes   : by name, ``cpu`` (minutes on two cores) and ``gpu`` (the paper's size).
+    released  : (weights file, operator files) -> the network that its authors released.
     """
 
     title: str
     source: str
     protocol: str
     published: Mapping[str, float]
-    build: Callable[[], nn.Module | None]
-    measure: Callable[[Any, int], dict[str, Any]]
+    build: Callable[..., nn.Module | None]
+    measure: Callable[..., dict[str, Any]]
     train: Callable[..., list[float]] | None = None
     recipes: Mapping[str, Any] = field(default_factory=dict)
+    released: Callable[[Path, Sequence[Path]], nn.Module] | None = None
 
 
 def commit(folder: Path | None = None) -> str:
@@ -149,9 +154,10 @@ def load_weights(path: Path, net: Any) -> None:
         raise ValueError(f"{path}: holds no weights of this network ({reason})") from None
 
 
-def values(name: str, score: str) -> list[float]:
-    """A score of every recorded run of an experiment ``room/name``."""
-    return [r["scores"][score] for r in recorded(name) if score in r["scores"]]
+def values(name: str, score: str, recipe: str = "") -> list[float]:
+    """A score of every recorded run of an experiment ``room/name``, or of those of one recipe."""
+    runs = [r for r in recorded(name) if not recipe or r.get("recipe_name") == recipe]
+    return [r["scores"][score] for r in runs if score in r["scores"]]
 
 
 def summary(scores: Sequence[float]) -> str:
@@ -162,9 +168,24 @@ def summary(scores: Sequence[float]) -> str:
     return f"{mean:.2f}" + (f" ± {spread:.2f}" if len(scores) > 1 else "")
 
 
+def built(e: Experiment, run: Path) -> Any:
+    """The untrained network of a run's folder, of that run's recipe where it decides the size."""
+    made = load(run) if (run / "run.json").exists() else {}
+    recipe = e.recipes.get(made.get("recipe_name", "cpu"))
+    if not made.get("recipe") or recipe is None or not takes_recipe(e):
+        return e.build()
+    known = {f.name for f in fields(recipe)}
+    return e.build(replace(recipe, **{k: v for k, v in made["recipe"].items() if k in known}))
+
+
+def takes_recipe(e: Experiment) -> bool:
+    """Whether the size of an experiment's network depends on the recipe."""
+    return bool(inspect.signature(e.build).parameters)
+
+
 def trained(name: str, e: Experiment, run: str = "cpu-s0") -> Any:
     """The network of an experiment ``room/name`` with the weights of one of its recorded runs."""
-    net = e.build()
+    net = built(e, results_root() / name / run)
     if net is None:
         raise ValueError(f"{name} is a classical algorithm; it has no weights")
     load_weights(results_root() / name / run / "weights.safetensors", net)

@@ -26,6 +26,7 @@ class Recipe:
     batch  : signals a step, over all processes together.
     lr     : rate at the first step; it falls along a half cosine to ``end`` · lr.
     clip   : largest Euclidean norm of the gradient.
+    precision : "no" for float32, or "bf16" for mixed precision.  compile : by ``torch.compile``.
     """
 
     steps: int = 1000
@@ -33,8 +34,12 @@ class Recipe:
     lr: float = 1e-3
     end: float = 0.0
     clip: float = 1.0
+    precision: str = "no"
+    compile: bool = False
 
     def __post_init__(self) -> None:
+        if self.precision not in ("no", "bf16"):
+            raise ValueError(f"precision is {self.precision!r}; it must be 'no' or 'bf16'")
         checks.whole("steps", self.steps, 0)
         checks.whole("batch", self.batch, 1)
         checks.number("lr", self.lr, 0, open_low=True)
@@ -70,12 +75,14 @@ def fit(
     """
     from accelerate import Accelerator
 
-    machine = Accelerator(cpu=device == "cpu")
+    machine = Accelerator(cpu=device == "cpu", mixed_precision=recipe.precision)
     generator = torch.Generator().manual_seed(seed)
     net.to(machine.device).train()
     weights = [p for p in net.parameters() if p.requires_grad]
     adam = torch.optim.Adam(weights, lr=recipe.lr)
     history = _resume(folder, net, adam, generator, recipe)
+    if recipe.compile:
+        loss = torch.compile(loss)
     for step in range(len(history), recipe.steps):
         b, truth = (_share(t, machine) for t in sample(recipe.batch, generator))
         adam.param_groups[0]["lr"] = recipe.rate(step)

@@ -16,7 +16,7 @@ HEAD = "# Every package but torch, made by `make lock` from pyproject.toml; do n
 CONDA = (
     *("jupyter-book", "jupyterlab", "ipywidgets", "jupytext", "sphinx-proof", "sphinx-exercise"),
     *("cvxpy", "matplotlib", "numpy", "pywavelets", "scikit-image", "scipy"),
-    *("accelerate", "safetensors", "tqdm"),
+    *("accelerate", "safetensors", "tqdm", "pillow", "nibabel", "nilearn"),
 )
 
 
@@ -26,7 +26,7 @@ def resolve() -> str:
         override.write("torch ; python_version < '3'\n")
         override.flush()
         command = ["uv", "pip", "compile", "--quiet", "--universal", "--python-version", "3.11"]
-        command += ["--extra", "book", "--extra", "dev", "--override", override.name]
+        command += ["--extra", "book", "--extra", "data", "--extra", "dev", "--override", override.name]
         command += ["--no-header", "--no-annotate", "--no-emit-index-url", "pyproject.toml"]
         uv = Path(sys.executable).with_name("uv")
         command[0] = str(uv) if uv.exists() else "uv"

@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from functools import cache
 from importlib import import_module, resources
+from importlib.util import find_spec
 from math import isqrt
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,8 @@ def read_image(path: Path) -> Tensor:
     from PIL import Image, UnidentifiedImageError
 
     try:
-        with Image.open(path) as picture:
+        with Image.open(path) as file:
+            picture: Image.Image = file
             if picture.mode in ("P", "PA", "CMYK", "YCbCr", "LAB", "HSV"):
                 picture = picture.convert("RGB")
             elif picture.mode in ("1", "LA", "La"):
@@ -113,9 +115,9 @@ def training_images(name: str) -> dict[str, Tensor]:
 def head_slices(part: str = "train") -> Tensor:
     """MR slices 256×256 of an average head, (slices, 1, 256, 256) in [0, 1].
 
-    The MNI152 T1 template (Fonov et al. 2011) comes inside the nilearn wheel, at 1 mm. "train":
-    axial slices of the lower half and all other sagittal and coronal ones are not used; "test":
-    axial slices of the upper half, every fifth. Needs the extra ``data``.
+    Axial slices at 1 mm of the MNI152 T1 template (Fonov et al. 2011), which the nilearn wheel
+    holds: "test" takes every tenth (12), "train" those that do not touch one of them (84). Needs
+    the extra ``data``.
     """
     if part not in ("train", "test"):
         raise ValueError(f"part is {part!r}; it must be 'train' or 'test'")
@@ -130,11 +132,13 @@ def _head() -> Tensor:
     """The template's voxels (x, y, z), scaled to [0, 1]."""
     try:
         nibabel: Any = import_module("nibabel")
-        packaged = resources.files("nilearn.datasets") / "data"
     except ImportError:
-        message = "the head volume needs nilearn: pip install 'dunfold-lib[data]'"
-        raise ImportError(message) from None
-    (file,) = Path(str(packaged)).glob("mni_icbm152_t1_tal_nlin_sym_09a*.nii.gz")
+        nibabel = None
+    package = find_spec("nilearn")  # found, not imported: only its file is wanted
+    if nibabel is None or package is None or not package.origin:
+        raise ImportError("the head volume needs nilearn: pip install 'dunfold-lib[data]'")
+    folder = Path(package.origin).parent / "datasets" / "data"
+    (file,) = folder.glob("mni_icbm152_t1_tal_nlin_sym_09a*.nii.gz")
     voxels = torch.from_numpy(np.asarray(nibabel.load(file).dataobj, dtype=np.float32))
     return (voxels / voxels.max()).clamp(0, 1)
 

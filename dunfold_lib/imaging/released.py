@@ -1,0 +1,163 @@
+"""Weights that the authors of ISTA-Net released, read into the networks of this book.
+
+Nothing is unpickled but tensors (``weights_only=True``). The files are not part of this book: they
+carry no licence. A reader who has them says where they are.
+"""
+
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dunfold_lib import checks
+from dunfold_lib.imaging.model import ISTANet, ISTANetPlus, names
+from dunfold_lib.operators import Fourier, Linear, Sensing
+
+PLUS = {
+    "D": "conv_D",
+    "C1": "conv1_forward",
+    "C2": "conv2_forward",
+    "C3": "conv1_backward",
+    "C4": "conv2_backward",
+    "G": "conv_G",
+}
+
+
+def load_released(
+    weights: Path | str | Mapping[str, Any], A: Linear, Q: Tensor | None = None
+) -> ISTANet | ISTANetPlus:
+    """The network of released weights: ISTA-Net+ where they hold ``conv_D``, else ISTA-Net.
+
+    weights : a mapping of arrays, an ``.npz``, or a ``.pkl`` or ``.pt`` state dict, with the names
+    ``fcs.{k}.lambda_step, soft_thr, conv1_forward, …`` and an optional ``module.`` before them.
+    A, Q : operator and linear start they were trained with (``load_operator``).
+    """
+    source = "weights" if isinstance(weights, Mapping) else str(weights)
+    raw = weights if isinstance(weights, Mapping) else _read_weights(Path(weights))
+    held = {str(k).removeprefix("module."): _tensor(v, f"{source}: {k}") for k, v in raw.items()}
+    K = len({k.split(".")[1] for k in held if k.startswith("fcs.") and k.count(".") == 2})
+    kind = ISTANetPlus if "fcs.0.conv_D" in held else ISTANet
+    first = held.get("fcs.0.conv1_forward")
+    if first is None or first.ndim != 4:
+        raise ValueError(f"{source}: holds no fcs.0.conv1_forward (out, in, 3, 3): no ISTA-Net")
+    if len(first) < 2:
+        raise ValueError(f"{source}: fcs.0.conv1_forward has shape {tuple(first.shape)}")
+    net = kind(A, K, len(first), Q)
+    wanted = {"lambda_step": net.rho, "soft_thr": net.theta}
+    wanted |= {PLUS[name]: getattr(net, name) for name in names(net)}
+    missing = [f"fcs.{k}.{n}" for k in range(K) for n in wanted if f"fcs.{k}.{n}" not in held]
+    strange = sorted(set(held) - {f"fcs.{k}.{n}" for k in range(K) for n in wanted})
+    if missing or strange:
+        said = f"lacks {missing[0]}" if missing else f"holds {strange[0]}"
+        raise ValueError(f"{source}: {said}; no {kind.__name__} of {K} phases has these names")
+    with torch.no_grad():
+        for k in range(K):
+            for name, ours in wanted.items():
+                value, place = held[f"fcs.{k}.{name}"], ours[k]
+                if value.numel() == 1 == place.numel():
+                    value = value.reshape(place.shape)
+                if value.shape != place.shape:
+                    given, allowed = tuple(value.shape), tuple(place.shape)
+                    raise ValueError(f"{source}: fcs.{k}.{name} has shape {given}, not {allowed}")
+                place.copy_(value)
+    return net.eval()
+
+
+def load_operator(*paths: Path | str) -> tuple[Linear, Tensor | None]:
+    """(A, Q) from ``.npz`` or ``.mat`` files with phi and Qinit, or with mask_matrix (then no Q).
+
+    The keys may be spread over several files.
+    """
+    found: dict[str, Tensor] = {}
+    for path in map(Path, paths):
+        for key, value in _read_arrays(path).items():
+            if key in ("phi", "Qinit", "mask_matrix"):
+                found[key] = _tensor(value, f"{path}: {key}").float()
+    source = ", ".join(map(str, paths)) or "no file"
+    if "mask_matrix" in found and "phi" not in found:
+        return Fourier(found["mask_matrix"]), None
+    if "phi" not in found or "Qinit" not in found:
+        held = ", ".join(found) or "none of them"
+        raise ValueError(f"{source}: must hold phi and Qinit, or mask_matrix; there is {held}")
+    A, Q = Sensing(found["phi"]), found["Qinit"]
+    if tuple(Q.shape) != (A.Phi.shape[1], A.Phi.shape[0]):
+        given, allowed = tuple(Q.shape), tuple(A.Phi.shape)[::-1]
+        raise ValueError(f"{source}: Qinit has shape {given}; with this phi it must be {allowed}")
+    return A, Q
+
+
+def load_experiment(
+    kind: type[ISTANet] | type[ISTANetPlus],
+    m: int | None,
+    weights: Path,
+    operators: Sequence[Path],
+) -> ISTANet | ISTANetPlus:
+    """Released weights for one experiment: of this class, and for m measurements, or None: MRI."""
+    if not operators:
+        raise ValueError(f"{weights}: released weights need --operator, a .npz or .mat file")
+    A, Q = load_operator(*operators)
+    given = A.codomain[0] if isinstance(A, Sensing) else None
+    if given != m:
+        said = lambda n: f"phi with {n} rows" if n else "mask_matrix"
+        raise ValueError(f"{operators[0]}: holds {said(given)}; this experiment needs {said(m)}")
+    net = load_released(weights, A, Q)
+    if not isinstance(net, kind):
+        raise ValueError(
+            f"{weights}: holds {type(net).__name__} weights; asked for {kind.__name__}"
+        )
+    return net
+
+
+def _tensor(value: Any, name: str) -> Tensor:
+    """An array as a finite float32 tensor."""
+    try:
+        tensor = value if isinstance(value, Tensor) else torch.as_tensor(np.asarray(value))
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} is a {type(value).__name__}; it must be an array") from None
+    if tensor.dtype.is_complex:
+        raise TypeError(f"{name} has dtype {tensor.dtype}; it must be real")
+    tensor = tensor.detach().float()
+    checks.finite(name, tensor)
+    return tensor
+
+
+def _read_weights(path: Path) -> Mapping[str, Any]:
+    if path.suffix.lower() == ".npz":
+        return _read_arrays(path)
+    try:
+        held = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise ValueError(f"{path}: there is no such file") from None
+    except Exception as error:  # torch.load raises anything on a damaged file
+        reason = " ".join(str(error).split())[:100]
+        raise ValueError(
+            f"{path}: holds no state dict that can be read safely ({reason})"
+        ) from None
+    if not isinstance(held, Mapping):
+        raise ValueError(f"{path}: holds a {type(held).__name__}; it must be a state dict")
+    return held
+
+
+def _read_arrays(path: Path) -> dict[str, Any]:
+    """The arrays of an .npz or .mat file by name."""
+    kind = path.suffix.lower()
+    if kind not in (".npz", ".mat"):
+        raise ValueError(f"{path}: ends in {kind!r}; it must be a .npz or .mat file")
+    if not path.is_file():
+        raise ValueError(f"{path}: there is no such file")
+    try:
+        if kind == ".npz":
+            with np.load(path, allow_pickle=False) as file:
+                return {key: file[key] for key in file.files}
+        from scipy.io import loadmat
+
+        return {k: v for k, v in loadmat(path).items() if not k.startswith("__")}
+    except NotImplementedError:
+        raise ValueError(f"{path}: is a MATLAB 7.3 file; save it again as version 7") from None
+    except (OSError, ValueError, TypeError, zipfile.BadZipFile, EOFError) as error:
+        reason = " ".join(str(error).split())[:100]
+        raise ValueError(f"{path}: cannot be read ({reason})") from None
