@@ -75,19 +75,20 @@ def fit(
     """
     from accelerate import Accelerator
 
-    machine = Accelerator(cpu=device == "cpu", mixed_precision=recipe.precision)
+    machine = Accelerator(cpu=device == "cpu")
     generator = torch.Generator().manual_seed(seed)
     net.to(machine.device).train()
     weights = [p for p in net.parameters() if p.requires_grad]
     adam = torch.optim.Adam(weights, lr=recipe.lr)
     history = _resume(folder, net, adam, generator, recipe)
-    if recipe.compile:
-        loss = torch.compile(loss)
+    mixed = partial(torch.autocast, machine.device.type, torch.bfloat16)
+    precision = mixed if recipe.precision == "bf16" else machine.autocast
+    loss = torch.compile(loss) if recipe.compile else loss
     for step in range(len(history), recipe.steps):
         b, truth = (_share(t, machine) for t in sample(recipe.batch, generator))
         adam.param_groups[0]["lr"] = recipe.rate(step)
         adam.zero_grad()
-        with machine.autocast():
+        with precision():
             value = loss(net, b, truth)
         value.backward()
         _average(weights, machine)

@@ -12,7 +12,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
+from dunfold_lib.imaging import ISTANetPlus, data, estimate, symmetric_loss
+from dunfold_lib.operators import Sensing
 from dunfold_lib.sparse import LISTACP, ista
 from dunfold_lib.sparse.data import SparseProblem
 from dunfold_lib.sparse.theory import analytic_weights, generalised_coherence
@@ -104,6 +107,96 @@ def closed_form() -> Race:
     return Race(name, programme, lambda: analytic_weights(A), same, turns=1)
 
 
+class PlainPhase(nn.Module):
+    """A phase of ISTA-Net+ as one would first write it: a module a convolution, nothing fused."""
+
+    def __init__(self, net: ISTANetPlus, k: int):
+        super().__init__()
+        self.rho, self.theta = (nn.Parameter(p[k].detach().clone()) for p in (net.rho, net.theta))
+        self.D, self.C1, self.C2, self.C3, self.C4, self.G = (
+            self.convolution(getattr(net, name)[k]) for name in ("D", "C1", "C2", "C3", "C4", "G")
+        )
+
+    @staticmethod
+    def convolution(w: torch.Tensor) -> nn.Conv2d:
+        """The module of a filter."""
+        module = nn.Conv2d(w.shape[1], w.shape[0], 3, padding=1, bias=False)
+        module.weight.data = w.detach().clone(memory_format=torch.contiguous_format)
+        return module
+
+    def forward(
+        self, x: torch.Tensor, gram: torch.Tensor, back: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """(x, asymmetry) from x, rows of pixels, with AᵀA and Aᵀb."""
+        x = x - self.rho * (x @ gram) + self.rho * back
+        r = x.reshape(-1, 1, 33, 33)
+        u = self.D(r)
+        z = self.C2(torch.relu(self.C1(u)))
+        kept = torch.sign(z) * torch.relu(torch.abs(z) - self.theta)
+        new = r + self.G(self.C4(torch.relu(self.C3(kept))))
+        if not self.training:
+            return new.flatten(1), u.new_zeros(())
+        return new.flatten(1), (self.C4(torch.relu(self.C3(z))) - u).square().mean()
+
+
+class Plain(nn.Module):
+    """ISTA-Net+ of plain phases, with the weights of another."""
+
+    def __init__(self, net: ISTANetPlus):
+        super().__init__()
+        self.phases = nn.ModuleList(PlainPhase(net, k) for k in range(net.K))
+        self.Phi = net.A.Phi
+
+    def forward(self, b: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """(estimate, asymmetry)."""
+        gram, back = self.Phi.T @ self.Phi, b @ self.Phi
+        x, asymmetry = back, b.new_zeros(())
+        for phase in self.phases:
+            x, more = phase(x, gram, back)
+            asymmetry = asymmetry + more
+        return x.reshape(-1, 1, 33, 33), asymmetry
+
+
+def _imaging() -> tuple[ISTANetPlus, Plain, torch.Tensor, torch.Tensor]:
+    """The paper's network in two forms, and the 64 blocks of an image of 256×256."""
+    net = ISTANetPlus(Sensing(data.sensing_matrix(25)), 9, 32)
+    truth = torch.rand(64, 1, 33, 33, generator=torch.Generator().manual_seed(0))
+    return net, Plain(net), net.A(truth), truth
+
+
+def imaging_forward() -> Race:
+    """ISTA-Net+ on one image of 256×256 against the plain form."""
+    net, plain, b, _ = _imaging()
+    net.eval(), plain.eval()
+    same = lambda x, y: torch.testing.assert_close(x, y, rtol=0, atol=1e-5)
+    name = "ISTA-Net+ (9 phases, 32 channels) on 256×256: ours | a module a convolution"
+    slow = torch.inference_mode()(lambda: plain(b)[0])
+    return Race(name, slow, torch.inference_mode()(lambda: estimate(net, b)), same)
+
+
+def imaging_step() -> Race:
+    """Loss and gradients of ISTA-Net+ on 64 blocks against the plain form."""
+    net, plain, b, truth = _imaging()
+
+    def ours() -> list[torch.Tensor]:
+        net.zero_grad()
+        symmetric_loss(net, b, truth).backward()
+        return [net.C1[0].grad, net.C4[8].grad]
+
+    def theirs() -> list[torch.Tensor]:
+        plain.zero_grad()
+        x, asymmetry = plain(b)
+        ((x - truth).square().mean() + 0.01 * asymmetry).backward()
+        return [plain.phases[0].C1.weight.grad, plain.phases[8].C4.weight.grad]
+
+    def same(x: list[torch.Tensor], y: list[torch.Tensor]) -> None:
+        for p, q in zip(x, y, strict=True):
+            torch.testing.assert_close(p, q, rtol=0, atol=1e-4 * float(p.abs().max()))
+
+    name = "ISTA-Net+ training step, 64 blocks: ours | a module a convolution"
+    return Race(name, theirs, ours, same, turns=5)
+
+
 def coherence_time() -> None:
     """How long the certificate of μ̃ takes; there is no plain form that ends within minutes."""
     A = SparseProblem(dtype=torch.float64).operator().A
@@ -116,7 +209,7 @@ def coherence_time() -> None:
 def main() -> None:
     """Run every race."""
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads")
-    for make in (batched_ista, batched_network, closed_form):
+    for make in (batched_ista, batched_network, closed_form, imaging_forward, imaging_step):
         report(make())
     coherence_time()
 

@@ -26,7 +26,16 @@ def resolve() -> str:
         override.write("torch ; python_version < '3'\n")
         override.flush()
         command = ["uv", "pip", "compile", "--quiet", "--universal", "--python-version", "3.11"]
-        command += ["--extra", "book", "--extra", "data", "--extra", "dev", "--override", override.name]
+        command += [
+            "--extra",
+            "book",
+            "--extra",
+            "data",
+            "--extra",
+            "dev",
+            "--override",
+            override.name,
+        ]
         command += ["--no-header", "--no-annotate", "--no-emit-index-url", "pyproject.toml"]
         uv = Path(sys.executable).with_name("uv")
         command[0] = str(uv) if uv.exists() else "uv"

@@ -2,6 +2,7 @@
 
 from functools import partial
 
+from dunfold_lib.imaging.baselines import BASELINES
 from dunfold_lib.imaging.data import ROWS
 from dunfold_lib.imaging.model import ISTANet, ISTANetPlus
 from dunfold_lib.imaging.released import load_experiment
@@ -36,6 +37,7 @@ PUBLISHED_MRI = {
 }
 
 _CPU = Training()
+_SHORT = Training(steps=1200)  # for the ratios of less worth: two minutes
 _T91 = Training(data="T91")
 # the paper's size: 200 epochs of 88,912 patches in batches of 64
 _GPU = Training(
@@ -56,6 +58,7 @@ _MRI_GPU = Training(
 
 
 def _blocks(kind: str, ratio: int) -> Experiment:
+    cpu = _CPU if ratio in (25, 10) else _SHORT
     return Experiment(
         title=f"{TITLES[kind]}, CS ratio {ratio} %",
         source=PAPER,
@@ -65,10 +68,10 @@ def _blocks(kind: str, ratio: int) -> Experiment:
             "scikit-image; luminance in [0, 1], clipped, not rounded; mean over images"
         ),
         published={"psnr": PUBLISHED[kind][ratio]},
-        build=lambda recipe=_CPU: build(KINDS[kind], ratio, recipe),
+        build=lambda recipe=cpu: build(KINDS[kind], ratio, recipe),
         measure=partial(measure, block_tests),
         train=train,
-        recipes={"cpu": _CPU, "cpu-t91": _T91, "gpu": _GPU},
+        recipes={"cpu": cpu, "cpu-t91": _T91, "gpu": _GPU},
         released=partial(load_experiment, KINDS[kind], ROWS[ratio]),
     )
 
@@ -106,4 +109,5 @@ EXPERIMENTS = {
         train=train,
         recipes={"cpu": _CPU},
     ),
+    **BASELINES,
 }

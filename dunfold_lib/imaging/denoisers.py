@@ -1,0 +1,114 @@
+"""Denoisers: (v, σ) -> image, for v (batch, 1, height, width) in [0, 1] with noise of deviation σ.
+
+Three that scikit-image ships, and a small network. Each gives v's own shape, dtype and device, and
+returns v where σ = 0. The three run on the CPU and pass no gradient.
+"""
+
+from collections.abc import Callable
+from importlib.util import find_spec
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from dunfold_lib import checks
+
+Denoise = Callable[[Tensor, float], Tensor]
+# Chosen on crops of the wheel's training images with σ = 15/255 and 25/255.
+TV_WEIGHT = 0.85  # λ/σ of the total-variation denoiser
+NLM_WIDTH, NLM_PATCH, NLM_REACH = 0.75, 5, 6  # filter width/σ; patch and search radius in pixels
+WAVELET = "db2"
+
+
+def tv_chambolle(v: Tensor, sigma: float) -> Tensor:
+    """argmin_x ½‖x − v‖² + 0.85σ·TV(x) (Rudin, Osher & Fatemi 1992), by scikit-image.
+
+    The prox of a convex function, up to the solver's tolerance.
+    """
+    from skimage.restoration import denoise_tv_chambolle
+
+    weight = TV_WEIGHT * sigma
+    return _each(lambda x: denoise_tv_chambolle(x, weight=weight, eps=1e-4), v, sigma)
+
+
+def nl_means(v: Tensor, sigma: float) -> Tensor:
+    """Non-local means (Buades, Coll & Morel 2005), by scikit-image: means of similar patches."""
+    from skimage.restoration import denoise_nl_means
+
+    size = {"patch_size": NLM_PATCH, "patch_distance": NLM_REACH}
+    return _each(
+        lambda x: denoise_nl_means(x, h=NLM_WIDTH * sigma, sigma=sigma, fast_mode=True, **size),
+        v,
+        sigma,
+    )
+
+
+def wavelet(v: Tensor, sigma: float) -> Tensor:
+    """Soft thresholds in a wavelet basis, one a band from the data (Chang, Yu & Vetterli 2000).
+
+    By scikit-image with PyWavelets (extra ``book``).
+    """
+    from skimage.restoration import denoise_wavelet
+
+    if find_spec("pywt") is None:
+        raise ImportError("the wavelet denoiser needs PyWavelets: pip install 'dunfold-lib[book]'")
+    how = {"wavelet": WAVELET, "method": "BayesShrink", "mode": "soft"}
+    return _each(lambda x: denoise_wavelet(x, sigma=sigma, **how), v, sigma)
+
+
+CLASSICAL: dict[str, Denoise] = {"TV": tv_chambolle, "NLM": nl_means, "wavelet": wavelet}
+
+
+class Denoiser(nn.Module):
+    """v minus the noise that five 3×3 convolutions see in it: 28,641 numbers.
+
+    The noise level is a second input channel, as in Zhang, Zuo & Zhang 2018. The last convolution
+    starts at zero, so an untrained network gives v back.
+    """
+
+    def __init__(self, channels: int = 32, layers: int = 5, seed: int = 0):
+        super().__init__()
+        checks.whole("channels", channels, 1)
+        checks.whole("layers", layers, 2)
+        widths = [2, *[channels] * (layers - 1), 1]
+        convs = [nn.Conv2d(i, o, 3, padding=1) for i, o in pairwise(widths)]
+        g = torch.Generator().manual_seed(seed)
+        with torch.no_grad():
+            for conv in convs:
+                nn.init.kaiming_normal_(conv.weight, nonlinearity="relu", generator=g)
+                nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
+            convs[-1].weight.zero_()
+        self.convs = nn.ModuleList(convs)
+
+    def forward(self, v: Tensor, sigma: Tensor | float) -> Tensor:
+        """The image in v. sigma : a number, or one for each image, (batch, 1, 1, 1)."""
+        _image(v)
+        if isinstance(sigma, Tensor):
+            checks.rows("sigma", sigma, (1, 1, 1))
+        else:
+            checks.number("sigma", sigma, 0)
+            sigma = v.new_full((len(v), 1, 1, 1), sigma)
+        h = torch.cat([v, sigma.expand_as(v)], 1)
+        for conv in self.convs[:-1]:
+            h = conv(h).relu()
+        return v - self.convs[-1](h) * (sigma > 0)
+
+
+def _image(v: Tensor) -> None:
+    checks.real("v", v)
+    if v.ndim != 4 or v.shape[1] != 1:
+        given = tuple(v.shape)
+        raise ValueError(f"v has shape {given}; it must be (batch, 1, height, width)")
+
+
+def _each(denoise: Callable[[Any], Any], v: Tensor, sigma: float) -> Tensor:
+    """A NumPy denoiser on every image of a batch, after a look at the arguments."""
+    _image(v)
+    checks.finite("v", v)
+    checks.number("sigma", sigma, 0)
+    if sigma == 0:
+        return v.clone()
+    images = v.detach().cpu().numpy()[:, 0]
+    return torch.from_numpy(np.stack([denoise(x) for x in images]))[:, None].to(v)

@@ -1,0 +1,237 @@
+"""Figures of the chapter on ISTA-Net: its phases, its features, and what noise does to it."""
+
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dunfold_lib import checks, records
+from dunfold_lib.explore import Explorer, Slider
+from dunfold_lib.imaging import data
+from dunfold_lib.imaging.classical import total_variation
+from dunfold_lib.imaging.denoisers import tv_chambolle
+from dunfold_lib.imaging.experiments import EXPERIMENTS
+from dunfold_lib.imaging.fast import image_phases
+from dunfold_lib.imaging.model import ISTANet, ISTANetPlus
+from dunfold_lib.imaging.plug_and_play import pnp_ista
+from dunfold_lib.metrics import psnr
+from dunfold_lib.operators import Blockwise
+from dunfold_lib.show import Curves, Frames, array, line
+
+SIZE = 132  # of a crop, in pixels: 4×4 blocks
+CROPS = {"camera": (66, 170), "coffee": (100, 120)}  # top and left of the crop
+RATIOS = (1, 4, 10, 25, 50)
+NOISE = (0, 2, 5, 10, 15, 20)  # deviation of the noise on b, in 1/255
+TV_STEPS = 200
+TV_SHARE = 0.3  # of the noise, told to the denoiser of the weighted TV; its λ is 0.85 times that
+CHANNELS = 8
+PHOTOGRAPH = "A crop of a photograph"
+
+
+@cache
+def photograph(name: str) -> Tensor:
+    """A crop of one of the wheel's test photographs, (1, 1, 132, 132): "camera" or "coffee"."""
+    if name not in CROPS:
+        raise ValueError(f"name is {name!r}; it must be one of {', '.join(CROPS)}")
+    top, left = CROPS[name]
+    return data.wheel_images("test")[name][..., top : top + SIZE, left : left + SIZE].contiguous()
+
+
+def recorded_ratios() -> tuple[int, ...]:
+    """Those of ``RATIOS`` whose ISTA-Net+ was recorded by the CPU recipe."""
+    weights = "cpu-s0/weights.safetensors"
+    root = records.results_root() / "imaging"
+    return tuple(r for r in RATIOS if (root / f"istanet-plus-{r}" / weights).exists())
+
+
+@cache
+def network(ratio: int) -> ISTANet | ISTANetPlus:
+    """The recorded ISTA-Net+ of a CS ratio, by the CPU recipe."""
+    name = f"istanet-plus-{ratio}"
+    return records.trained(f"imaging/{name}", EXPERIMENTS[name])
+
+
+@cache
+def run(ratio: int, name: str) -> list[dict[str, Tensor]]:
+    """What every phase makes of a photograph's crop; first the start alone."""
+    return list(image_phases(network(ratio), photograph(name)))
+
+
+def score(estimate: Tensor, truth: Tensor) -> float:
+    """PSNR in dB, the estimate clipped to [0, 1]."""
+    return psnr(estimate.clamp(0, 1), truth)
+
+
+def phase(ratio: int = 25, k: int = 5, name: str = "camera") -> tuple[Frames, Curves]:
+    """Truth, estimate after k phases, its error, and the PSNR of every phase.
+
+    ratio : one of ``RATIOS``.  name : "camera" or "coffee".
+    """
+    truth, seen = photograph(name), run(ratio, name)
+    _depth(k, len(seen) - 1)
+    x = seen[k]["x"]
+    db = [score(s["x"], truth) for s in seen]
+    error = (0.5 + 4 * (x - truth)).clamp(0, 1)
+    frames = Frames(
+        images=tuple(array(t)[0, 0] for t in (truth, x.clamp(0, 1), error)),
+        captions=("truth", f"after phase {k}, {db[k]:.1f} dB", "its error × 4, grey is none"),
+        alt=PHOTOGRAPH,
+    )
+    curve = Curves(
+        lines=(
+            line(range(len(db)), db, "this ratio, this image", 0, "path"),
+            line([k], [db[k]], "this phase", 1, "dots"),
+        ),
+        xlabel="phase k",
+        ylabel="PSNR, dB",
+        xlim=(-0.2, len(db) - 0.8),
+        ylim=(10, 45),
+        alt="PSNR of the estimate after each phase, with the chosen phase marked",
+        size=(4.2, 3.2),
+        note=f"CS ratio {ratio} %: start {db[0]:.2f} dB, after phase {k} {db[k]:.2f} dB",
+    )
+    return frames, curve
+
+
+@cache
+def noisy_runs(ratio: int = 25, name: str = "camera") -> dict[str, Any]:
+    """Estimates from measurements with noise of every level in ``NOISE``: network, and two TVs.
+
+    "network" is a list over the phases, "tv" fits the data exactly, "weighted" minimises
+    ½‖A x − b‖² + λ TV(x) with λ proportional to the noise. All are (levels, 1, 132, 132).
+    """
+    net, truth = network(ratio), photograph(name)
+    A = Blockwise(net.A, (SIZE, SIZE))  # type: ignore[arg-type]
+    clean, g = A(truth), torch.Generator().manual_seed(0)
+    noise = torch.randn(clean.shape, generator=g)
+    sigmas = [level / 255 for level in NOISE]
+    b = torch.cat([clean + sigma * noise for sigma in sigmas])
+    with torch.no_grad():
+        network_estimates = [A.join(x) for x in net.iterates(b.flatten(0, 1))]
+    tv = total_variation(A, b, TV_STEPS)
+    weighted = [
+        pnp_ista(A, row[None], tv_chambolle, TV_SHARE * sigma, 40, 1.0, start[None])[-1]
+        for row, start, sigma in zip(b, tv, sigmas, strict=True)
+    ]
+    return {"network": network_estimates, "tv": tv, "weighted": torch.cat(weighted)}
+
+
+@cache
+def noisy_scores(ratio: int = 25, name: str = "camera") -> dict[str, list[list[float]]]:
+    """PSNR in dB of ``noisy_runs``: for each method a list over its phases of lists over noise."""
+    truth, runs = photograph(name), noisy_runs(ratio, name)
+    rows = lambda images: [score(x[None], truth) for x in images]
+    network_rows = [rows(images) for images in runs["network"]]
+    return {"network": network_rows, "tv": [rows(runs["tv"])], "weighted": [rows(runs["weighted"])]}
+
+
+def noise(level: int = 5, k: int = 5) -> tuple[Frames, Curves]:
+    """The network, trained without noise, on a noisy measurement; beside it total variation.
+
+    level : one of ``NOISE``, deviation of the noise on b in 1/255.  k : phases.
+    """
+    if level not in NOISE:
+        raise ValueError(f"level is {level!r}; it must be one of {', '.join(map(str, NOISE))}")
+    runs, db, i = noisy_runs(), noisy_scores(), NOISE.index(level)
+    _depth(k, len(runs["network"]) - 1)
+    shown = (runs["network"][k][i], runs["tv"][i], runs["weighted"][i])
+    here = (db["network"][k][i], db["tv"][0][i], db["weighted"][0][i])
+    methods = (f"network, phase {k}", "TV, exact fit", "TV, weighted fit")
+    frames = Frames(
+        images=tuple(array(x.clamp(0, 1))[0] for x in shown),
+        captions=tuple(f"{m}, {v:.1f} dB" for m, v in zip(methods, here, strict=True)),
+        alt=PHOTOGRAPH,
+    )
+    curve = Curves(
+        lines=(
+            line(NOISE, db["network"][0], "linear start", 5, "dashed"),
+            line(NOISE, db["tv"][0], "TV, exact fit", 2),
+            line(NOISE, db["weighted"][0], "TV, weighted fit", 3),
+            line(NOISE, db["network"][k], "network, this phase", 0, "path"),
+            line([level], [here[0]], "this noise", 1, "dots"),
+        ),
+        xlabel="noise on b, in 1/255",
+        ylabel="PSNR, dB",
+        xlim=(-0.5, NOISE[-1] + 0.5),
+        ylim=(15, 35),
+        fixed=3,
+        alt="PSNR against the noise level for the linear start, two kinds of TV and the network",
+        size=(4.2, 3.4),
+        note=f"noise {level}/255, phase {k}: network {here[0]:.2f} dB, TV {max(here[1:]):.2f} dB",
+    )
+    return frames, curve
+
+
+def features(k: int = 1, channel: int = 1) -> Frames:
+    """r of phase k, one of its features, and the same after the threshold.
+
+    channel : 1 is the feature with the most energy in this phase.
+    """
+    net, seen = network(25), run(25, "camera")
+    _depth(k, len(seen) - 1, 1)
+    checks.whole("channel", channel, 1)
+    energy = seen[k]["z"][0].square().mean((1, 2))
+    if channel > len(energy):
+        raise ValueError(f"channel is {channel}; the network has {len(energy)}")
+    c = int(energy.argsort(descending=True)[channel - 1])
+    z, kept, theta = seen[k]["z"][0, c], seen[k]["kept"][0, c], float(net.theta[k - 1].detach())
+    zeros, largest = float((kept == 0).float().mean()), float(z.abs().max())
+    signed = lambda t: array(0.5 + t / (2 * max(largest, 1e-12)))
+    return Frames(
+        images=(array(seen[k]["r"])[0, 0].clip(0, 1), signed(z), signed(kept)),
+        captions=(f"r of phase {k}", "feature, grey is 0", f"after soft, {zeros:.0%} are 0"),
+        alt=PHOTOGRAPH,
+        note=f"phase {k}, feature {channel}: θ = {theta:.4f}, largest value {largest:.3f}",
+    )
+
+
+def phase_explorer() -> Explorer:
+    """Sliders over ``phase``: 50 states where all ratios are recorded."""
+    ratios = recorded_ratios()
+    if not ratios:
+        raise ValueError("no ISTA-Net+ is recorded; make one by `python -m dunfold_lib reproduce`")
+    last = min(network(r).K for r in ratios)
+    depths = tuple(sorted({*range(min(4, last + 1)), last}))
+    return Explorer(
+        phase,
+        {
+            "ratio": Slider("CS ratio", ratios, ratios.index(25) if 25 in ratios else 0, "{:d} %"),
+            "k": Slider("phases", depths, len(depths) - 1, "{:d}"),
+            "name": Slider("image", tuple(CROPS), 0),
+        },
+        "Where do the blocks show, and which phase removes what?",
+    )
+
+
+def noise_explorer() -> Explorer:
+    """Sliders over ``noise``: one state for each level and phase."""
+    last = network(25).K
+    return Explorer(
+        noise,
+        {
+            "level": Slider("noise on b, in 1/255", NOISE, 0, "{:d}"),
+            "k": Slider("phases", tuple(range(last + 1)), last, "{:d}"),
+        },
+        "At which noise does TV, which was told of it, overtake the network, which was not?",
+    )
+
+
+def features_explorer() -> Explorer:
+    """Sliders over ``features``."""
+    net = network(25)
+    phases, channels = range(1, net.K + 1), range(1, min(CHANNELS, len(net.C2[0])) + 1)
+    return Explorer(
+        features,
+        {
+            "k": Slider("phase", tuple(phases), 0, "{:d}"),
+            "channel": Slider("feature, strongest first", tuple(channels), 0, "{:d}"),
+        },
+        "Which features are edges, and of which is little left behind the threshold?",
+    )
+
+
+def _depth(k: int, last: int, first: int = 0) -> None:
+    checks.whole("k", k, first)
+    if k > last:
+        raise ValueError(f"k is {k}; the network has {last} phases")
