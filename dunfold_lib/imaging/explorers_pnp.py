@@ -13,8 +13,8 @@ from dunfold_lib.imaging.plug_and_play import pnp_ista
 from dunfold_lib.metrics import psnr
 from dunfold_lib.show import Curves, Frames, array, line
 
-STRENGTHS = (1, 3, 8, 20)  # σ·255 told to the denoiser
-STEPS = (1, 4, 12, 40)
+STRENGTHS = (1, 3, 8)  # σ·255 told to the denoiser
+STEPS = (1, 4, 10, 20)
 EIGENVALUES = (-1.3, -1.1, -1.0, -0.9, -0.5, 0.0, 0.5, 0.9, 0.96, 1.0, 1.04, 1.1, 1.3)
 SPECTRAL_STEPS = 40
 
@@ -38,7 +38,7 @@ def _blurred() -> tuple[Tensor, Tensor, Tensor]:
     return truth, b, torch.stack(rows)
 
 
-def deblurring(plug: str = "TV", strength: int = 3, k: int = 12) -> Frames:
+def deblurring(plug: str = "TV", strength: int = 3, k: int = 10) -> Frames:
     """A blurred photograph and what k steps of PnP-ISTA make of it.
 
     plug : one of ``plugs()``.  strength : one of ``STRENGTHS``, σ·255.  k : one of ``STEPS``.

@@ -1,8 +1,9 @@
 """The same numbers, sooner: two convolutions in a row are one, and blocks fit the cache.
 
-In ISTA-Net+ nothing stands between D and C1: two 3×3 convolutions, 1→c→c channels, are one of 5×5,
-1→c, at a tenth of the cost. Not quite at the edge of a block, where C1 sees zeros and not what D
-would have given one pixel further out; ``edges`` is that difference, on four lines of pixels.
+In ISTA-Net+ nothing stands between D and C1, nor between C4 and G. Two 3×3 convolutions in a row
+are one of 5×5, and where one side has a single channel that one is a small matrix product, at a
+tenth of the work. Not quite at the edge of a block, where the second convolution sees zeros and not
+what the first would have given one pixel further out; ``edges`` is that difference, on four lines.
 """
 
 from collections.abc import Iterator
@@ -25,52 +26,138 @@ def composed(first: Tensor, second: Tensor) -> Tensor:
     return functional.conv2d(first.transpose(0, 1), second.flip(2, 3), padding=2).transpose(0, 1)
 
 
-def edges(x: Tensor, first: Tensor, second: Tensor) -> tuple[Tensor, ...]:
-    """What the 5×5 filter adds at the top, bottom, left and right line by looking one pixel out."""
-    line = lambda v, f, s, p: functional.conv1d(
-        functional.conv1d(v, f, padding=p), s, padding=p % 2
-    )
-    return (
-        line(x[:, :, 0], first[:, :, 2], second[:, :, 0], 2),
-        line(x[:, :, -1], first[:, :, 0], second[:, :, 2], 2),
-        line(x[..., 0], first[..., 2], second[..., 0], 1),
-        line(x[..., -1], first[..., 0], second[..., 2], 1),
-    )
+def along(lines: Tensor, w: Tensor, pad: int) -> Tensor:
+    """Lines (batch, length, in) convolved by w (out, in, 3): (batch, length + 2 pad − 2, out)."""
+    windows = functional.pad(lines, (0, 0, pad, pad)).unfold(1, 3, 1)
+    return windows.flatten(2) @ w.flatten(1).T
 
 
-def twice(x: Tensor, first: Tensor, second: Tensor, both: Tensor) -> Tensor:
-    """conv(conv(x, first), second), by the one filter ``both`` = composed(first, second)."""
-    y = functional.conv2d(x, both, padding=2)
-    top, bottom, left, right = edges(x, first, second)
-    y[:, :, 0] -= top
-    y[:, :, -1] -= bottom
-    y[..., 0] -= left
-    y[..., -1] -= right
-    return y
+def rim(y: Tensor) -> tuple[Tensor, ...]:
+    """Views of the top, bottom, left and right line of y, (batch, length, channels)."""
+    last = y.permute(0, 2, 3, 1)
+    return last[:, 0], last[:, -1], last[:, :, 0], last[:, :, -1]
+
+
+class Rim(torch.autograd.Function):
+    """``rim``; autograd's own way back would write four whole images for four lines."""
+
+    @staticmethod
+    def forward(ctx: Any, y: Tensor) -> tuple[Tensor, ...]:
+        ctx.save_for_backward(y)
+        return tuple(line.clone() for line in rim(y))
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        (y,) = ctx.saved_tensors
+        total = torch.zeros_like(y)
+        for view, g in zip(rim(total), grads, strict=True):
+            view += g
+        return total
+
+
+class Less(torch.autograd.Function):
+    """y minus four lines at its rim, in place; autograd itself would copy all of y four times."""
+
+    @staticmethod
+    def forward(ctx: Any, y: Tensor, *lines: Tensor) -> Tensor:
+        for view, line in zip(rim(y), lines, strict=True):
+            view -= line
+        ctx.mark_dirty(y)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, ...]:
+        (g,) = grads
+        return g, *(-view for view in rim(g))
+
+
+def edges(x: Tensor, first: Tensor, second: Tensor) -> list[Tensor]:
+    """What the 5×5 filter adds at the top, bottom, left and right line by looking one pixel out.
+
+    x : (batch, in, h, w).  Four lines (batch, length, out); the ring's corners are the first two's.
+    """
+    top, bottom, left, right = Rim.apply(x)
+    two = lambda line, f, s, pad: along(along(line, f, pad), s, pad % 2)
+    return [
+        two(top, first[:, :, 2], second[:, :, 0], 2),
+        two(bottom, first[:, :, 0], second[:, :, 2], 2),
+        two(left, first[..., 2], second[..., 0], 1),
+        two(right, first[..., 0], second[..., 2], 1),
+    ]
+
+
+def into(r: Tensor, first: Tensor, second: Tensor) -> Tensor:
+    """conv(conv(r, first), second) for r of one channel: (batch, 1, h, w) -> (batch, out, h, w)."""
+    windows = functional.unfold(r, 5, padding=2).transpose(1, 2)  # (batch, h·w, 25)
+    y = windows @ composed(first, second).flatten(1).T
+    y = y.unflatten(1, r.shape[2:]).permute(0, 3, 1, 2)
+    return Less.apply(y, *edges(r, first, second))
+
+
+def outof(v: Tensor, first: Tensor, second: Tensor) -> Tensor:
+    """conv(conv(v, first), second) to one channel: (batch, in, h, w) -> (batch, 1, h, w)."""
+    w = composed(first, second)[0].flatten(1).flip(1)  # (in, 25), turned: pixels give, not take
+    given = v.permute(0, 2, 3, 1).flatten(1, 2) @ w  # (batch, h·w, 25)
+    y = functional.fold(given.transpose(1, 2), v.shape[2:], 5, padding=2)
+    return Less.apply(y, *edges(v, first, second))
+
+
+class Shrink(torch.autograd.Function):
+    """``soft`` by one threshold of zero or more, through torch's own kernel."""
+
+    @staticmethod
+    def forward(ctx: Any, z: Tensor, theta: Tensor) -> Tensor:
+        kept = functional.softshrink(z, theta.item())
+        ctx.save_for_backward(kept)
+        return kept
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor]:
+        (g,), (kept,) = grads, ctx.saved_tensors
+        sign = kept.sign()
+        inward = g * sign
+        return inward * sign, -inward.sum()
+
+
+def shrunk(z: Tensor, theta: Tensor) -> Tensor:
+    """``soft(z, theta)`` for one threshold; a negative one takes the formula as it stands."""
+    return Shrink.apply(z, theta) if bool(theta >= 0) else soft(z, theta)
+
+
+def plus_phase(net: ISTANetPlus, k: int, x: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """(r, z, x) of ISTA-Net+'s phase k."""
+    r = channels_last(x - net.rho[k] * net.A.T(net.A(x) - b))
+    z = conv(into(r, net.D[k], net.C1[k]).relu_(), net.C2[k])
+    v = conv(shrunk(z, net.theta[k]), net.C3[k]).relu_()
+    return r, z, r + outof(v, net.C4[k], net.G[k])
+
+
+def plus_loss(net: ISTANetPlus, b: Tensor, truth: Tensor, weight: float = 0.01) -> Tensor:
+    """``model.symmetric_loss`` of an ISTA-Net+, and through it the same gradients."""
+    x, asymmetry = net.start(b), truth.new_zeros(())
+    for k in range(net.K):
+        r, z, x = plus_phase(net, k, x, b)
+        if weight:
+            u = conv(r, net.D[k])
+            undone = net.inverse(k, z)
+            last = (0, 2, 3, 1)  # the order in memory, in which the gradients shall be, too
+            asymmetry = asymmetry + functional.mse_loss(undone.permute(last), u.permute(last))
+    return functional.mse_loss(x, truth) + weight * asymmetry
 
 
 @torch.no_grad()
 def estimate(net: ISTANet | ISTANetPlus, b: Tensor) -> Tensor:
     """``net(b)`` without gradients, a cacheful of blocks at a time."""
+    return torch.cat([_estimate(net, part) for part in b.split(BLOCKS)])
+
+
+def _estimate(net: ISTANet | ISTANetPlus, b: Tensor) -> Tensor:
     if not isinstance(net, ISTANetPlus):
-        return torch.cat([net(part) for part in b.split(BLOCKS)])
-    both = [composed(D, C1) for D, C1 in zip(net.D, net.C1, strict=True)]
-    return torch.cat([_plus(net, part, both) for part in b.split(BLOCKS)])
-
-
-def _plus(net: ISTANetPlus, b: Tensor, both: list[Tensor]) -> Tensor:
+        return net(b)
     x = net.start(b)
     for k in range(net.K):
-        r = channels_last(x - net.rho[k] * net.A.T(net.A(x) - b))
-        z = conv(twice(r, net.D[k], net.C1[k], both[k]).relu_(), net.C2[k])
-        x = r + conv(net.inverse(k, shrunk(z, net.theta[k])), net.G[k])
+        x = plus_phase(net, k, x, b)[-1]
     return x
-
-
-def shrunk(z: Tensor, theta: Tensor) -> Tensor:
-    """``soft(z, theta)`` for one threshold, by torch's own kernel where that is not negative."""
-    t = float(theta)
-    return functional.softshrink(z, t) if t >= 0 else soft(z, theta)
 
 
 @torch.no_grad()

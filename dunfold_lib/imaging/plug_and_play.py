@@ -71,7 +71,7 @@ def pnp_hqs(
     noise: float,
     start: Tensor | None = None,
 ) -> list[Tensor]:
-    """[x⁰, …, xᴷ] of half-quadratic splitting, K = len(sigmas), after Zhang et al. 2021.
+    """[x⁰, …, xᴷ] of half-quadratic splitting, K = len(sigmas), after Zhang et al. 2022.
 
     noise : deviation of the measurement's noise, in the unit of b; c = (noise/σ)², and 0 makes the
     data step the projection onto the images nearest to the data.

@@ -15,7 +15,7 @@ from torch.nn.utils import parametrize
 
 from dunfold_lib import checks, metrics, records
 from dunfold_lib.imaging import data
-from dunfold_lib.imaging.fast import on_image, reconstruct
+from dunfold_lib.imaging.fast import on_image, plus_loss, reconstruct
 from dunfold_lib.imaging.model import ISTANet, ISTANetPlus, start_quietly, symmetric_loss
 from dunfold_lib.operators import Blockwise, Fourier, Sensing
 from dunfold_lib.training import Recipe, fit
@@ -168,7 +168,8 @@ def train(
         return A(truth), truth
 
     A = deepcopy(net.A).cpu()  # batches are drawn on the CPU, wherever the network is
-    loss = partial(symmetric_loss, weight=recipe.symmetry)
+    fused = isinstance(net, ISTANetPlus) and device == "cpu" and not recipe.compile
+    loss = partial(plus_loss if fused else symmetric_loss, weight=recipe.symmetry)
     return fit(net, sample, loss, recipe.plain(), folder, seed, device, watch)
 
 

@@ -1,0 +1,22 @@
+"""Solutions of the exercises in plug_and_play.md; tests/test_plug_and_play.py checks them."""
+
+import torch
+from torch import Tensor
+
+from dunfold_lib.imaging.denoisers import Denoise
+from dunfold_lib.operators import Linear
+
+
+def averaged(denoise: Denoise) -> Denoise:
+    """Half of the input, half of the denoiser's output."""
+    return lambda v, sigma: (v + denoise(v, sigma)) / 2
+
+
+def data_step(A: Linear, b: Tensor, v: Tensor, c: float) -> Tensor:
+    """argmin_x ½‖A x − b‖² + (c/2)‖x − v‖² where A Aᵀ = I."""
+    return v + A.T(b - A(v)) / (1 + c)
+
+
+def prior(D: Tensor, x: Tensor) -> Tensor:
+    """g with D = prox_g, for a symmetric D with spectrum in (0, 1]: one value per row."""
+    return 0.5 * (x * (torch.linalg.solve(D, x.T).T - x)).sum(1)
