@@ -205,6 +205,9 @@ def cmd_evaluate(args: argparse.Namespace) -> None:
     name, e = pick(args.experiment)
     net = network(name, e, args)
     made = measured(name, e, net, args.seed, Path(args.data) if args.data else None)
+    if args.released:
+        theirs = f"{args.released} with {', '.join(args.operator)}, in the place of ours"
+        made["protocol"] = f"released weights {theirs}; {made['protocol']}"
     if args.json:
         print(json.dumps(made, indent=2, ensure_ascii=False))
     else:

@@ -213,9 +213,10 @@ def test_with_an_exact_prox_plug_and_play_is_the_classical_algorithm():
         pnp_ista(A, b, prox, lam, 20), wavelet_ista(A, W, b, lam, 20), strict=True
     ):
         assert torch.allclose(ours, theirs, atol=1e-12)
-    z = pnp_admm(A, b, prox, lam / 0.5, 200, c=0.5)[-1]
+    z = pnp_admm(A, b, prox, lam / 0.1, 150, c=0.1)[-1]
     F = lambda x: float(wavelet_objective(A, W, b, lam, x).sum())
-    assert 0 <= F(z) - F(wavelet_ista(A, W, b, lam, 200, start=z)[-1]) < 1e-4 * F(z)  # a minimiser
+    better = F(wavelet_ista(A, W, b, lam, 200, start=z)[-1])
+    assert F(z) - better < 1e-6 * F(z)  # already a minimiser
     x = pnp_ista(A, b, prox, lam, 1, rho=0.5, start=z)[-1]
     assert torch.allclose(x, prox(z - 0.5 * A.T(A(z) - b), lam), atol=1e-12)
 

@@ -86,7 +86,7 @@ def phase(ratio: int = 25, k: int = 5, name: str = "camera") -> tuple[Frames, Cu
         xlabel="phase k",
         ylabel="PSNR, dB",
         xlim=(-0.2, len(db) - 0.8),
-        ylim=(10, 45),
+        ylim=(12, 42),
         alt="PSNR of the estimate after each phase, with the chosen phase marked",
         size=(4.2, 3.2),
         note=f"CS ratio {ratio} %: start {db[0]:.2f} dB, after phase {k} {db[k]:.2f} dB",
@@ -154,7 +154,7 @@ def noise(level: int = 5, k: int = 5) -> tuple[Frames, Curves]:
         xlabel="noise on b, in 1/255",
         ylabel="PSNR, dB",
         xlim=(-0.5, NOISE[-1] + 0.5),
-        ylim=(15, 35),
+        ylim=(18, 32),
         fixed=3,
         alt="PSNR against the noise level for the linear start, two kinds of TV and the network",
         size=(4.2, 3.4),
@@ -177,7 +177,8 @@ def features(k: int = 1, channel: int = 1) -> Frames:
     c = int(energy.argsort(descending=True)[channel - 1])
     z, kept, theta = seen[k]["z"][0, c], seen[k]["kept"][0, c], float(net.theta[k - 1].detach())
     zeros, largest = float((kept == 0).float().mean()), float(z.abs().max())
-    signed = lambda t: array(0.5 + t / (2 * max(largest, 1e-12)))
+    white = max(float(z.abs().quantile(0.995)), 1e-12)
+    signed = lambda t: array((0.5 + t / (2 * white)).clamp(0, 1))
     return Frames(
         images=(array(seen[k]["r"])[0, 0].clip(0, 1), signed(z), signed(kept)),
         captions=(f"r of phase {k}", "feature, grey is 0", f"after soft, {zeros:.0%} are 0"),

@@ -189,7 +189,12 @@ def scores(
     run: Callable[[Tensor], Tensor], images: Mapping[str, Tensor], ending: str = ""
 ) -> dict[str, Any]:
     """Means over images of the per-image scores, and the PSNR of each."""
-    pairs = {name: score(run(image), image) for name, image in images.items()}
+    pairs = {}
+    for name, image in images.items():
+        try:
+            pairs[name] = score(run(image), image)
+        except ValueError as error:
+            raise ValueError(f"image {name}: {error}") from None
     mean = lambda i: sum(p[i] for p in pairs.values()) / len(pairs)
     each = {name: round(p[0], 4) for name, p in pairs.items()}
     return {f"psnr{ending}": mean(0), f"ssim{ending}": mean(1), f"psnr_each{ending}": each}

@@ -1,0 +1,220 @@
+"""The chapter on ISTA-Net: its explorers and the solutions of its exercises."""
+
+import importlib.util
+import inspect
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from dunfold_lib import records
+from dunfold_lib.imaging import ISTANet, ISTANetPlus, data, explorers, start_quietly
+from dunfold_lib.imaging.fast import reconstruct
+from dunfold_lib.operators import Fourier, Sensing
+from dunfold_lib.show import Curves
+
+PATH = Path(__file__).resolve().parents[1] / "book/imaging/ista_net_solutions.py"
+spec = importlib.util.spec_from_file_location("ista_net_solutions", PATH)
+SOLUTIONS = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(SOLUTIONS)
+CACHED = [f for _, f in inspect.getmembers(explorers) if hasattr(f, "cache_clear")]
+
+
+def small(ratio=25, kind=ISTANetPlus, channels=4, K=2):
+    """A network that does a little, without a record: fresh filters, made faint."""
+    A = Sensing(data.sensing_matrix(ratio))
+    net = kind(A, K, channels, Q=A.Phi.T.contiguous())
+    start_quietly(net)
+    g = torch.Generator().manual_seed(ratio)
+    with torch.no_grad():
+        for w in getattr(net, "G", ()):
+            w.copy_(0.02 * torch.randn(w.shape, generator=g))
+    return net.eval()
+
+
+@pytest.fixture
+def unrecorded(monkeypatch):
+    """Explorers over small networks, whatever is recorded; their caches are emptied around it."""
+    own = [f for f in CACHED if f.__module__ == explorers.__name__]
+    for f in own:
+        f.cache_clear()
+    nets = {r: small(r) for r in (10, 25)}
+    monkeypatch.setattr(explorers, "network", nets.__getitem__)
+    monkeypatch.setattr(explorers, "recorded_ratios", lambda: (10, 25))
+    monkeypatch.setattr(explorers, "NOISE", (0, 20))
+    monkeypatch.setattr(explorers, "TV_STEPS", 20)
+    yield nets
+    for f in own:
+        f.cache_clear()
+
+
+def inside(curves: Curves):
+    """Every point of an explorer's curves lies within its fixed axes."""
+    for c in curves.lines:
+        assert np.isfinite(c.y).all()
+        for (low, high), values in ((curves.xlim, c.x), (curves.ylim, c.y)):
+            assert low <= values.min() <= values.max() <= high
+
+
+def test_a_phase_shows_the_networks_own_estimate(unrecorded):
+    frames, curve = explorers.phase(25, 2, "coffee")
+    truth = explorers.photograph("coffee")
+    estimate = reconstruct(unrecorded[25], truth)
+    shown = torch.from_numpy(frames.images[1]).float()[None, None]
+    torch.testing.assert_close(shown, estimate.clamp(0, 1), rtol=0, atol=1e-5)
+    assert curve.lines[0].y[2] == pytest.approx(explorers.score(estimate, truth), abs=1e-3)
+    assert f"{curve.lines[0].y[2]:.1f} dB" in frames.captions[1]
+    assert curve.lines[1].y[0] == curve.lines[0].y[2]
+
+
+def test_without_noise_the_noise_explorer_agrees_with_the_phase_explorer(unrecorded):
+    clean = explorers.noisy_scores()
+    for k in range(3):
+        alone = explorers.phase(25, k, "camera")[1].lines[0].y[k]
+        assert clean["network"][k][0] == pytest.approx(alone, abs=1e-3)
+    assert clean["tv"][0][0] == pytest.approx(clean["weighted"][0][0], abs=0.05)
+    assert clean["tv"][0][1] < clean["tv"][0][0]
+    frames, curve = explorers.noise(20, 1)
+    assert curve.lines[4].y[0] == curve.lines[3].y[1] == clean["network"][1][1]
+    assert frames.captions[2].startswith("TV, weighted fit")
+
+
+def test_a_feature_is_shown_before_and_after_its_threshold(unrecorded):
+    with torch.no_grad():
+        unrecorded[25].theta.fill_(1e6)
+    gone = explorers.features(1, 1)
+    assert gone.captions[2] == "after soft, 100% are 0"
+    assert (gone.images[2] == 0.5).all()
+    assert not (gone.images[1] == 0.5).all()
+    explorers.run.cache_clear()
+    with torch.no_grad():
+        unrecorded[25].theta.zero_()
+    kept = explorers.features(1, 1)
+    np.testing.assert_array_equal(kept.images[1], kept.images[2])
+
+
+def test_features_come_strongest_first(unrecorded):
+    z = explorers.run(25, "camera")[1]["z"][0]
+    largest = [float(explorers.features(1, c).note.split()[-1]) for c in range(1, 5)]
+    order = z.square().mean((1, 2)).argsort(descending=True)
+    assert largest == pytest.approx([float(z[c].abs().max()) for c in order], abs=1e-3)
+
+
+def test_the_explorers_fit_a_page_and_show_what_is_recorded(unrecorded):
+    made = [explorers.phase_explorer(), explorers.noise_explorer(), explorers.features_explorer()]
+    assert [s.values for s in made[0].sliders.values()] == [
+        (10, 25),
+        (0, 1, 2),
+        ("camera", "coffee"),
+    ]
+    assert [len(s.values) for s in made[1].sliders.values()] == [2, 3]
+    assert [len(s.values) for s in made[2].sliders.values()] == [2, 4]
+    for explorer in made:
+        assert explorer.html().count("<img") == 3
+
+
+def test_without_a_record_the_explorer_says_so_in_one_line(tmp_path, monkeypatch):
+    monkeypatch.setattr(records, "results_root", lambda: tmp_path)
+    assert explorers.recorded_ratios() == ()
+    with pytest.raises(ValueError, match="no ISTA-Net\\+ is recorded"):
+        explorers.phase_explorer()
+
+
+@pytest.mark.parametrize(
+    "call, says",
+    [
+        (lambda: explorers.photograph("barbara"), "must be one of camera, coffee"),
+        (lambda: explorers.phase(25, 3), "k is 3; the network has 2 phases"),
+        (lambda: explorers.noise(3, 1), "level is 3; it must be one of"),
+        (lambda: explorers.features(0, 1), "k"),
+        (lambda: explorers.features(1, 5), "channel is 5; the network has 4"),
+    ],
+)
+def test_a_bad_position_is_answered_in_one_line(unrecorded, call, says):
+    with pytest.raises(ValueError, match=says) as caught:
+        call()
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.skipif(not explorers.recorded_ratios(), reason="no ISTA-Net+ is recorded")
+def test_every_state_over_the_recorded_networks_lies_within_its_axes():
+    for ratio in explorers.recorded_ratios():
+        for name in explorers.CROPS:
+            inside(explorers.phase(ratio, explorers.network(ratio).K, name)[1])
+
+
+@pytest.mark.parametrize("K, c", [(9, 32), (5, 16), (2, 3)])
+def test_the_formula_counts_the_parameters(K, c):
+    A = Sensing(data.sensing_matrix(1))
+    for kind, plus in ((ISTANet, False), (ISTANetPlus, True)):
+        held = sum(p.numel() for p in kind(A, K, c).parameters())
+        assert SOLUTIONS.parameters(K, c, plus) == held
+    assert SOLUTIONS.parameters(9, 32, False) == 171_090
+    assert SOLUTIONS.parameters(9, 32, True) == 336_978
+    one = SOLUTIONS.parameters(1, c, True)
+    assert SOLUTIONS.parameters(K, c, True, shared=True) == one + 2 * (K - 1)
+
+
+@pytest.mark.parametrize("kind", [ISTANet, ISTANetPlus])
+def test_across_blocks_is_block_by_block_where_no_filter_reaches_over(kind):
+    net, image = small(kind=kind), explorers.photograph("coffee")[..., :66, :66]
+    apart, across = reconstruct(net, image), SOLUTIONS.across_blocks(net, image)
+    if kind is ISTANet:  # δ filters see one pixel
+        torch.testing.assert_close(across, apart, rtol=0, atol=1e-4)
+    else:  # two phases of six convolutions reach 12 pixels at most
+        far = (..., slice(0, 21), slice(0, 21))
+        torch.testing.assert_close(across[far], apart[far], rtol=0, atol=2e-2)
+        assert (across - apart).abs()[..., 32:34].max() > (across - apart).abs()[far].max()
+
+
+def test_the_jump_is_one_for_noise_and_large_for_blocks():
+    noise = torch.rand(1, 1, 99, 99, generator=torch.Generator().manual_seed(0))
+    assert SOLUTIONS.jump(noise) == pytest.approx(1, abs=0.1)
+    blocks = torch.rand(1, 1, 3, 3, generator=torch.Generator().manual_seed(0))
+    tiles = blocks.repeat_interleave(33, 2).repeat_interleave(33, 3)
+    assert SOLUTIONS.jump(tiles + 0.01 * noise) > 10
+
+
+def test_a_quiet_phase_is_an_equilibrium_and_a_faint_one_moves():
+    net = small()
+    b = net.A(explorers.photograph("coffee")[..., :33, :33])
+    x, moved = SOLUTIONS.equilibrium(net, 0, b, 20)
+    assert len(moved) == 20
+    assert moved[0] > 0
+    last = net.layer(0, x, b).detach()
+    assert float((last - x).norm() / x.norm()) < 2 * moved[-1] + 1e-6
+    start_quietly(net)
+    assert max(SOLUTIONS.equilibrium(net, 0, b, 3)[1]) < 1e-5
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(25 not in explorers.recorded_ratios(), reason="no ISTA-Net+ at 25 %")
+def test_what_the_solutions_say_of_the_recorded_networks():
+    for ratio, better in ((25, True), (10, False)):
+        net, gain = explorers.network(ratio), []
+        for image in data.wheel_images("test").values():
+            apart, across = reconstruct(net, image), SOLUTIONS.across_blocks(net, image)
+            gain.append(explorers.score(across, image) - explorers.score(apart, image))
+            assert (SOLUTIONS.jump(across) < SOLUTIONS.jump(apart)) == better
+        assert (sum(gain) > 0) == better
+        assert max(map(abs, gain)) < 1
+    net, blocks = explorers.network(25), data.patches([*data.wheel_images("test").values()])
+    b = net.A(blocks[::200])
+    assert not any(SOLUTIONS.equilibrium(net, k, b)[1][-1] < 1e-3 for k in range(net.K))
+
+
+@pytest.mark.parametrize("norm, L", [("ortho", 1), ("backward", 64), ("forward", 1 / 64)])
+def test_the_scanners_adjoint_is_one_for_every_scaling_of_the_fft(norm, L):
+    g = torch.Generator().manual_seed(0)
+    mask = (torch.rand(8, 8, generator=g) > 0.4).double()
+    x = torch.randn(3, 1, 8, 8, generator=g, dtype=torch.float64)
+    r = torch.randn(3, 2, 8, 8, generator=g, dtype=torch.float64)
+    forward = lambda v, m: m * torch.view_as_real(torch.fft.fft2(v[:, 0], norm=norm)).movedim(-1, 1)
+    left, right = (forward(x, mask) * r).sum(), (x * SOLUTIONS.fourier_adjoint(mask, r, norm)).sum()
+    assert float(left) == pytest.approx(float(right), rel=1e-12)
+    ones = torch.ones_like(mask)
+    round_trip = SOLUTIONS.fourier_adjoint(ones, forward(x, ones), norm)
+    torch.testing.assert_close(round_trip, L * x, rtol=1e-10, atol=1e-12)
+    if norm == "ortho":
+        torch.testing.assert_close(SOLUTIONS.fourier_adjoint(mask, r), Fourier(mask).T(r))
