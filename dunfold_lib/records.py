@@ -201,8 +201,8 @@ def matrix_hash(*matrices: Tensor) -> str:
 
 
 def problem_hash(net: Any) -> str:
-    """Identifies the fixed matrix that a network's weights belong to."""
-    return matrix_hash(net.A.fingerprint())
+    """Identifies the fixed matrix that a network's weights belong to; '' where it has none."""
+    return matrix_hash(net.A.fingerprint()) if hasattr(net, "A") else ""
 
 
 def keep(folder: Path, target: Path) -> None:

@@ -10,11 +10,17 @@ import pytest
 from dunfold_lib import __main__ as door
 from dunfold_lib import records
 from dunfold_lib.__main__ import main
+from dunfold_lib.imaging.experiments import KINDS, MRI_RATIOS, RATIOS
 from dunfold_lib.records import Experiment
 from dunfold_lib.sparse.experiments import METHODS
 
 # What must stand in results/. Widen it as runs are recorded; tests marked `recorded` read it.
-MUST_BE_RECORDED = ["sparse/ista", "sparse/fista", *(f"sparse/{name}" for name in METHODS)]
+MUST_BE_RECORDED = [
+    *("sparse/ista", "sparse/fista", *(f"sparse/{name}" for name in METHODS)),
+    *(f"imaging/{name}-{ratio}" for name in KINDS for ratio in RATIOS),
+    *(f"imaging/mri-istanet-plus-{ratio}" for ratio in MRI_RATIOS),
+    *("imaging/istanet-plus-25-constrained", "imaging/denoiser", "imaging/tv-25", "imaging/tv-10"),
+]
 recorded = pytest.mark.parametrize("name", MUST_BE_RECORDED)
 
 
@@ -113,6 +119,32 @@ def test_recorded_runs_reach_their_bar(name):
     scores = records.values(f"sparse/{name}", "nmse_db")
     assert scores, f"{name} has no recorded run"
     assert sum(scores) / len(scores) <= BARS[name]
+
+
+# Imaging: PSNR in dB on Set11, of recorded runs: (experiment, recipe) -> smallest, largest
+PSNR = {
+    ("tv-25", "cpu"): (28.78, 28.98),
+    ("tv-10", "cpu"): (24.36, 24.56),
+    ("istanet-plus-25", "cpu-t91"): (29.8, 40),
+    ("istanet-plus-25", "cpu"): (29.0, 40),
+}
+
+
+@pytest.mark.parametrize("name, recipe", PSNR)
+def test_recorded_runs_on_set11_lie_where_they_must(name, recipe):
+    low, high = PSNR[name, recipe]
+    scores = records.values(f"imaging/{name}", "psnr", recipe)
+    assert scores, f"{name} has no recorded run"
+    assert all(low <= s <= high for s in scores)
+
+
+def test_the_linear_start_lies_where_it_must_and_the_network_above_tv():
+    (t91,) = records.values("imaging/istanet-plus-25", "psnr_start", "cpu-t91")
+    (wheels,) = records.values("imaging/istanet-plus-25", "psnr_start", "cpu")
+    assert 26.7 <= t91 <= 27.2
+    assert wheels >= 26.6
+    (tv,) = records.values("imaging/tv-25", "psnr")
+    assert records.values("imaging/istanet-plus-25", "psnr", "cpu-t91")[0] >= tv + 0.8
 
 
 def test_the_median_signal_of_alista_reaches_its_bar():

@@ -29,9 +29,10 @@ def test_importing_the_library_loads_no_notebook_package_and_opens_no_connection
         "import socket, sys\n"
         "def refuse(*a, **k): raise SystemExit('a connection was opened')\n"
         "socket.socket.connect = refuse\n"
-        "import dunfold_lib.sparse, dunfold_lib.explore, dunfold_lib.__main__\n"
-        "heavy = {'ipywidgets', 'cvxpy', 'pywt', 'IPython', 'accelerate'} & set(sys.modules)\n"
-        "assert not heavy, heavy\n"
+        "import dunfold_lib.explore, dunfold_lib.__main__\n"
+        "dunfold_lib.__main__.experiments()\n"
+        "heavy = {'ipywidgets', 'cvxpy', 'pywt', 'IPython', 'accelerate', 'nilearn', 'skimage'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 

@@ -106,7 +106,7 @@ def tv_iterates(A: Linear, b: Tensor, ratio: float = RATIO) -> Iterator[Tensor]:
     while True:
         yield x
         p = p + sigma * gradient(ahead)
-        p = p / p.norm(dim=1, keepdim=True).clamp(min=1)
+        p = p / torch.hypot(p[:, :1], p[:, 1:]).clamp(min=1)
         before, x = x, project(x - tau * gradient_T(p))
         ahead = 2 * x - before
 
