@@ -478,6 +478,15 @@ def test_a_sensing_matrix_has_the_papers_rows_and_they_are_orthonormal(ratio, ro
     close(Phi.double() @ Phi.double().T, torch.eye(rows, dtype=torch.float64), 2e-7)
 
 
+def test_a_sensing_matrix_is_gram_and_schmidts_of_its_gaussian():
+    rows = normal(1089, 545, seed=3).T[:10].clone()
+    for i in range(10):
+        for j in range(i):
+            rows[i] -= (rows[j] @ rows[i]) * rows[j]
+        rows[i] /= rows[i].norm()
+    close(data.sensing_matrix(1, seed=3).double(), rows, 1e-8)
+
+
 def test_a_lower_ratios_matrix_is_the_top_of_a_higher_ones_and_a_seed_names_it():
     low, high = data.sensing_matrix(4), data.sensing_matrix(30)
     assert torch.equal(low, high[:43])
