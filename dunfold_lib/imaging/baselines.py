@@ -272,8 +272,8 @@ def _slices(ratio: int) -> Experiment:
         source="no published figure",
         protocol=(
             f"256×256 slices, radial mask {ratio} %, no noise, 400 steps; psnr, ssim: Brain50, "
-            "where the data folder has it; psnr_head: 12 axial slices of the MNI152 head; clipped, not "
-            "rounded; mean over slices"
+            "where the data folder has it; psnr_head: 12 axial slices of the MNI152 head; clipped, "
+            "not rounded; mean over slices"
         ),
         published={},
         build=lambda recipe=None: None,
