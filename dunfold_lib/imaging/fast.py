@@ -126,7 +126,7 @@ def shrunk(z: Tensor, theta: Tensor) -> Tensor:
 
 def plus_phase(net: ISTANetPlus, k: int, x: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """(r, z, x) of ISTA-Net+'s phase k."""
-    r = channels_last(x - net.rho[k] * net.A.T(net.A(x) - b))
+    r = x - net.rho[k] * net.A.T(net.A(x) - b)
     z = conv(into(r, net.D[k], net.C1[k]).relu_(), net.C2[k])
     v = conv(shrunk(z, net.theta[k]), net.C3[k]).relu_()
     return r, z, r + outof(v, net.C4[k], net.G[k])
@@ -138,7 +138,7 @@ def plus_loss(net: ISTANetPlus, b: Tensor, truth: Tensor, weight: float = 0.01) 
     for k in range(net.K):
         r, z, x = plus_phase(net, k, x, b)
         if weight:
-            u = conv(r, net.D[k])
+            u = conv(channels_last(r), net.D[k])
             undone = net.inverse(k, z)
             last = (0, 2, 3, 1)  # the order in memory, in which the gradients shall be, too
             asymmetry = asymmetry + functional.mse_loss(undone.permute(last), u.permute(last))

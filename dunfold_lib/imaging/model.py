@@ -86,8 +86,8 @@ class ISTANet(Unrolled):
 
     def phase(self, k: int, x: Tensor, b: Tensor) -> Phase:
         """Everything that phase k makes of xᵏ."""
-        r = channels_last(x - self.rho[k] * self.A.T(self.A(x) - b))
-        u = r
+        r = x - self.rho[k] * self.A.T(self.A(x) - b)
+        u = channels_last(r)
         z = self.transform(k, u)
         return Phase(r, u, z, self.inverse(k, soft(z, self.theta[k])))
 
@@ -132,8 +132,8 @@ class ISTANetPlus(Unrolled):
 
     def phase(self, k: int, x: Tensor, b: Tensor) -> Phase:
         """Everything that phase k makes of xᵏ."""
-        r = channels_last(x - self.rho[k] * self.A.T(self.A(x) - b))
-        u = conv(r, self.D[k])
+        r = x - self.rho[k] * self.A.T(self.A(x) - b)
+        u = conv(channels_last(r), self.D[k])
         z = self.transform(k, u)
         return Phase(r, u, z, r + conv(self.inverse(k, soft(z, self.theta[k])), self.G[k]))
 
