@@ -217,6 +217,8 @@ def cmd_evaluate(args: argparse.Namespace) -> None:
 def network(name: str, e: Experiment, args: argparse.Namespace) -> Any:
     """The network to evaluate: the authors' released one, or ours with the weights of a run."""
     if args.released:
+        if args.weights:
+            raise ValueError("--weights and --released were both given; choose one network")
         if e.released is None:
             raise ValueError(f"{name} has no importer of released weights; use --weights")
         return e.released(Path(args.released), [Path(p) for p in args.operator])

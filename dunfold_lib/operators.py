@@ -123,7 +123,7 @@ class Sensing(Linear):
     def __init__(self, Phi: Tensor):
         super().__init__()
         checks.finite("Phi", Phi)
-        side = isqrt(Phi.shape[-1])
+        side = isqrt(Phi.shape[1]) if Phi.ndim == 2 else 0
         if Phi.ndim != 2 or side * side != Phi.shape[1]:
             given = tuple(Phi.shape)
             raise ValueError(f"Phi has shape {given}; it must be (m, n) with n a square number")
@@ -180,6 +180,9 @@ class Blockwise(Linear):
 
     def join(self, blocks: Tensor) -> Tensor:  # (batch · blocks, 1, side, side) -> (batch, 1, …)
         checks.rows("blocks", blocks, self.block.domain)
+        count = self.codomain[0]
+        if len(blocks) % count:
+            raise ValueError(f"blocks has {len(blocks)} rows; {count} of them make one image")
         x = blocks.unflatten(0, (-1, *self.grid)).permute(0, 3, 1, 4, 2, 5)
         return x.flatten(4, 5).flatten(2, 3)[..., : self.size[0], : self.size[1]]
 

@@ -4,6 +4,7 @@ Images are luminance in [0, 1], (1, 1, height, width), each of its own size.
 """
 
 import os
+import warnings
 from collections.abc import Sequence
 from functools import cache
 from importlib import import_module, resources
@@ -27,6 +28,7 @@ WHEEL_TRAIN = (
 )
 WHEEL_TEST = ("camera", "coffee")
 REDUCED = {"retina": 4, "hubble_deep_field": 2}  # smooth and large: by this factor, to train on
+MOST_SPOKES = 75  # per cent of the frequencies: spokes leave the corners of their square out
 SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".jpg", ".jpeg")
 
 
@@ -48,15 +50,15 @@ def luminance(pixels: Any, name: str = "image") -> Tensor:
         raise ValueError(f"{name} holds values from {a.min():g} to {a.max():g}; allowed: [0, 1]")
     if a.ndim == 3:
         a = a[..., :3] @ np.array([0.299, 0.587, 0.114]) if a.shape[2] > 1 else a[..., 0]
-    return torch.from_numpy(np.ascontiguousarray(a, dtype=np.float32))[None, None]
+    return torch.from_numpy(np.array(a, dtype=np.float32, order="C"))[None, None]
 
 
 def read_image(path: Path) -> Tensor:
     """An image file as luminance (1, 1, height, width) in [0, 1]; palettes are resolved."""
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
     try:
-        with Image.open(path) as file:
+        with warnings.catch_warnings(action="ignore"), Image.open(path) as file:
             picture: Image.Image = file
             if picture.mode in ("P", "PA", "CMYK", "YCbCr", "LAB", "HSV"):
                 picture = picture.convert("RGB")
@@ -65,20 +67,24 @@ def read_image(path: Path) -> Tensor:
             elif picture.mode in ("I", "I;16B", "I;16L"):
                 picture = picture.convert("I;16")
             pixels = np.asarray(picture)
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
-        reason = str(error).splitlines()[0][:80]
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0][:80]
         raise ValueError(f"{path}: cannot be read as an image ({reason})") from None
     return luminance(pixels, str(path))
 
 
 def read_folder(folder: Path) -> dict[str, Tensor]:
-    """Every image of a folder by its file's name, in the order of the names."""
+    """Every image of a folder by its file's name, in the order of the names.
+
+    The name is without its ending, unless two files differ in that alone.
+    """
     if not folder.is_dir():
         raise ValueError(f"{folder} is no folder; it must be a folder of images")
     files = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES)
     if not files:
         raise ValueError(f"{folder} holds no image; allowed are {', '.join(SUFFIXES)}")
-    return {p.stem: read_image(p) for p in files}
+    stems = [p.stem for p in files]
+    return {p.stem if stems.count(p.stem) == 1 else p.name: read_image(p) for p in files}
 
 
 @cache
@@ -178,7 +184,7 @@ def radial_mask(ratio: int, side: int = 256) -> Tensor:
 
     Spokes at multiples of the golden angle are added until ``ratio`` per cent are measured.
     """
-    checks.number("ratio", ratio, 0, 100, open_low=True)
+    checks.number("ratio", ratio, 0, MOST_SPOKES, open_low=True)
     checks.whole("side", side, 8)
     mask = torch.zeros(side, side)
     radius = torch.arange(-side, side + 1, dtype=torch.float64) / 2
@@ -189,13 +195,18 @@ def radial_mask(ratio: int, side: int = 256) -> Tensor:
         mask[y[inside] % side, x[inside] % side] = 1
         if mask.mean() >= ratio / 100:
             return mask
-    return torch.ones(side, side)
+    raise ValueError(f"ratio is {ratio}; spokes on {side}×{side} measure less: choose a lower one")
 
 
 def patches(images: Sequence[Tensor], side: int = SIDE, stride: int = 20) -> Tensor:
     """Every patch of a grid over the images: (patches, 1, side, side)."""
     checks.whole("side", side, 1)
     checks.whole("stride", stride, 1)
+    for image in images:
+        checks.real("an image", image)
+        if image.ndim != 4 or image.shape[:2] != (1, 1):
+            given = tuple(image.shape)
+            raise ValueError(f"an image has shape {given}; it must be (1, 1, height, width)")
     cut = [
         image.unfold(2, side, stride).unfold(3, side, stride).reshape(-1, 1, side, side)
         for image in images
@@ -213,6 +224,10 @@ def turned(x: Tensor, k: int) -> Tensor:
 
 def covariance(cut: Tensor) -> Tensor:
     """E[x xᵀ] of patches (patches, 1, side, side) and their 8 symmetries: (side², side²)."""
+    checks.finite("cut", cut)
+    if cut.ndim != 4 or cut.shape[1] != 1 or cut.shape[2] != cut.shape[3]:
+        given = tuple(cut.shape)
+        raise ValueError(f"cut has shape {given}; it must be (patches, 1, side, side)")
     n, side = cut[0].numel(), cut.shape[-1]
     rows = cut.flatten(1).double()
     C = rows.T @ rows / len(rows)
@@ -238,13 +253,19 @@ def linear_start(Phi: Tensor, C: Tensor) -> Tensor:
 
 def packed(C: Tensor) -> Tensor:
     """The different numbers of a covariance that the square's symmetries leave alone."""
-    which, count = _orbits(isqrt(C.shape[0]))
+    checks.finite("C", C)
+    side = isqrt(C.shape[0]) if C.ndim == 2 else 0
+    if C.ndim != 2 or C.shape != (side * side, side * side):
+        given = tuple(C.shape)
+        raise ValueError(f"C has shape {given}; it must be (n, n) with n a square number")
+    which, count = _orbits(side)
     sums = torch.zeros(count, dtype=C.dtype).index_add_(0, which.flatten(), C.flatten())
     return sums / torch.bincount(which.flatten(), minlength=count)
 
 
 def unpacked(numbers: Tensor, side: int = SIDE) -> Tensor:
     """The covariance (side², side²) whose different numbers these are."""
+    checks.real("numbers", numbers)
     which, count = _orbits(side)
     if numbers.shape != (count,):
         raise ValueError(f"numbers have shape {tuple(numbers.shape)}; it must be ({count},)")

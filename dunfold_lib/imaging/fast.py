@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from dunfold_lib import checks
-from dunfold_lib.imaging.model import ISTANet, ISTANetPlus, channels_last, conv
+from dunfold_lib.imaging.model import ISTANet, ISTANetPlus, channels_last, conv, fits
 from dunfold_lib.operators import Blockwise, Linear, Sensing
 from dunfold_lib.prox import soft
 
@@ -134,6 +134,7 @@ def plus_phase(net: ISTANetPlus, k: int, x: Tensor, b: Tensor) -> tuple[Tensor, 
 
 def plus_loss(net: ISTANetPlus, b: Tensor, truth: Tensor, weight: float = 0.01) -> Tensor:
     """``model.symmetric_loss`` of an ISTA-Net+, and through it the same gradients."""
+    fits(net, b, truth)
     x, asymmetry = net.start(b), truth.new_zeros(())
     for k in range(net.K):
         r, z, x = plus_phase(net, k, x, b)
@@ -148,6 +149,7 @@ def plus_loss(net: ISTANetPlus, b: Tensor, truth: Tensor, weight: float = 0.01) 
 @torch.no_grad()
 def estimate(net: ISTANet | ISTANetPlus, b: Tensor) -> Tensor:
     """``net(b)`` without gradients, a cacheful of blocks at a time."""
+    checks.rows("b", b, net.A.codomain)
     return torch.cat([_estimate(net, part) for part in b.split(BLOCKS)])
 
 
@@ -166,7 +168,6 @@ def reconstruct(net: ISTANet | ISTANetPlus, image: Tensor) -> Tensor:
 
     image : (1, 1, height, width). Of any size where the operator measures blocks; else its own.
     """
-    checks.finite("image", image)
     whole = on_image(net.A, image)
     image = image.to(net.rho)
     if isinstance(whole, Blockwise):
@@ -176,6 +177,7 @@ def reconstruct(net: ISTANet | ISTANetPlus, image: Tensor) -> Tensor:
 
 def on_image(A: Linear, image: Tensor) -> Linear:
     """The operator for a whole image: block by block where A measures blocks, else A itself."""
+    checks.finite("image", image)
     if image.ndim != 4 or image.shape[1] != 1:
         given = tuple(image.shape)
         raise ValueError(f"image has shape {given}; it must be (batch, 1, height, width)")

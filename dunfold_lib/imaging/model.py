@@ -68,10 +68,10 @@ class ISTANet(Unrolled):
         super().__init__()
         _begin(self, A, K, channels, Q)
         g = torch.Generator().manual_seed(seed)
-        self.C1 = filters(K, channels, 1, g)
-        self.C2 = filters(K, channels, channels, g)
-        self.C3 = filters(K, channels, channels, g)
-        self.C4 = filters(K, 1, channels, g)
+        self.C1 = filters(A, K, channels, 1, g)
+        self.C2 = filters(A, K, channels, channels, g)
+        self.C3 = filters(A, K, channels, channels, g)
+        self.C4 = filters(A, K, 1, channels, g)
 
     def start(self, b: Tensor) -> Tensor:
         return linear_estimate(self.A, self.Q, b)
@@ -112,12 +112,12 @@ class ISTANetPlus(Unrolled):
         super().__init__()
         _begin(self, A, K, channels, Q)
         g = torch.Generator().manual_seed(seed)
-        self.D = filters(K, channels, 1, g)
-        self.C1 = filters(K, channels, channels, g)
-        self.C2 = filters(K, channels, channels, g)
-        self.C3 = filters(K, channels, channels, g)
-        self.C4 = filters(K, channels, channels, g)
-        self.G = filters(K, 1, channels, g)
+        self.D = filters(A, K, channels, 1, g)
+        self.C1 = filters(A, K, channels, channels, g)
+        self.C2 = filters(A, K, channels, channels, g)
+        self.C3 = filters(A, K, channels, channels, g)
+        self.C4 = filters(A, K, channels, channels, g)
+        self.G = filters(A, K, 1, channels, g)
 
     def start(self, b: Tensor) -> Tensor:
         return linear_estimate(self.A, self.Q, b)
@@ -148,12 +148,22 @@ def symmetric_loss(
 
     The second term asks F̃ to undo F where no threshold comes between.
     """
+    fits(net, b, truth)
     x, asymmetry = net.start(b), truth.new_zeros(())
     for k in range(net.K):
         _, u, z, x = net.phase(k, x, b)
         if weight:
             asymmetry = asymmetry + (net.inverse(k, z) - u).square().mean()
     return (x - truth).square().mean() + weight * asymmetry
+
+
+def fits(net: ISTANet | ISTANetPlus, b: Tensor, truth: Tensor) -> None:
+    """Refuse a truth that is not one image for each measurement."""
+    checks.rows("b", b, net.A.codomain)
+    checks.real("truth", truth)
+    wanted = (len(b), *net.A.domain)
+    if tuple(truth.shape) != wanted:
+        raise ValueError(f"truth has shape {tuple(truth.shape)}; it must be {wanted}")
 
 
 def phases(net: ISTANet | ISTANetPlus, b: Tensor) -> list[Phase]:
@@ -194,19 +204,24 @@ def start_quietly(net: ISTANet | ISTANetPlus) -> None:
 def linear_estimate(A: Linear, Q: Tensor | None, b: Tensor) -> Tensor:
     """x⁰ = Q b as images, or Aᵀb where there is no Q."""
     checks.rows("b", b, A.codomain)
+    if b.dtype != precision(A):
+        raise TypeError(f"b has dtype {b.dtype}; the network's operator has {precision(A)}")
     if Q is None:
         return A.T(b)
-    if b.dtype != Q.dtype:
-        raise TypeError(f"b has dtype {b.dtype}; the network's linear start has {Q.dtype}")
-    return (b @ Q.T).unflatten(1, A.domain)
+    with torch.autocast(b.device.type, enabled=False):  # x⁰ in full precision
+        return (b @ Q.T).unflatten(1, A.domain)
 
 
-def filters(K: int, out: int, into: int, g: torch.Generator) -> nn.ParameterList:
+def precision(A: Linear) -> torch.dtype:
+    """The dtype of an operator's fixed numbers, which its networks and measurements share."""
+    return next(A.buffers()).dtype
+
+
+def filters(A: Linear, K: int, out: int, into: int, g: torch.Generator) -> nn.ParameterList:
     """K fresh filters (out, into, 3, 3), Xavier-normal as in the authors' code, channels-last."""
-    fresh = (torch.empty(out, into, 3, 3) for _ in range(K))
-    return nn.ParameterList(
-        nn.init.xavier_normal_(w, generator=g).to(memory_format=torch.channels_last) for w in fresh
-    )
+    fresh = (nn.init.xavier_normal_(torch.empty(out, into, 3, 3), generator=g) for _ in range(K))
+    last = torch.channels_last
+    return nn.ParameterList(w.to(precision(A), memory_format=last) for w in fresh)
 
 
 def _begin(net: ISTANet | ISTANetPlus, A: Linear, K: int, channels: int, Q: Tensor | None) -> None:
@@ -221,10 +236,11 @@ def _begin(net: ISTANet | ISTANetPlus, A: Linear, K: int, channels: int, Q: Tens
         wanted = (A.domain[1] * A.domain[2], *A.codomain)
         if tuple(Q.shape) != wanted:
             raise ValueError(f"Q has shape {tuple(Q.shape)}; it must be {wanted}, (h·w, m)")
+        Q = Q.detach().to(precision(A), copy=True)
     net.A, net.K = A, K
     net.register_buffer("Q", Q, persistent=False)
-    net.rho = nn.Parameter(torch.full((K,), RHO))
-    net.theta = nn.Parameter(torch.full((K,), THETA))
+    net.rho = nn.Parameter(torch.full((K,), RHO, dtype=precision(A)))
+    net.theta = nn.Parameter(torch.full((K,), THETA, dtype=precision(A)))
 
 
 def names(net: ISTANet | ISTANetPlus) -> Sequence[str]:

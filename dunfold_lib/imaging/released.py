@@ -4,7 +4,6 @@ Nothing is unpickled but tensors (``weights_only=True``). The files are not part
 carry no licence. A reader who has them says where they are.
 """
 
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor
 
 from dunfold_lib import checks
+from dunfold_lib.imaging.data import SIDE
 from dunfold_lib.imaging.model import ISTANet, ISTANetPlus, names
 from dunfold_lib.operators import Fourier, Linear, Sensing
 
@@ -45,7 +45,8 @@ def load_released(
     if first is None or first.ndim != 4:
         raise ValueError(f"{source}: holds no fcs.0.conv1_forward (out, in, 3, 3): no ISTA-Net")
     if len(first) < 2:
-        raise ValueError(f"{source}: fcs.0.conv1_forward has shape {tuple(first.shape)}")
+        given = tuple(first.shape)
+        raise ValueError(f"{source}: fcs.0.conv1_forward has shape {given}; it needs 2 channels")
     net = kind(A, K, len(first), Q)
     wanted = {"lambda_step": net.rho, "soft_thr": net.theta}
     wanted |= {PLUS[name]: getattr(net, name) for name in names(net)}
@@ -100,16 +101,22 @@ def load_experiment(
     if not operators:
         raise ValueError(f"{weights}: released weights need --operator, a .npz or .mat file")
     A, Q = load_operator(*operators)
-    given = A.codomain[0] if isinstance(A, Sensing) else None
-    if given != m:
-        said = lambda n: f"phi with {n} rows" if n else "mask_matrix"
-        raise ValueError(f"{operators[0]}: holds {said(given)}; this experiment needs {said(m)}")
+    given, needed = _named(A), f"phi ({m}, {SIDE**2})" if m else "mask_matrix (256, 256)"
+    if given != needed:
+        raise ValueError(f"{operators[0]}: holds {given}; this experiment needs {needed}")
     net = load_released(weights, A, Q)
     if not isinstance(net, kind):
         raise ValueError(
             f"{weights}: holds {type(net).__name__} weights; asked for {kind.__name__}"
         )
     return net
+
+
+def _named(A: Linear) -> str:
+    """An operator as its file has it: the key and the shape."""
+    if isinstance(A, Sensing):
+        return f"phi {tuple(A.Phi.shape)}"
+    return f"mask_matrix {A.domain[1:]}"
 
 
 def _tensor(value: Any, name: str) -> Tensor:
@@ -151,13 +158,13 @@ def _read_arrays(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path}: there is no such file")
     try:
         if kind == ".npz":
-            with np.load(path, allow_pickle=False) as file:
+            with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
                 return {key: file[key] for key in file.files}
         from scipy.io import loadmat
 
         return {k: v for k, v in loadmat(path).items() if not k.startswith("__")}
     except NotImplementedError:
         raise ValueError(f"{path}: is a MATLAB 7.3 file; save it again as version 7") from None
-    except (OSError, ValueError, TypeError, zipfile.BadZipFile, EOFError) as error:
+    except Exception as error:  # a damaged file raises anything
         reason = " ".join(str(error).split())[:100]
         raise ValueError(f"{path}: cannot be read ({reason})") from None

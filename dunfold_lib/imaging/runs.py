@@ -50,6 +50,10 @@ class Training:
     precision: str = "no"
     compile: bool = False
 
+    def __post_init__(self) -> None:
+        checks.number("symmetry", self.symmetry, 0)
+        self.plain()
+
     def plain(self) -> Recipe:
         """The part that the loop needs."""
         return Recipe(
