@@ -1016,20 +1016,10 @@ def test_two_convolutions_from_one_channel_are_one_with_the_same_gradients(h, w,
         close(u, v)
 
 
-@given(sizes, sizes, widths, widths, st.integers(0, 10**6))
-def test_two_convolutions_to_one_channel_are_one_with_the_same_gradients(h, w, i, c, seed):
-    first, second = normal(c, i, 3, 3, seed=seed), normal(1, c, 3, 3, seed=seed + 1)
-    x = normal(2, i, h, w, seed=seed + 2)
-    found, wanted = (with_gradients(f, x, first, second) for f in (fast.outof, slow))
-    for u, v in zip(found, wanted, strict=True):
-        close(u, v)
-
-
-def test_the_fast_convolutions_leave_their_input_alone():
+def test_the_fast_convolution_leaves_its_input_alone():
     x, first, second = normal(2, 1, 4, 5), normal(3, 1, 3, 3), normal(1, 3, 3, 3)
-    for f in (fast.into, fast.outof):
-        f(x, first, second)
-        assert torch.equal(x, normal(2, 1, 4, 5))
+    fast.into(x, first, second)
+    assert torch.equal(x, normal(2, 1, 4, 5))
 
 
 @given(sizes, sizes, widths, widths, widths, st.integers(0, 10**6))

@@ -15,7 +15,7 @@ from dunfold_lib.show import Curves, Frames, array, line
 
 STRENGTHS = (1, 3, 8)  # σ·255 told to the denoiser
 STEPS = (1, 4, 10, 20)
-EIGENVALUES = (-1.3, -1.1, -1.0, -0.9, -0.5, 0.0, 0.5, 0.9, 0.96, 1.0, 1.04, 1.1, 1.3)
+EIGENVALUES = (-1.1, -1.0, -0.9, -0.5, 0.0, 0.5, 0.9, 0.96, 1.0, 1.04, 1.1, 1.3)
 SPECTRAL_STEPS = 40
 
 
@@ -108,6 +108,6 @@ def spectral_explorer() -> Explorer:
     """A slider over ``spectral``."""
     return Explorer(
         spectral,
-        {"value": Slider("eigenvalue in null(Φ)", EIGENVALUES, 8, "{:g}")},
+        {"value": Slider("eigenvalue in null(Φ)", EIGENVALUES, 7, "{:g}")},
         "Move the eigenvalue across 1, then across −1. What happens exactly at ±1?",
     )

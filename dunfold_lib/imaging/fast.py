@@ -1,9 +1,8 @@
 """The same numbers, sooner: two convolutions in a row are one, and blocks fit the cache.
 
-In ISTA-Net+ nothing stands between D and C1, nor between C4 and G. Two 3×3 convolutions in a row
-are one of 5×5, and where one side has a single channel that one is a small matrix product, at a
-tenth of the work. Not quite at the edge of a block, where the second convolution sees zeros and not
-what the first would have given one pixel further out; ``edges`` is that difference, on four lines.
+In ISTA-Net+ nothing stands between D and C1. Two 3×3 convolutions in a row, 1→c→c channels, are one
+of 5×5, 1→c, at a tenth of the work. Not quite at the edge of a block, where C1 sees zeros and not
+what D would have given one pixel further out; ``edges`` is that difference, on four lines.
 """
 
 from collections.abc import Iterator
@@ -88,18 +87,8 @@ def edges(x: Tensor, first: Tensor, second: Tensor) -> list[Tensor]:
 
 def into(r: Tensor, first: Tensor, second: Tensor) -> Tensor:
     """conv(conv(r, first), second) for r of one channel: (batch, 1, h, w) -> (batch, out, h, w)."""
-    windows = functional.unfold(r, 5, padding=2).transpose(1, 2)  # (batch, h·w, 25)
-    y = windows @ composed(first, second).flatten(1).T
-    y = y.unflatten(1, r.shape[2:]).permute(0, 3, 1, 2)
+    y = functional.conv2d(channels_last(r), composed(first, second), padding=2)
     return Less.apply(y, *edges(r, first, second))
-
-
-def outof(v: Tensor, first: Tensor, second: Tensor) -> Tensor:
-    """conv(conv(v, first), second) to one channel: (batch, in, h, w) -> (batch, 1, h, w)."""
-    w = composed(first, second)[0].flatten(1).flip(1)  # (in, 25), turned: pixels give, not take
-    given = v.permute(0, 2, 3, 1).flatten(1, 2) @ w  # (batch, h·w, 25)
-    y = functional.fold(given.transpose(1, 2), v.shape[2:], 5, padding=2)
-    return Less.apply(y, *edges(v, first, second))
 
 
 class Shrink(torch.autograd.Function):
@@ -128,8 +117,7 @@ def plus_phase(net: ISTANetPlus, k: int, x: Tensor, b: Tensor) -> tuple[Tensor, 
     """(r, z, x) of ISTA-Net+'s phase k."""
     r = x - net.rho[k] * net.A.T(net.A(x) - b)
     z = conv(into(r, net.D[k], net.C1[k]).relu_(), net.C2[k])
-    v = conv(shrunk(z, net.theta[k]), net.C3[k]).relu_()
-    return r, z, r + outof(v, net.C4[k], net.G[k])
+    return r, z, r + conv(net.inverse(k, shrunk(z, net.theta[k])), net.G[k])
 
 
 def plus_loss(net: ISTANetPlus, b: Tensor, truth: Tensor, weight: float = 0.01) -> Tensor:
