@@ -1496,3 +1496,17 @@ def test_the_command_line_trains_records_and_evaluates(name, scraps, tmp_path, m
     again = json.loads(capsys.readouterr().out)
     assert again["scores"]["psnr_wheels"] == pytest.approx(run["scores"]["psnr_wheels"], abs=1e-4)
     assert again["parameters"] == run["parameters"] < 1000
+
+
+def test_a_machine_without_nilearn_reads_the_head_from_the_data_folder(tmp_path, monkeypatch):
+    (tmp_path / "images").mkdir()
+    volume = np.arange(10 * 12 * 160, dtype=np.float32).reshape(10, 12, 160)
+    np.save(tmp_path / "images" / "mni152.npy", volume)
+    monkeypatch.setenv("DUNFOLD_DATA", str(tmp_path))
+    monkeypatch.setattr(data, "find_spec", lambda name: None)
+    slices = data.head_slices.__wrapped__("test")
+    assert slices.shape == (12, 1, 256, 256)
+    assert slices.max() <= 1
+    np.save(tmp_path / "images" / "mni152.npy", volume[0])
+    with pytest.raises(ValueError, match=r"mni152.npy: has shape \(12, 160\); it must be a volume"):
+        data.head_slices.__wrapped__("test")

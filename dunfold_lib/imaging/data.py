@@ -131,7 +131,7 @@ def head_slices(part: str = "train") -> Tensor:
 
     Axial slices at 1 mm of the MNI152 T1 template (Fonov et al. 2011), which the nilearn wheel
     holds: "test" takes every tenth (12), "train" those that do not touch one of them (84). Needs
-    the extra ``data``.
+    the extra ``data``, or the volume as ``images/mni152.npy`` in the data folder.
     """
     if part not in ("train", "test"):
         raise ValueError(f"part is {part!r}; it must be 'train' or 'test'")
@@ -144,6 +144,9 @@ def head_slices(part: str = "train") -> Tensor:
 
 def _head() -> Tensor:
     """The template's voxels (x, y, z), scaled to [0, 1]."""
+    copy = Path(os.environ.get("DUNFOLD_DATA", "")) / "images" / "mni152.npy"
+    if os.environ.get("DUNFOLD_DATA") and copy.is_file():
+        return _scaled(np.load(copy, allow_pickle=False), str(copy))
     try:
         nibabel: Any = import_module("nibabel")
     except ImportError:
@@ -153,8 +156,14 @@ def _head() -> Tensor:
         raise ImportError("the head volume needs nilearn: pip install 'dunfold-lib[data]'")
     folder = Path(package.origin).parent / "datasets" / "data"
     (file,) = folder.glob("mni_icbm152_t1_tal_nlin_sym_09a*.nii.gz")
-    voxels = torch.from_numpy(np.asarray(nibabel.load(file).dataobj, dtype=np.float32))
-    return (voxels / voxels.max()).clamp(0, 1)
+    return _scaled(np.asarray(nibabel.load(file).dataobj), str(file))
+
+
+def _scaled(voxels: Any, name: str) -> Tensor:
+    if voxels.ndim != 3 or not np.isfinite(voxels).all() or voxels.max() <= 0:
+        raise ValueError(f"{name}: has shape {voxels.shape}; it must be a volume (x, y, z) above 0")
+    values = torch.from_numpy(np.array(voxels, dtype=np.float32))
+    return (values / values.max()).clamp(0, 1)
 
 
 def _centred(image: Tensor, side: int = 256) -> Tensor:
