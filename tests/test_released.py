@@ -733,3 +733,10 @@ def test_an_importer_of_one_experiment_takes_only_its_own(shelf):
     assert isinstance(take(ISTANet, 109, "plain.npz", "o10.npz"), ISTANet)
     assert isinstance(take(ISTANet, None, "plain.npz", "mask.npz").A, Fourier)
     refused(lambda: take(ISTANet, 272, "plain.npz"), ValueError, "plain.npz", "--operator")
+
+
+def test_the_operator_may_be_given_by_its_file(shelf):
+    from_file = released.load_released(shelf / "plus.npz", shelf / "o25.npz")
+    A, Q = released.load_operator(shelf / "o25.npz")
+    b = A(torch.rand(2, 1, 33, 33, generator=torch.Generator().manual_seed(0)))
+    assert torch.equal(from_file(b), released.load_released(shelf / "plus.npz", A, Q)(b))

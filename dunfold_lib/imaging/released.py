@@ -28,14 +28,18 @@ PLUS = {
 
 
 def load_released(
-    weights: Path | str | Mapping[str, Any], A: Linear, Q: Tensor | None = None
+    weights: Path | str | Mapping[str, Any], A: Linear | Path | str, Q: Tensor | None = None
 ) -> ISTANet | ISTANetPlus:
     """The network of released weights: ISTA-Net+ where they hold ``conv_D``, else ISTA-Net.
 
     weights : a mapping of arrays, an ``.npz``, or a ``.pkl`` or ``.pt`` state dict, with the names
     ``fcs.{k}.lambda_step, soft_thr, conv1_forward, …`` and an optional ``module.`` before them.
-    A, Q : operator and linear start they were trained with (``load_operator``).
+    A, Q : operator and linear start they were trained with, or as A the file that holds both
+    (``load_operator`` reads it, and several).
     """
+    if isinstance(A, Path | str):
+        A, held_Q = load_operator(A)
+        Q = held_Q if Q is None else Q
     source = "weights" if isinstance(weights, Mapping) else str(weights)
     raw = weights if isinstance(weights, Mapping) else _read_weights(Path(weights))
     held = {str(k).removeprefix("module."): _tensor(v, f"{source}: {k}") for k, v in raw.items()}
