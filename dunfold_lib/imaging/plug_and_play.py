@@ -24,9 +24,10 @@ import torch
 from torch import Tensor
 
 from dunfold_lib import checks
-from dunfold_lib.imaging.classical import begin, conjugate_gradients, measured
+from dunfold_lib.imaging.classical import begin, measured, rounding
 from dunfold_lib.imaging.denoisers import Denoise
 from dunfold_lib.operators import Linear, norm
+from dunfold_lib.solvers import conjugate_gradients
 
 CG_STEPS = 100
 
@@ -129,7 +130,8 @@ def data_prox(A: Linear, b: Tensor, v: Tensor, c: float, steps: int = CG_STEPS) 
     v = begin(A, b, v)
     checks.number("c", c, 0)
     checks.whole("steps", steps, 1)
-    return v + conjugate_gradients(lambda d: A.T(A(d)) + c * d, A.T(b - A(v)), steps)
+    V = lambda d: A.T(A(d)) + c * d
+    return v + conjugate_gradients(V, A.T(b - A(v)), steps, rounding(b))
 
 
 def d_amp(

@@ -1,0 +1,41 @@
+"""Guided super-resolution by semi-smooth Newton steps. Read ``model.py`` first."""
+
+from dunfold_lib.newton_sr.classical import Problem, augmented_lagrangian
+from dunfold_lib.newton_sr.degrade import Downsample, Spectral, up
+from dunfold_lib.newton_sr.model import (
+    FirstOrderSR,
+    LearnedInverseSR,
+    NewtonSR,
+    Pair,
+    State,
+    charbonnier,
+    steps,
+)
+from dunfold_lib.newton_sr.ssnal import Lasso, admm, fista, history, ista, ssnal
+from dunfold_lib.newton_sr.theory import L1, Groups, Shrink, clarke, majorised
+
+__all__ = [
+    "L1",
+    "Downsample",
+    "FirstOrderSR",
+    "Groups",
+    "Lasso",
+    "LearnedInverseSR",
+    "NewtonSR",
+    "Pair",
+    "Problem",
+    "Shrink",
+    "Spectral",
+    "State",
+    "admm",
+    "augmented_lagrangian",
+    "charbonnier",
+    "clarke",
+    "fista",
+    "history",
+    "ista",
+    "majorised",
+    "ssnal",
+    "steps",
+    "up",
+]

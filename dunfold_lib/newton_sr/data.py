@@ -1,0 +1,298 @@
+"""Images with a guide: what the scikit-image wheel ships, scenes made up, and folders of pairs.
+
+A scene is (truth, Y): depth or bands (1, C, h, w) and its guide (1, Cy, h, w), both in [0, 1].
+Depth is an 8-bit disparity divided by 255; a score in units of 0 … 255 multiplies it again.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from dunfold_lib import checks
+
+SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".pgm", ".npy")
+MIDDLEBURY_TRAIN = ("books", "dolls", "laundry", "reindeer")
+MIDDLEBURY_TEST = ("art", "moebius")
+
+
+class Scene(NamedTuple):
+    """What a guided network should find, and the guide."""
+
+    truth: Tensor  # (1, C, h, w)
+    Y: Tensor  # (1, Cy, h, w)
+
+
+def read(path: Path) -> Tensor:
+    """An image file or a .npy array (h, w) or (h, w, C), as (1, C, h, w) in [0, 1].
+
+    8 and 16 bit are divided by their largest value; floating point must lie in [0, 1].
+    """
+    try:
+        a = np.load(path, allow_pickle=False) if path.suffix == ".npy" else _pixels(path)
+    except (OSError, ValueError, SyntaxError, EOFError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0][:80]
+        raise ValueError(f"{path}: cannot be read ({reason})") from None
+    return in_range(a, str(path))
+
+
+def _pixels(path: Path) -> Any:
+    from PIL import Image
+
+    with Image.open(path) as file:
+        picture: Image.Image = file
+        if picture.mode in ("P", "PA", "RGBA", "CMYK"):  # palettes resolved, transparency left out
+            a = np.asarray(picture.convert("RGB"))
+            return a[..., 0] if (a == a[..., :1]).all() else a
+        return np.asarray(picture)
+
+
+def in_range(a: Any, name: str) -> Tensor:
+    """An array (h, w) or (h, w, C) as (1, C, h, w), its values looked at."""
+    if a.ndim not in (2, 3) or 0 in a.shape:
+        raise ValueError(f"{name} has shape {a.shape}; it must be (height, width) or with channels")
+    if a.dtype in (np.uint8, np.uint16):
+        a = a / np.iinfo(a.dtype).max
+    elif not np.issubdtype(a.dtype, np.floating):
+        raise TypeError(f"{name} has dtype {a.dtype}; it must be 8 or 16 bit, or floating point")
+    if not np.isfinite(a).all() or a.min() < 0 or a.max() > 1:
+        raise ValueError(f"{name} holds values from {a.min():g} to {a.max():g}; allowed: [0, 1]")
+    planes = a[None] if a.ndim == 2 else np.moveaxis(a, 2, 0)
+    return torch.from_numpy(np.ascontiguousarray(planes, dtype=np.float32))[None]
+
+
+def grey(Y: Tensor) -> Tensor:
+    """A guide with one channel: RGB weighted 0.299, 0.587, 0.114 (BT.601), others averaged."""
+    if Y.shape[1] == 3:
+        return (Y * Y.new_tensor([0.299, 0.587, 0.114])[:, None, None]).sum(1, keepdim=True)
+    return Y.mean(1, keepdim=True)
+
+
+def read_pairs(folder: Path, names: Sequence[str] | None = None) -> dict[str, Scene]:
+    """Every pair ``<name>_rgb.*`` (guide, made grey) and ``<name>_gt.*`` (truth) of a folder.
+
+    ``<name>_d.*`` is taken where there is no ``_gt``.  names : only these, in this order.
+    """
+    if not folder.is_dir():
+        raise ValueError(f"{folder} is no folder; it must hold pairs <name>_rgb.*, <name>_gt.*")
+    files = {p.stem: p for p in sorted(folder.iterdir()) if p.suffix.lower() in SUFFIXES}
+    found = [k.removesuffix("_rgb") for k in files if k.endswith("_rgb")]
+    truths = {n: files.get(f"{n}_gt", files.get(f"{n}_d")) for n in found}
+    wanted = list(names) if names is not None else found
+    if not wanted or not all(truths.get(n) for n in wanted):
+        lost = [n for n in wanted if not truths.get(n)]
+        what = f"no pair {lost[0]}_rgb, {lost[0]}_gt" if lost else "no pair <name>_rgb, <name>_gt"
+        raise ValueError(f"{folder} holds {what}; allowed are {', '.join(SUFFIXES)}")
+    return {n: _scene(read(files[f"{n}_rgb"]), read(Path(str(truths[n]))), n) for n in wanted}
+
+
+def _scene(Y: Tensor, truth: Tensor, name: str) -> Scene:
+    if Y.shape[2:] != truth.shape[2:]:
+        given = f"{tuple(Y.shape[2:])} and {tuple(truth.shape[2:])}"
+        raise ValueError(f"{name}: guide and truth have sizes {given}; they must be equal")
+    return Scene(truth[:, :1] if truth.shape[1] == 3 else truth, grey(Y))
+
+
+def halved(scene: Scene) -> Scene:
+    """Both images at half size, by means over 2 × 2 pixels."""
+    return Scene(*(functional.avg_pool2d(x, 2) for x in scene))
+
+
+def cropped(scene: Scene, ratio: int) -> Scene:
+    """The scene without the last rows and columns that make no whole low-resolution pixel."""
+    h, w = (n // ratio * ratio for n in scene.truth.shape[2:])
+    if not h or not w:
+        raise ValueError(f"the scene is {tuple(scene.truth.shape[2:])}; the ratio is {ratio}")
+    return Scene(*(x[..., :h, :w] for x in scene))
+
+
+def data_folder(name: str) -> Path | None:
+    """``multimodal/name`` in the folder that DUNFOLD_DATA names, or None where there is none."""
+    root = os.environ.get("DUNFOLD_DATA", "")
+    path = Path(root) / "multimodal" / name
+    return path if root and path.is_dir() else None
+
+
+def required(name: str) -> Path:
+    """``data_folder``, or an error that says where the data belong."""
+    folder = data_folder(name)
+    if folder is None:
+        place = f"put it into multimodal/{name} of the folder DUNFOLD_DATA names"
+        raise ValueError(f"{name} is not here: {place}")
+    return folder
+
+
+@cache
+def middlebury(part: str) -> dict[str, Scene]:
+    """Middlebury 2005/2006 at half size: "train" (4 scenes, and Sintel's), "test" (2)."""
+    if part not in ("train", "test"):
+        raise ValueError(f"part is {part!r}; it must be 'train' or 'test'")
+    names = MIDDLEBURY_TRAIN if part == "train" else MIDDLEBURY_TEST
+    found = read_pairs(required("middlebury"), names)
+    if part == "train":
+        found |= {f"sintel {n}": s for n, s in read_pairs(required("sintel")).items()}
+    return {n: halved(s) for n, s in found.items()}
+
+
+@cache
+def motorcycle() -> Scene:
+    """The stereo pair inside the scikit-image wheel: its left image and the disparity, (500, 741).
+
+    Where the disparity is infinite (7 per cent) the least finite value of that row on either side
+    is taken: the background's. Scaled so that its largest value is 1.
+    """
+    from PIL import Image
+
+    folder = Path(str(resources.files("skimage") / "data"))
+    with np.load(folder / "motorcycle_disp.npz") as file:
+        d = file["arr_0"].astype(np.float64)
+    with Image.open(folder / "motorcycle_left.png") as picture:
+        Y = in_range(np.asarray(picture.convert("RGB")), "motorcycle")
+    d = filled(d)
+    return Scene(in_range((d / d.max()).astype(np.float32), "disparity"), grey(Y))
+
+
+def filled(d: Any) -> Any:
+    """Disparity (h, w) without its holes: each takes the smaller of its row's finite neighbours."""
+    whole = d.copy()
+    for row in whole:
+        good = np.flatnonzero(np.isfinite(row))
+        if len(good) == 0:
+            raise ValueError("a row of the disparity holds no finite value; it cannot be filled")
+        holes = np.flatnonzero(~np.isfinite(row))
+        after = np.searchsorted(good, holes)
+        left, right = good[np.maximum(after - 1, 0)], good[np.minimum(after, len(good) - 1)]
+        row[holes] = np.minimum(row[left], row[right])
+    return whole
+
+
+def planes(g: torch.Generator, side: int = 96, regions: int = 9, texture: float = 0.05) -> Scene:
+    """A made-up scene (1, 1, side, side): polygons of planar depth, and a guide that shades them.
+
+    Regions are cells around random points. Depth is a plane in each; the guide is one grey level
+    in each, with texture that depth lacks, and some neighbours share their level: not every edge
+    of the one is an edge of the other.
+    """
+    checks.whole("side", side, 2)
+    checks.whole("regions", regions, 1)
+    checks.number("texture", texture, 0)
+    rand = lambda *shape: torch.rand(*shape, generator=g)
+    at = torch.linspace(0, 1, side)
+    y, x = torch.meshgrid(at, at, indexing="ij")
+    sites = rand(regions, 2)
+    cell = ((y[..., None] - sites[:, 0]) ** 2 + (x[..., None] - sites[:, 1]) ** 2).argmin(-1)
+    level, down, across = 0.2 + 0.6 * rand(regions), 0.3 * rand(regions), 0.3 * rand(regions)
+    depth = level[cell] + (down[cell] - 0.15) * (y - 0.5) + (across[cell] - 0.15) * (x - 0.5)
+    shade = (6 * rand(regions)).floor() / 6 * 0.8 + 0.1  # six levels: neighbours may share one
+    waves = (2 * torch.pi * (8 * rand(1) * x + 8 * rand(1) * y)).sin()
+    fine = functional.avg_pool2d(rand(1, 1, side, side), 3, 1, 1, count_include_pad=False)[0, 0]
+    guide = shade[cell] + texture * waves + 2 * texture * (fine - 0.5)
+    return Scene(depth.clamp(0, 1)[None, None], guide.clamp(0, 1)[None, None])
+
+
+def fusion(
+    g: torch.Generator, side: int = 96, bands: int = 8, guides: int = 3, materials: int = 8
+) -> Scene:
+    """A made-up hyperspectral scene: smooth spectra mixed in polygons, (1, bands, side, side).
+
+    Its guide (1, guides, side, side) is the same scene through ``response``: fewer, wider bands.
+    """
+    checks.whole("bands", bands, 1)
+    checks.whole("materials", materials, 1)
+    at = torch.linspace(0, 1, bands)
+    centre, width = torch.rand(2, materials, 1, generator=g)
+    width = 0.05 + 0.15 * width  # narrow enough that the guide's few bands do not tell all
+    spectra = 0.2 + 0.7 * (-((at - centre) ** 2) / width**2).exp()  # (materials, bands)
+    share = torch.cat([planes(g, side).Y for _ in range(materials)], 1)  # (1, materials, …)
+    share = share / share.sum(1, keepdim=True)
+    truth = torch.einsum("mb,nmhw->nbhw", spectra, share)
+    return Scene(truth, torch.einsum("gb,nbhw->nghw", response(guides, bands), truth))
+
+
+def response(guides: int, bands: int) -> Tensor:
+    """A spectral response (guides, bands): Gaussians at equal distances, rows sum to 1."""
+    checks.whole("guides", guides, 1)
+    centre = (torch.arange(guides) + 0.5) / guides
+    at = (torch.arange(bands) + 0.5) / bands
+    H = (-0.5 * ((at - centre[:, None]) * guides) ** 2 * 4).exp()
+    return H / H.sum(1, keepdim=True)
+
+
+@cache
+def worldview() -> Scene:
+    """WorldView-2 sample by Wald's protocol: the 8 bands are the truth (1, 8, 320, 320), and the
+    panchromatic image is brought to their size, by means over 4 × 4 pixels; 11 bit, by 2047.
+    """
+    from scipy.io import loadmat
+
+    path = required("wv2") / "imgWV2.mat"
+    try:
+        held = loadmat(path)
+        bands, pan = (held[k].astype(np.float32) / 2047 for k in ("I_MS", "I_PAN"))
+    except (OSError, ValueError, KeyError) as error:
+        raise ValueError(f"{path}: cannot be read ({str(error).splitlines()[0][:80]})") from None
+    Y = functional.avg_pool2d(torch.from_numpy(pan)[None, None], 4)
+    return Scene(in_range(bands.clip(0, 1), "I_MS"), Y.clamp(0, 1))
+
+
+def patches(
+    scenes: Mapping[str, Scene], batch: int, side: int, g: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """(truth, Y) of ``batch`` random patches, each in one of 8 symmetries; scenes count by area."""
+    checks.whole("batch", batch, 1)
+    small = [n for n, s in scenes.items() if min(s.truth.shape[2:]) < side]
+    if small or not scenes:
+        raise ValueError(f"scene {small[0] if small else '(none)'} holds no patch of {side}×{side}")
+    chosen = list(scenes.values())
+    area = torch.tensor([float(s.truth[0, 0].numel()) for s in chosen])
+    cut = []
+    for i in torch.multinomial(area, batch, replacement=True, generator=g):
+        both = torch.cat([chosen[int(i)].truth, chosen[int(i)].Y], 1)
+        top, left = (int(torch.randint(n - side + 1, (1,), generator=g)) for n in both.shape[2:])
+        turn = int(torch.randint(8, (1,), generator=g))
+        patch = both[..., top : top + side, left : left + side].rot90(turn % 4, (2, 3))
+        cut.append(patch.flip(3) if turn >= 4 else patch)
+    whole, C = torch.cat(cut), chosen[0].truth.shape[1]
+    return whole[:, :C].contiguous(), whole[:, C:].contiguous()
+
+
+class Design(NamedTuple):
+    """A lasso whose matrix has a chosen condition: A (m, n), b (m,), the truth (n,)."""
+
+    A: Tensor
+    b: Tensor
+    x_star: Tensor
+
+
+def ill_conditioned(
+    g: torch.Generator,
+    condition: float,
+    m: int = 300,
+    n: int = 1200,
+    nonzeros: int = 40,
+    group: int = 1,
+    noise: float = 0.01,
+) -> Design:
+    """A Gaussian matrix with its singular values replaced: cond(AAᵀ) = condition, ‖A‖₂ = 1.
+
+    nonzeros : in whole groups of ``group`` consecutive entries.  noise : relative to ‖A x*‖.
+    """
+    checks.number("condition", condition, 1)
+    if nonzeros % group or n % group or nonzeros > n:
+        raise ValueError(f"nonzeros is {nonzeros}, n {n}; both must be multiples of group {group}")
+    normal = lambda *shape: torch.randn(*shape, generator=g, dtype=torch.float64)
+    Q, _, W = torch.linalg.svd(normal(m, n), full_matrices=False)
+    s = torch.logspace(0, -0.5 * float(np.log10(condition)), len(Q), dtype=torch.float64)
+    A = (Q * s) @ W
+    x = torch.zeros(n // group, group, dtype=torch.float64)
+    chosen = torch.randperm(n // group, generator=g)[: nonzeros // group]
+    x[chosen] = normal(len(chosen), group)
+    clean = A @ x.flatten()
+    return Design(A, clean + noise * clean.norm() / m**0.5 * normal(m), x.flatten())

@@ -1,0 +1,294 @@
+"""Guided super-resolution: a semi-smooth Newton method unrolled, and two networks beside it.
+
+    minimise over U:   ½‖D U − Z‖² + (α/2)‖H U − Y‖² + β φ(U) + γ ψ(U | Y)
+
+symbol     code        shape                       meaning
+U          State.U     (batch, C, rH, rW)          the image asked for, in [0, 1]: depth or C bands
+z          Pair.Z      (batch, C, H, W)            measured low-resolution image, in [0, 1]
+Y          Pair.Y      (batch, Cy, rH, rW)         guide, in [0, 1]
+L1, L2     State.L1    like U                      multipliers of the two splittings
+D          A           like U to like z            ``Downsample``, ‖D‖₂ = 1; D U is near r z
+H, α       H, alpha    (Cy, C), number             learned spectral response and its weight
+T1, T2     T1, T2      K × (c, C, 3, 3)            learned filters of φ and of ψ
+g          State.g     (batch, c, rH, rW)          what T2 U should be, made from the guide
+θ1, θ2     theta1      (c, 1, 1), like g           thresholds softplus(t1), softplus(τ + t2)
+τ          State.tau   like g                      what the guide adds to θ2
+s1, s2, ε  s1, s2, eps (K,)                        exp of learned numbers; η = eta, the step
+E          E1, E2, E3  convolutions 3×3            the guide's encoder: (Y, U⁰ − mean U⁰) -> (g, τ)
+f, c       f, c        whole                       its channels; number of filters
+F, V       Problem     like U                      of ``classical.Problem``, for these priors
+d          direction   like U                      what a stage moves along
+
+A stage:   d = direction(U);  U ← U + η d;  Lᵢ ← sᵢ Tᵢᵀ clip(Tᵢ(U + Lᵢ/sᵢ) − gᵢ, θᵢ)
+
+                       direction                                                learned (3 stages)
+NewtonSR               conjugate gradients on V d = −F, a few steps                         3,772
+LearnedInverseSR       N(F) − F: a small network in the place of V⁻¹                        5,980
+FirstOrderSR           −F                                                                   3,769
+
+Zhang et al. 2025 (SNUM-Net) for the model. Their released code never forms V: a U-Net that sees F
+and a recurrent unit make the step, and the maps D, Dᵀ, H, Hᵀ are convolutions of their own;
+``LearnedInverseSR`` is a small network of that kind. Here D is fixed and Dᵀ its exact transpose,
+the guide is encoded once, so ψ(· | Y) stays one convex function, and F is the same in all three.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from dunfold_lib import checks
+from dunfold_lib.newton_sr.classical import Problem
+from dunfold_lib.newton_sr.degrade import Downsample, mix, up
+from dunfold_lib.newton_sr.theory import Curvature, Shrink, majorised
+from dunfold_lib.solvers import conjugate_gradients
+from dunfold_lib.unroll import Unrolled
+
+LOG_S, LOG_EPS, FREE_THETA = -1.0, -3.0, -4.0  # first values: s = e⁻¹, ε = e⁻³, θ = softplus(−4)
+FILTER = 1.5  # first norm of a filter, times √c
+HEAD = 0.01  # deviation of the first weights of a last layer: the encoder's, the inverse's
+PATCH = 40  # side of the images that the operator of a fresh network is made for
+
+
+class Pair(NamedTuple):
+    """One measurement: a low-resolution image and its guide."""
+
+    Z: Tensor  # (batch, C, H, W)
+    Y: Tensor  # (batch, Cy, rH, rW)
+
+
+class State(NamedTuple):
+    """What a stage hands to the next; g and τ stay what the start made them."""
+
+    U: Tensor
+    L1: Tensor
+    L2: Tensor
+    g: Tensor
+    tau: Tensor
+
+
+class Filters(NamedTuple):
+    """T: 3×3 convolution with w (c, C, 3, 3), zeros around, and its transpose."""
+
+    w: Tensor
+
+    def __call__(self, x: Tensor) -> Tensor:  # (batch, C, h, w) -> (batch, c, h, w)
+        return functional.conv2d(x, self.w, padding=1)
+
+    def T(self, r: Tensor) -> Tensor:
+        return functional.conv_transpose2d(r, self.w, padding=1)
+
+
+class Response(NamedTuple):
+    """H: a matrix (Cy, C) on the bands of every pixel, and its transpose."""
+
+    H: Tensor
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return mix(self.H, x)
+
+    def T(self, r: Tensor) -> Tensor:
+        return mix(self.H.T, r)
+
+
+class Stages(Unrolled):
+    """The skeleton of the three networks: everything but the direction.
+
+    ratio : r.  K : stages.  c, f : filters of each prior, channels of the encoder.  channels,
+    guides : C and Cy.  alpha : first weight of the spectral term; 0 leaves it out, with H.
+    seed : of the fresh filters.
+    """
+
+    def __init__(
+        self,
+        ratio: int = 4,
+        K: int = 3,
+        c: int = 8,
+        f: int = 12,
+        channels: int = 1,
+        guides: int = 1,
+        alpha: float = 0.0,
+        seed: int = 0,
+    ):
+        super().__init__()
+        for name, count in (("K", K), ("c", c), ("f", f), ("guides", guides)):
+            checks.whole(name, count, 1)
+        checks.number("alpha", alpha, 0)
+        checks.whole("ratio", ratio, 2)
+        self.A = Downsample((-(-PATCH // ratio) * ratio,) * 2, ratio, channels)
+        self.K, self.ratio, self.channels, self.guides = K, ratio, channels, guides
+        g = torch.Generator().manual_seed(seed)
+        self.E1 = _conv(channels + guides, f, g)
+        self.E2 = _conv(f, f, g)
+        self.E3 = _conv(f, 2 * c, g, HEAD)
+        self.T1 = nn.ParameterList(_zero_mean(c, channels, g) for _ in range(K))
+        self.T2 = nn.ParameterList(_zero_mean(c, channels, g) for _ in range(K))
+        self.t1 = nn.Parameter(torch.full((K, c, 1, 1), FREE_THETA))
+        self.t2 = nn.Parameter(torch.full((K, c, 1, 1), FREE_THETA))
+        self.log_s1 = nn.Parameter(torch.full((K,), LOG_S))
+        self.log_s2 = nn.Parameter(torch.full((K,), LOG_S))
+        self.eta = nn.Parameter(torch.ones(K))
+        if alpha:
+            self.H = nn.Parameter(torch.full((guides, channels), 1 / channels))
+            self.free_alpha = nn.Parameter(torch.tensor(alpha).expm1().log())
+
+    def start(self, b: Pair) -> State:
+        """U⁰ = up(z), L = 0, and what the guide says."""
+        _measured(self, b)
+        U = up(b.Z, self.ratio)
+        seen = torch.cat([b.Y, U - U.mean((2, 3), keepdim=True)], 1)
+        made = self.E3(self.E2(self.E1(seen).relu()).relu())
+        g, tau = made.chunk(2, 1)
+        return State(U, torch.zeros_like(U), torch.zeros_like(U), g, tau)
+
+    def problem(self, k: int, x: State, b: Pair) -> Problem:
+        """The inner problem of stage k: its F, V and multipliers."""
+        zero = x.U.new_zeros(())
+        phi = Shrink(Filters(self.T1[k]), functional.softplus(self.t1[k]), zero)
+        psi = Shrink(Filters(self.T2[k]), functional.softplus(x.tau + self.t2[k]), x.g)
+        s, D = (self.log_s1[k].exp(), self.log_s2[k].exp()), self.A.at(x.U)
+        inner = Problem(D, self.ratio * b.Z, (phi, psi), s, (x.L1, x.L2))
+        if "H" not in self._parameters:
+            return inner
+        alpha = functional.softplus(self.free_alpha)
+        return inner._replace(H=Response(self.H), Y=b.Y, alpha=alpha)
+
+    def direction(self, k: int, problem: Problem, U: Tensor) -> Tensor:
+        """d of stage k: what the three networks differ in."""
+        raise NotImplementedError
+
+    def layer(self, k: int, x: State, b: Pair) -> State:
+        problem = self.problem(k, x, b)
+        U = x.U + self.eta[k] * self.direction(k, problem, x.U)
+        return State(U, *problem.multipliers(U), x.g, x.tau)
+
+    def readout(self, x: State) -> Tensor:
+        return x.U
+
+
+class NewtonSR(Stages):
+    """A stage solves V d = −F by ``cg`` steps of conjugate gradients.
+
+    cg : may be raised after training.  curvature : ``theory.majorised``, which has curvature where
+    the clip saturates and passes gradients to the thresholds, or ``theory.clarke``.
+    The other arguments are those of ``Stages``.
+    """
+
+    def __init__(
+        self,
+        ratio: int = 4,
+        K: int = 3,
+        c: int = 8,
+        f: int = 12,
+        channels: int = 1,
+        guides: int = 1,
+        alpha: float = 0.0,
+        seed: int = 0,
+        cg: int = 4,
+        curvature: Curvature = majorised,
+    ):
+        super().__init__(ratio, K, c, f, channels, guides, alpha, seed)
+        checks.whole("cg", cg, 1)
+        self.cg, self.curvature = cg, curvature
+        self.log_eps = nn.Parameter(torch.full((K,), LOG_EPS))
+
+    def direction(self, k: int, problem: Problem, U: Tensor) -> Tensor:
+        V = problem.V(U, self.log_eps[k].exp(), self.curvature)
+        return conjugate_gradients(V, -problem.F(U), self.cg)
+
+
+class LearnedInverseSR(Stages):
+    """A stage moves along N(F) − F, N two hidden layers of ``width`` channels, near 0 at first."""
+
+    def __init__(
+        self,
+        ratio: int = 4,
+        K: int = 3,
+        c: int = 8,
+        f: int = 12,
+        channels: int = 1,
+        guides: int = 1,
+        alpha: float = 0.0,
+        seed: int = 0,
+        width: int = 8,
+    ):
+        super().__init__(ratio, K, c, f, channels, guides, alpha, seed)
+        checks.whole("width", width, 1)
+        g = torch.Generator().manual_seed(seed + 1)
+        self.N1 = nn.ModuleList(_conv(channels, width, g) for _ in range(K))
+        self.N2 = nn.ModuleList(_conv(width, width, g) for _ in range(K))
+        self.N3 = nn.ModuleList(_conv(width, channels, g, HEAD) for _ in range(K))
+
+    def direction(self, k: int, problem: Problem, U: Tensor) -> Tensor:
+        F = problem.F(U)
+        return self.N3[k](self.N2[k](self.N1[k](F).relu()).relu()) - F
+
+
+class FirstOrderSR(Stages):
+    """A stage moves along −F: the gradient step, for comparison."""
+
+    def direction(self, k: int, problem: Problem, U: Tensor) -> Tensor:
+        return -problem.F(U)
+
+
+def charbonnier(net: Stages, b: Pair, truth: Tensor, residual: float = 0.0) -> Tensor:
+    """Mean √((U − U*)² + 10⁻⁶), plus ``residual`` times the mean over stages of mean|F(U)|."""
+    x, rest = net.start(b), truth.new_zeros(())
+    for k in range(net.K):
+        if residual:
+            rest = rest + net.problem(k, x, b).F(x.U).abs().mean() / net.K
+        x = net.layer(k, x, b)
+    return ((x.U - truth).square() + 1e-6).sqrt().mean() + residual * rest
+
+
+class Step(NamedTuple):
+    """What one stage did, one value per row: does d solve the Newton system?"""
+
+    F: Tensor  # ‖F(U)‖ before the step
+    relative: Tensor  # ‖V d + F‖/‖F‖, V with the Clarke or majorised curvature asked for
+
+
+@torch.no_grad()
+def steps(net: Stages, b: Pair, curvature: Curvature = majorised) -> list[Step]:
+    """The Newton system's residual in every stage; without ε where a network has none."""
+    x, seen = net.start(b), []
+    size = lambda t: t.flatten(1).norm(dim=1)
+    for k in range(net.K):
+        problem = net.problem(k, x, b)
+        F, d = problem.F(x.U), net.direction(k, problem, x.U)
+        eps = net.log_eps[k].exp() if isinstance(net, NewtonSR) else 0.0
+        seen.append(Step(size(F), size(problem.V(x.U, eps, curvature)(d) + F) / size(F)))
+        x = net.layer(k, x, b)
+    return seen
+
+
+def _conv(into: int, out: int, g: torch.Generator, scale: float | None = None) -> nn.Conv2d:
+    """A fresh 3×3 convolution: He-normal weights, or N(0, scale²); no bias at first."""
+    made = nn.Conv2d(into, out, 3, padding=1)
+    with torch.no_grad():
+        made.weight.normal_(generator=g)
+        made.weight.mul_((2 / (9 * into)) ** 0.5 if scale is None else scale)
+    made.bias = nn.Parameter(torch.zeros(out))
+    return made
+
+
+def _zero_mean(c: int, channels: int, g: torch.Generator) -> Tensor:
+    """Filters (c, C, 3, 3) without mean, of norm FILTER/√c each."""
+    w = torch.randn(c, channels, 3, 3, generator=g)
+    w = w - w.mean((2, 3), keepdim=True)
+    return FILTER / c**0.5 * w / w.flatten(1).norm(dim=1).reshape(-1, 1, 1, 1)
+
+
+def _measured(net: Stages, b: Pair) -> None:
+    """Refuse what is no measurement of this network: shape and dtype only."""
+    if not isinstance(b, Pair):
+        raise TypeError(f"b is a {type(b).__name__}; it must be a newton_sr.Pair(Z, Y)")
+    checks.real("Z", b.Z)
+    if b.Z.ndim != 4 or b.Z.shape[1] != net.channels:
+        given = tuple(b.Z.shape)
+        raise ValueError(f"Z has shape {given}; it must be (batch, {net.channels}, H, W)")
+    checks.rows("Y", b.Y, (net.guides, *(net.ratio * n for n in b.Z.shape[2:])))
+    if len(b.Y) != len(b.Z) or b.Y.dtype != b.Z.dtype:
+        other = f"{len(b.Y)} rows of {b.Y.dtype}"
+        raise ValueError(f"Y has {other}; Z has {len(b.Z)} rows of {b.Z.dtype}")

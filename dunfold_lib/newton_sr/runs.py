@@ -1,0 +1,243 @@
+"""How the chapter trains and measures: the protocol of its tables, shared by every experiment."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache, partial
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dunfold_lib import checks, metrics
+from dunfold_lib.newton_sr import data
+from dunfold_lib.newton_sr.data import Scene
+from dunfold_lib.newton_sr.degrade import Downsample
+from dunfold_lib.newton_sr.model import NewtonSR, Pair, Stages, charbonnier, steps
+from dunfold_lib.newton_sr.ssnal import Lasso, admm, fista, history, ista, ssnal
+from dunfold_lib.newton_sr.theory import L1, Groups, Penalty, orders
+from dunfold_lib.training import Recipe, fit
+
+BORDER = 6  # pixels on every side that no score looks at
+TEST_SEED = 2**31  # made-up test scenes come from this seed plus the run's
+TRAIN_SCENES, TEST_SCENES = 24, 4  # made-up ones
+SPLIT = 192  # rows of the WorldView-2 bands that are trained on; those below are the test
+LASSO_SHARE = 0.02  # λ/λ_max of the lasso table
+GAPS, LIMIT = (1e-6, 1e-8), 5000  # KKT residuals that are waited for, and for how many steps
+
+Method = Callable[[Tensor, Tensor], Tensor]  # (Z, Y) -> estimate
+
+
+@dataclass(frozen=True)
+class Training:
+    """How to train one network; its size is part of the recipe.
+
+    data      : "planes" (made up), "middlebury" (data folder, with Sintel); with several bands
+                "fusion" (made up) or "worldview" (data folder).
+    stages, cg, filters, width : the network's K, steps of conjugate gradients (Newton only), c, f.
+    patch     : side of a training patch in pixels, a multiple of the ratio.
+    residual  : weight of mean|F(U)| in the loss.
+    steps, batch, lr, end, clip, precision, compile : as in ``training.Recipe``.
+    """
+
+    data: str = "planes"
+    stages: int = 3
+    cg: int = 4
+    filters: int = 8
+    width: int = 12
+    patch: int = 40
+    residual: float = 0.0
+    steps: int = 2400
+    batch: int = 6
+    lr: float = 4e-3
+    end: float = 0.01
+    clip: float = 1.0
+    precision: str = "no"
+    compile: bool = False
+
+    def plain(self) -> Recipe:
+        """The part that the loop needs."""
+        return Recipe(
+            steps=self.steps,
+            batch=self.batch,
+            lr=self.lr,
+            end=self.end,
+            clip=self.clip,
+            precision=self.precision,
+            compile=self.compile,
+        )
+
+
+def build(
+    kind: type[Stages], ratio: int, recipe: Training, alpha: float = 0.0, seed: int = 0
+) -> Stages:
+    """A fresh network for a ratio and the bands of the recipe's data; α > 0 for those with many."""
+    checks.whole("ratio", ratio, 2)
+    C, Cy = CHANNELS[_known(recipe.data)]
+    net = kind(ratio, recipe.stages, recipe.filters, recipe.width, C, Cy, alpha, seed)
+    if isinstance(net, NewtonSR):
+        net.cg = recipe.cg
+    return net
+
+
+CHANNELS = {"planes": (1, 1), "middlebury": (1, 1), "fusion": (8, 3), "worldview": (8, 1)}
+
+
+def _known(name: str) -> str:
+    if name not in CHANNELS:
+        raise ValueError(f"data is {name!r}; it must be one of {', '.join(CHANNELS)}")
+    return name
+
+
+@cache
+def training_scenes(name: str) -> dict[str, Scene]:
+    """The scenes to train on, by name."""
+    if _known(name) == "middlebury":
+        return data.middlebury("train")
+    if name == "worldview":
+        return {"wv2": Scene(*(x[:, :, :SPLIT] for x in data.worldview()))}
+    g = torch.Generator().manual_seed(0)
+    make = data.planes if name == "planes" else data.fusion
+    return {str(i): make(g) for i in range(TRAIN_SCENES)}
+
+
+def measured_on(name: str, seed: int, folder: Path | None = None) -> dict[str, dict[str, Scene]]:
+    """Where a method is measured, by the ending of its scores' names.
+
+    A reader's folder of pairs; or what the data are measured on: made-up scenes of the seed, the
+    wheel's motorcycle, and art and moebius where the data folder has them.
+    """
+    if folder is not None:
+        return {"": data.read_pairs(folder)}
+    if _known(name) == "worldview":
+        return {"": {"wv2": Scene(*(x[:, :, SPLIT:] for x in data.worldview()))}}
+    g = torch.Generator().manual_seed(TEST_SEED + seed)
+    if name == "fusion":
+        return {"": {str(i): data.fusion(g) for i in range(TEST_SCENES)}}
+    found = {"_planes": {str(i): data.planes(g) for i in range(TEST_SCENES)}}
+    found["_motorcycle"] = {"motorcycle": data.motorcycle()}
+    if data.data_folder("middlebury"):
+        found |= {f"_{n}": {n: s} for n, s in data.middlebury("test").items()}
+    return found
+
+
+def degraded(truth: Tensor, Y: Tensor, ratio: int) -> Pair:
+    """The measurement of images (batch, C, h, w): Keys down by the ratio, without noise."""
+    size = (truth.shape[2], truth.shape[3])
+    D = Downsample(size, ratio, truth.shape[1], truth.dtype).to(truth.device)
+    return Pair(D.down(truth), Y)
+
+
+def train(
+    net: Stages,
+    recipe: Training,
+    folder: Path | None = None,
+    seed: int = 0,
+    device: str = "cpu",
+    watch: Callable[[int, float], None] | None = None,
+) -> list[float]:
+    """Train a network by a recipe; the loss of every step."""
+    scenes, ratio = training_scenes(recipe.data), net.ratio
+
+    def sample(batch: int, g: torch.Generator) -> tuple[Pair, Tensor]:
+        truth, Y = data.patches(scenes, batch, recipe.patch, g)
+        return degraded(truth, Y, ratio), truth
+
+    loss = partial(charbonnier, residual=recipe.residual)
+    return fit(net, sample, loss, recipe.plain(), folder, seed, device, watch)
+
+
+def rmse(estimate: Tensor, truth: Tensor) -> float:
+    """Root mean square error in units of 0 … 255, without the outer 6 pixels; not clipped."""
+    inner = (..., slice(BORDER, -BORDER), slice(BORDER, -BORDER))
+    checks.finite("estimate", estimate)
+    if estimate.shape != truth.shape or min(truth.shape[-2:]) <= 2 * BORDER:
+        given = f"{tuple(estimate.shape)} and {tuple(truth.shape)}"
+        raise ValueError(f"estimate and truth have shapes {given}; equal and above 12 pixels only")
+    error = (estimate[inner] - truth[inner]).double()
+    return float(255 * error.square().mean().sqrt())
+
+
+def sam(estimate: Tensor, truth: Tensor) -> float:
+    """Mean angle between the spectra of two images (batch, C, h, w), in degrees."""
+    inner = (estimate.double() * truth.double()).sum(1)
+    cosine = inner / (estimate.double().norm(dim=1) * truth.double().norm(dim=1)).clamp(min=1e-12)
+    return float(cosine.clamp(-1, 1).arccos().rad2deg().mean())
+
+
+def ergas(estimate: Tensor, truth: Tensor, ratio: int) -> float:
+    """(100/r)·√(mean over bands of MSE/mean²), the pan-sharpening form (Wald 2000)."""
+    mse = (estimate - truth).double().square().mean((0, 2, 3))
+    mean = truth.double().mean((0, 2, 3))
+    return float(100 / ratio * (mse / mean.square()).mean().sqrt())
+
+
+def scores(run: Method, scenes: Mapping[str, Scene], ratio: int, ending: str) -> dict[str, Any]:
+    """Means over scenes: RMSE of depth; PSNR, SAM and ERGAS of several bands."""
+    made: dict[str, list[float]] = {}
+    for scene in scenes.values():
+        truth, Y = data.cropped(scene, ratio)
+        estimate = run(*degraded(truth, Y, ratio))
+        found = {"rmse": rmse(estimate, truth)}
+        if truth.shape[1] > 1:
+            found = {"psnr": metrics.psnr(estimate, truth), "sam": sam(estimate, truth)}
+            found["ergas"] = ergas(estimate, truth, ratio)
+        for name, value in found.items():
+            made.setdefault(name + ending, []).append(value)
+    return {name: sum(v) / len(v) for name, v in made.items()}
+
+
+@torch.no_grad()
+def measure(name: str, net: Stages, seed: int, folder: Path | None = None) -> dict[str, Any]:
+    """Scores of a network, after each of its stages, and how well a stage solves its system."""
+    net.cpu().eval()
+    made: dict[str, Any] = {}
+    for ending, scenes in measured_on(name, seed, folder).items():
+        made |= scores(lambda Z, Y: net(Pair(Z, Y)), scenes, net.ratio, ending)
+        truth, Y = data.cropped(next(iter(scenes.values())), net.ratio)
+        b = degraded(truth, Y, net.ratio)
+        made[f"stages{ending}"] = [round(rmse(U, truth), 4) for U in net.iterates(b)]
+        made[f"solved{ending}"] = [round(float(s.relative.mean()), 6) for s in steps(net, b)]
+    return made
+
+
+@torch.no_grad()
+def measure_method(
+    name: str, run: Method, ratio: int, net: None, seed: int, folder: Path | None = None
+) -> dict[str, Any]:
+    """Scores of a method that learns nothing."""
+    made: dict[str, Any] = {}
+    for ending, scenes in measured_on(name, seed, folder).items():
+        made |= scores(run, scenes, ratio, ending)
+    return made
+
+
+def lasso_problem(condition: float, seed: int, group: int = 1) -> Lasso:
+    """One of the chapter's problems: λ = 0.02 λ_max, 300 × 1200; groups of 4: 200 × 800."""
+    g = torch.Generator().manual_seed(seed)
+    m, n, p = (300, 1200, L1()) if group == 1 else (200, 800, Groups(group))
+    A, b, _ = data.ill_conditioned(g, condition, m, n, 40, group)
+    c = (A.T @ b).unflatten(0, (-1, group)).norm(dim=1)
+    penalty: Penalty = p
+    return Lasso(A, b, LASSO_SHARE * float(c.max()), penalty)
+
+
+def measure_lasso(condition: float, group: int, net: None, seed: int) -> dict[str, Any]:
+    """Counts: SSNAL's outer, Newton and CG steps to KKT 1e-12; first-order steps to each of GAPS.
+
+    A method that does not get there in LIMIT steps has LIMIT + 1.
+    """
+    problem = lasso_problem(condition, seed, group)
+    found = ssnal(problem)
+    made: dict[str, Any] = {"newton": float(sum(found.newton)), "outer": float(len(found.kkt))}
+    made |= {"cg": float(sum(found.cg)), "kkt": found.kkt[-1]}
+    exact = ssnal(problem, inner=1e-12)
+    made["residuals"] = exact.residuals[0]
+    made["orders"] = [round(p, 3) for p in orders(exact.residuals[0])]
+    for name, method in {"ista": ista, "fista": fista, "admm": admm}.items():
+        kkt = history(problem, islice(method(problem), LIMIT), LIMIT, min(GAPS))
+        for gap in GAPS:
+            reached = next((k + 1 for k, v in enumerate(kkt) if v <= gap), LIMIT + 1)
+            made[f"{name}_{gap:.0e}"] = float(reached)
+    return made

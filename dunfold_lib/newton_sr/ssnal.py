@@ -1,0 +1,240 @@
+"""The lasso and the group lasso: semi-smooth Newton on the dual, and what it is up against.
+
+    minimise over x:   ½‖A x − b‖² + λ p(x),   p = ‖·‖₁ or Σ‖x_G‖₂
+
+symbol   code      shape      meaning
+A        A         (m, n)     matrix, a tensor
+b        b         (m,)       measurement: one signal, not a batch
+x        x         (n,)       code
+ξ        xi        (m,)       dual variable; A x − b at the solution
+σ        sigma     number     penalty of the augmented Lagrangian of the dual
+v        v         (n,)       x − σAᵀξ; the next x is P(v), the prox of σλp
+J        J         n to n     element of P's Clarke Jacobian at v
+L        L         number     ‖A‖₂²
+
+dual            min ½‖ξ‖² + ⟨b, ξ⟩ over λp's dual ball containing −Aᵀξ
+inner problem   Ψ(ξ) = ½‖ξ‖² + ⟨b, ξ⟩ + ‖P(x − σAᵀξ)‖²/(2σ)         convex and C¹
+its gradient    ∇Ψ(ξ) = ξ + b − A P(x − σAᵀξ)
+Newton          (I + σ A J Aᵀ) d = −∇Ψ(ξ), then Armijo on Ψ
+outer           x ← P(x − σAᵀξ)
+
+I + σAJAᵀ has no eigenvalue below 1 and J vanishes off the support: that is why the dual is where to
+apply Newton. Li, Sun & Toh 2018 (SSNAL); Zhao, Sun & Toh 2010 (Newton–CG augmented Lagrangian).
+"""
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from dunfold_lib import checks
+from dunfold_lib.newton_sr.theory import L1, Penalty
+from dunfold_lib.solvers import conjugate_gradients
+
+GROWTH, MOST_SIGMA = 3.0, 1e8  # σ grows by this factor after every outer step, up to this value
+ARMIJO, SHRINK, TRIALS = 1e-4, 0.5, 40  # slope asked for, factor of the step, and how often
+ETA, TAU = 0.01, 1.0  # ‖V d + ∇Ψ‖ ≤ min(ETA, ‖∇Ψ‖^(1 + TAU)), and ETA·‖∇Ψ‖
+LEAST = 1e-14  # no residual below this multiple of 1 + ‖b‖ is asked for
+
+
+class Lasso(NamedTuple):
+    """One problem: A (m, n), b (m,), λ > 0 and the norm p."""
+
+    A: Tensor
+    b: Tensor
+    lam: float
+    p: Penalty = L1()
+
+    def objective(self, x: Tensor) -> Tensor:
+        """½‖A x − b‖² + λ p(x)."""
+        return 0.5 * (self.A @ x - self.b).square().sum() + self.lam * self.p.value(x)
+
+    def kkt(self, x: Tensor) -> float:
+        """‖x − P(x − Aᵀ(A x − b))‖ / (1 + ‖x‖ + ‖A x − b‖), P the prox of λp: 0 at a solution."""
+        r = self.A @ x - self.b
+        gap = x - self.p.prox(x - self.A.T @ r, self.lam)
+        return float(gap.norm() / (1 + x.norm() + r.norm()))
+
+
+class Solution(NamedTuple):
+    """What SSNAL found, and what it did: one entry an outer step."""
+
+    x: Tensor  # (n,)
+    xi: Tensor  # (m,)
+    kkt: list[float]  # after each outer step
+    residuals: list[list[float]]  # ‖∇Ψ‖ /(1 + ‖b‖) at ξ⁰, ξ¹, … of an outer step
+    newton: list[int]  # Newton steps
+    cg: list[int]  # conjugate-gradient steps: each is one product with A and one with Aᵀ
+
+
+def ssnal(
+    problem: Lasso,
+    tol: float = 1e-12,
+    sigma: float = 100.0,
+    outer: int = 50,
+    newton: int = 30,
+    inner: float = 0.01,
+) -> Solution:
+    """The minimiser, by semi-smooth Newton inside an augmented Lagrangian of the dual.
+
+    tol : stops where ``Lasso.kkt`` is below it.  sigma : σ of the first outer step, in units of
+    1/‖A‖₂².  outer, newton : most outer steps, most Newton steps in each.  inner : an outer step
+    ends where ‖∇Ψ‖/(1 + ‖b‖) is below ``inner`` times the last KKT; 1e-12 solves it to rounding.
+    RuntimeError where ``outer`` steps do not reach ``tol``.
+    """
+    A, b, lam, p = _checked(problem)
+    for name, value in (("tol", tol), ("sigma", sigma), ("inner", inner)):
+        checks.number(name, value, 0, open_low=True)
+    checks.whole("outer", outer, 1)
+    checks.whole("newton", newton, 1)
+    x, xi = b.new_zeros(A.shape[1]), -b
+    sigma = sigma / float(torch.linalg.matrix_norm(A, 2)) ** 2
+    made = Solution(x, xi, [], [], [], [])
+    for _ in range(outer):
+        enough = max(inner * (made.kkt[-1] if made.kkt else 1.0), LEAST)
+        xi, residuals, cg = _inner(problem, x, xi, sigma, newton, enough)
+        x = p.prox(x - sigma * (A.T @ xi), sigma * lam)
+        made.kkt.append(problem.kkt(x))
+        made.residuals.append(residuals)
+        made.newton.append(len(residuals) - 1)
+        made.cg.append(cg)
+        if made.kkt[-1] <= tol:
+            return made._replace(x=x, xi=xi)
+        sigma = min(GROWTH * sigma, MOST_SIGMA)
+    raise RuntimeError(f"KKT is {made.kkt[-1]:.1e} after {outer} steps; {tol:.1e} was asked for")
+
+
+def _inner(
+    problem: Lasso, x: Tensor, xi: Tensor, sigma: float, newton: int, inner: float
+) -> tuple[Tensor, list[float], int]:
+    """(ξ, residuals, CG steps): semi-smooth Newton on Ψ."""
+    A, b, lam, p = problem
+    scale, total, residuals = float(1 + b.norm()), 0, list[float]()
+
+    def psi(xi: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Ψ, ∇Ψ and v at ξ."""
+        v = x - sigma * (A.T @ xi)
+        shrunk = p.prox(v, sigma * lam)
+        value = 0.5 * xi.square().sum() + b @ xi + shrunk.square().sum() / (2 * sigma)
+        return value, xi + b - A @ shrunk, v
+
+    value, gradient, v = psi(xi)
+    for _ in range(newton + 1):
+        size = float(gradient.norm())
+        residuals.append(size / scale)
+        if residuals[-1] <= inner or len(residuals) > newton:
+            break
+        J = p.jacobian(v, sigma * lam)
+        V = counted(lambda d, J=J: d + sigma * (A @ J(A.T @ d[0]))[None])  # type: ignore[misc]
+        wanted = max(min(ETA / size, size**TAU, ETA), LEAST)
+        d = conjugate_gradients(V, -gradient[None], 10 * len(b), wanted)[0]
+        total += V.calls
+        xi, (value, gradient, v), moved = _armijo(psi, xi, d, value, gradient)
+        if not moved:  # Ψ no longer changes in its last digit
+            break
+    return xi, residuals, total
+
+
+def _armijo(
+    psi: Callable[[Tensor], tuple[Tensor, Tensor, Tensor]],
+    xi: Tensor,
+    d: Tensor,
+    value: Tensor,
+    gradient: Tensor,
+) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor], bool]:
+    """The first of 1, ½, ¼, … steps along d on which Ψ falls by enough, or the gradient does."""
+    slope, size = gradient @ d, gradient.norm()
+    if -slope <= 1e-13 * (1 + value.abs()):  # rounding hides a fall of Ψ; the gradient tells
+        new = psi(xi + d)
+        halved = bool(new[1].norm() <= 0.5 * size)
+        return (xi + d, new, True) if halved else (xi, psi(xi), False)
+    for trial in range(TRIALS):
+        t = SHRINK**trial
+        new = psi(xi + t * d)
+        if bool(new[0] <= value + ARMIJO * t * slope):
+            return xi + t * d, new, True
+    return xi, psi(xi), False
+
+
+class Counted:
+    """A function that counts its calls."""
+
+    def __init__(self, f: Callable[[Tensor], Tensor]):
+        self.f, self.calls = f, 0
+
+    def __call__(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        return self.f(x)
+
+
+def counted(f: Callable[[Tensor], Tensor]) -> Counted:
+    """f, with the number of its calls in ``.calls``."""
+    return Counted(f)
+
+
+def ista(problem: Lasso) -> Iterator[Tensor]:
+    """x¹, x², … of x ← P(x − Aᵀ(A x − b)/L): one product with A and one with Aᵀ a step."""
+    A, b, lam, p = _checked(problem)
+    L = float(torch.linalg.matrix_norm(A, 2)) ** 2
+    x = b.new_zeros(A.shape[1])
+    while True:
+        x = p.prox(x - A.T @ (A @ x - b) / L, lam / L)
+        yield x
+
+
+def fista(problem: Lasso) -> Iterator[Tensor]:
+    """x¹, x², … of ISTA from an extrapolated point (Beck & Teboulle 2009)."""
+    A, b, lam, p = _checked(problem)
+    L = float(torch.linalg.matrix_norm(A, 2)) ** 2
+    x = y = b.new_zeros(A.shape[1])
+    t = 1.0
+    while True:
+        before, x = x, p.prox(y - A.T @ (A @ y - b) / L, lam / L)
+        t, past = (1 + (1 + 4 * t * t) ** 0.5) / 2, t
+        y = x + (past - 1) / t * (x - before)
+        yield x
+
+
+def admm(problem: Lasso, rho: float | None = None) -> Iterator[Tensor]:
+    """z¹, z², … of the splitting x = z; (AᵀA + ρI)⁻¹ by one factorisation of AAᵀ + ρI.
+
+    rho : by default ‖A‖₂²/100.
+    """
+    A, b, lam, p = _checked(problem)
+    rho = float(torch.linalg.matrix_norm(A, 2)) ** 2 / 100 if rho is None else rho
+    checks.number("rho", rho, 0, open_low=True)
+    eye = torch.eye(len(b), dtype=b.dtype, device=b.device)
+    factor = torch.linalg.cholesky(A @ A.T + rho * eye)
+    z = u = b.new_zeros(A.shape[1])
+    Atb = A.T @ b
+    while True:
+        q = Atb + rho * (z - u)
+        x = (q - A.T @ torch.cholesky_solve((A @ q)[:, None], factor)[:, 0]) / rho
+        z = p.prox(x + u, lam / rho)
+        u = u + x - z
+        yield z
+
+
+def history(problem: Lasso, iterates: Iterator[Tensor], K: int, tol: float = 0.0) -> list[float]:
+    """``Lasso.kkt`` of the first K iterates, or of those until it is at most ``tol``."""
+    checks.whole("K", K)
+    kkt: list[float] = []
+    for _, x in zip(range(K), iterates, strict=False):
+        kkt.append(problem.kkt(x))
+        if kkt[-1] <= tol:
+            break
+    return kkt
+
+
+def _checked(problem: Lasso) -> Lasso:
+    A, b, lam, _ = problem
+    checks.finite("A", A)
+    checks.finite("b", b)
+    if A.ndim != 2 or tuple(b.shape) != (len(A),):
+        given = f"{tuple(A.shape)} and {tuple(b.shape)}"
+        raise ValueError(f"A and b have shapes {given}; they must be (m, n) and (m,)")
+    if A.dtype != b.dtype:
+        raise TypeError(f"b has dtype {b.dtype}; A has {A.dtype}")
+    checks.number("lam", lam, 0, open_low=True)
+    return problem

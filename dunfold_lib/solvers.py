@@ -1,0 +1,42 @@
+"""What the algorithms of more than one room are made of."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from dunfold_lib import checks
+
+
+def conjugate_gradients(
+    V: Callable[[Tensor], Tensor],
+    c: Tensor,
+    steps: int,
+    tol: float = 0.0,
+    start: Tensor | None = None,
+) -> Tensor:
+    """x with V(x) = c for a symmetric positive semidefinite map, each row on its own.
+
+    c : (batch, …).  V : the same shape to the same shape.  start : zero by default; then, if c lies
+    in the range of a singular V, x tends to the solution of least norm.
+    Exactly ``steps`` steps for tol = 0, without a look at the values: a fixed, differentiable
+    computation, so a layer of a network can hold it. Otherwise a row stops at ‖V x − c‖ ≤ tol·‖c‖,
+    and all of it when every row has. Hestenes & Stiefel 1952.
+    """
+    checks.whole("steps", steps)
+    checks.number("tol", tol, 0)
+    dot = lambda u, v: (u * v).flatten(1).sum(1).reshape(-1, *[1] * (c.ndim - 1))
+    x = torch.zeros_like(c) if start is None else start
+    r = c if start is None else c - V(x)
+    d, rr, enough = r, dot(r, r), tol**2 * dot(c, c)
+    for _ in range(steps):
+        if tol and bool((rr <= enough).all()):
+            break
+        q = V(d)
+        dq = dot(d, q)
+        going = (rr > enough) & (dq > 0)
+        alpha = torch.where(going, rr / dq.where(going, 1), 0)
+        x, r = x + alpha * d, r - alpha * q
+        rr, old = dot(r, r), rr
+        d = r + torch.where(going, rr / old.where(going, 1), 0) * d
+    return x
