@@ -37,23 +37,6 @@ def rim(y: Tensor) -> tuple[Tensor, ...]:
     return last[:, 0], last[:, -1], last[:, :, 0], last[:, :, -1]
 
 
-class Rim(torch.autograd.Function):
-    """``rim``; autograd's own way back would write four whole images for four lines."""
-
-    @staticmethod
-    def forward(ctx: Any, y: Tensor) -> tuple[Tensor, ...]:
-        ctx.save_for_backward(y)
-        return tuple(line.clone() for line in rim(y))
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> Tensor:
-        (y,) = ctx.saved_tensors
-        total = torch.zeros_like(y)
-        for view, g in zip(rim(total), grads, strict=True):
-            view += g
-        return total
-
-
 class Less(torch.autograd.Function):
     """y minus four lines at its rim, in place; autograd itself would copy all of y four times."""
 
@@ -75,7 +58,7 @@ def edges(x: Tensor, first: Tensor, second: Tensor) -> list[Tensor]:
 
     x : (batch, in, h, w).  Four lines (batch, length, out); the ring's corners are the first two's.
     """
-    top, bottom, left, right = Rim.apply(x)
+    top, bottom, left, right = rim(x)
     two = lambda line, f, s, pad: along(along(line, f, pad), s, pad % 2)
     return [
         two(top, first[:, :, 2], second[:, :, 0], 2),
