@@ -88,6 +88,12 @@ class Matrix(Linear):
         return float(torch.linalg.matrix_norm(self.A.double(), 2))
 
 
+def _zeros_and_ones(mask: Tensor) -> None:
+    checks.finite("mask", mask)
+    if mask.ndim != 2 or not bool(((mask == 0) | (mask == 1)).all()):
+        raise ValueError(f"mask has shape {tuple(mask.shape)}; it must be 2-D and hold 0 and 1")
+
+
 class Mask(Linear):
     """Keep the pixels where ``mask`` (height, width) is 1 and zero those where it is 0."""
 
@@ -95,9 +101,7 @@ class Mask(Linear):
 
     def __init__(self, mask: Tensor):
         super().__init__()
-        checks.finite("mask", mask)
-        if mask.ndim != 2 or not bool(((mask == 0) | (mask == 1)).all()):
-            raise ValueError(f"mask has shape {tuple(mask.shape)}; it must be 2-D and hold 0 and 1")
+        _zeros_and_ones(mask)
         self.register_buffer("mask", mask.detach().clone(), persistent=False)
         self.domain = self.codomain = (1, *mask.shape)
 
@@ -209,9 +213,7 @@ class Fourier(Linear):
 
     def __init__(self, mask: Tensor):
         super().__init__()
-        checks.finite("mask", mask)
-        if mask.ndim != 2 or not bool(((mask == 0) | (mask == 1)).all()):
-            raise ValueError(f"mask has shape {tuple(mask.shape)}; it must be 2-D and hold 0 and 1")
+        _zeros_and_ones(mask)
         self.register_buffer("mask", mask.detach().clone(), persistent=False)
         self.domain, self.codomain = (1, *mask.shape), (2, *mask.shape)
 

@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,11 @@ class Recipe:
         checks.number("lr", self.lr, 0, open_low=True)
         checks.number("end", self.end, 0, 1)
         checks.number("clip", self.clip, 0, open_low=True)
+
+    @classmethod
+    def part_of(cls, recipe: Any) -> "Recipe":
+        """What the loop needs of a room's recipe, whose fields bear the same names."""
+        return cls(**{f.name: getattr(recipe, f.name) for f in fields(cls)})
 
     def rate(self, step: int) -> float:
         """The learning rate of a step."""

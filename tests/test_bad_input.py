@@ -1,46 +1,17 @@
 """Every public door refuses what it cannot use, in one line: what was given, what is allowed."""
 
 import builtins
-import math
-import re
 
 import numpy as np
 import pytest
 import torch
+from refusals import INF, NAN, cases, ones, refused, spoilt
 
 from dunfold_lib import checks, metrics, show
 from dunfold_lib.explore import Explorer, Slider
 from dunfold_lib.operators import Blur, Compose, Linear, Mask, Matrix, Wavelet, norm
 from dunfold_lib.show import Curves, Frames, line
 from dunfold_lib.sparse import certificate, data, model, theory
-
-NAN, INF = math.nan, math.inf
-
-
-def refused(call, error, says):
-    """``call`` raises exactly ``error``, whose message is one line that matches ``says`` whole."""
-    with pytest.raises(error, match=f"^{says}$") as caught:
-        call()
-    assert caught.type is error
-    assert "\n" not in str(caught.value)
-
-
-def cases(*rows):
-    """Rows of (given, error, message), named by the message's beginning."""
-    names = [re.sub(r"[\\.*]", "", says)[:40] for _, _, says in rows]
-    return pytest.mark.parametrize("given, error, says", rows, ids=names)
-
-
-def ones(*shape, dtype=torch.float64):
-    return torch.ones(shape, dtype=dtype)
-
-
-def spoilt(x, value=NAN):
-    """x with its first entry replaced."""
-    x = x.clone()
-    x.view(-1)[0] = value
-    return x
-
 
 whole_numbers = ones(2, 2, dtype=torch.int64)
 LIST = "is a list; it must be a torch.Tensor"

@@ -1,44 +1,16 @@
 """Every public door of chapter `imaging` refuses what it cannot use, in one line."""
 
-import math
 import re
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from refusals import INF, NAN, cases, ones, refused, spoilt
 
 from dunfold_lib import metrics
 from dunfold_lib.imaging import ISTANet, ISTANetPlus, data, fast, runs, symmetric_loss
 from dunfold_lib.operators import Blockwise, Fourier, Matrix, Sensing
-
-NAN, INF = math.nan, math.inf
-
-
-def refused(call, error, says):
-    """``call`` raises exactly ``error``, whose message is one line that matches ``says`` whole."""
-    with pytest.raises(error, match=f"^{says}$") as caught:
-        call()
-    assert caught.type is error
-    assert "\n" not in str(caught.value)
-
-
-def cases(*rows):
-    """Rows of (given, error, message), named by the message's beginning."""
-    names = [re.sub(r"[\\.*]", "", says)[:40] for _, _, says in rows]
-    return pytest.mark.parametrize("given, error, says", rows, ids=names)
-
-
-def ones(*shape, dtype=torch.float64):
-    return torch.ones(shape, dtype=dtype)
-
-
-def spoilt(x, value=NAN):
-    """x with its first entry replaced."""
-    x = x.clone()
-    x.view(-1)[0] = value
-    return x
-
 
 LIST = "is a list; it must be a torch.Tensor"
 WHOLE = "has dtype torch.int64; it must be a real floating-point tensor"

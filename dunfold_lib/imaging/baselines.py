@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from dunfold_lib import records
-from dunfold_lib.imaging import data
+from dunfold_lib.imaging import data, model
 from dunfold_lib.imaging.classical import total_variation
 from dunfold_lib.imaging.denoisers import CLASSICAL, Denoise, Denoiser
 from dunfold_lib.imaging.plug_and_play import d_amp, falling, pnp_admm, pnp_hqs, pnp_ista
@@ -111,7 +111,7 @@ def sensed(image: Tensor, ratio: int) -> tuple[Blockwise, Tensor]:
 def linear_estimate(A: Blockwise, b: Tensor) -> Tensor:
     """Q b in every block, Q the least-squares start from the wheel's training images."""
     Q = _start_matrix(A.block.Phi.shape[0])
-    return A.join((b.flatten(0, 1) @ Q.T).unflatten(1, A.block.domain))
+    return A.join(model.linear_estimate(A.block, Q, b.flatten(0, 1)))
 
 
 @cache

@@ -58,15 +58,7 @@ class Training:
 
     def plain(self) -> Recipe:
         """The part that the loop needs."""
-        return Recipe(
-            steps=self.steps,
-            batch=self.batch,
-            lr=self.lr,
-            end=self.end,
-            clip=self.clip,
-            precision=self.precision,
-            compile=self.compile,
-        )
+        return Recipe.part_of(self)
 
 
 def build(
