@@ -2,6 +2,7 @@
 
 import math
 import re
+from dataclasses import replace
 from itertools import islice
 
 import cvxpy as cp
@@ -11,18 +12,20 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from refusals import refused
 
 from dunfold_lib import records, training
-from dunfold_lib.newton_sr import baselines_sr, classical, data, degrade, runs, theory
+from dunfold_lib.newton_sr import baselines_sr, classical, data, degrade, folders, runs, theory
 from dunfold_lib.newton_sr.classical import Problem, accelerated, augmented_lagrangian
 from dunfold_lib.newton_sr.degrade import Downsample, Spectral, keys_matrix, up
-from dunfold_lib.newton_sr.experiments import EXPERIMENTS
+from dunfold_lib.newton_sr.experiments import ABLATIONS, EXPERIMENTS
 from dunfold_lib.newton_sr.model import (
     Filters,
     FirstOrderSR,
     LearnedInverseSR,
     NewtonSR,
     Pair,
+    PlainSR,
     Response,
     charbonnier,
     steps,
@@ -424,6 +427,32 @@ def test_parameter_counts():
     ) + (2 * 4 + 1)
 
 
+def test_a_silent_plain_network_is_bicubic_and_a_fresh_one_looks_at_the_guide():
+    net, b = PlainSR().double(), pair(2, 16)
+    assert sum(p.numel() for p in net.parameters()) == 4181
+    assert not torch.equal(net(b), net(b._replace(Y=b.Y.flip(3))))
+    assert torch.equal(PlainSR(seed=3).C2.weight, PlainSR(seed=3).C2.weight)
+    refused(lambda: net(b.Z), TypeError, "b is a Tensor; it must be .*")
+    torch.nn.init.zeros_(net.C3.weight)
+    assert torch.equal(net(b), up(b.Z, 4))
+
+
+def test_the_losss_terms_by_hand():
+    net, b = network(), pair(2, 12)
+    truth = rand(2, 1, 12, 12, seed=9)
+    xs = list(net.states(b))
+    error = xs[-1].U - truth
+    base = (error.square() + 1e-6).sqrt().mean()
+    F = sum(net.problem(k, xs[k], b).F(xs[k].U).abs().mean() for k in range(net.K)) / net.K
+    spectrum = torch.fft.rfft2(error).abs().mean() / 12  # orthonormal: divided by √(12·12)
+    loss = lambda **weights: float(charbonnier(net, b, truth, **weights).detach())
+    assert loss() == pytest.approx(float(base.detach()), rel=1e-12)
+    assert loss(residual=0.5) == pytest.approx(float((base + 0.5 * F).detach()), rel=1e-12)
+    assert loss(fourier=0.5) == pytest.approx(float((base + 0.5 * spectrum).detach()), rel=1e-12)
+    plain = PlainSR().double()
+    assert torch.equal(charbonnier(plain, b, truth, residual=0.5), charbonnier(plain, b, truth))
+
+
 @pytest.mark.parametrize("kind", NETWORKS)
 @pytest.mark.parametrize("ratio, channels, guides, alpha", [(4, 1, 1, 0.0), (2, 3, 2, 1.0)])
 def test_untrained_networks_are_finite_and_every_parameter_gets_a_gradient(
@@ -648,6 +677,109 @@ def test_the_worldview_sample_is_read_by_walds_protocol(tmp_path, monkeypatch):
     assert float(Y[0, 0, 0, 0]) == pytest.approx(pan[:4, :4].mean() / 2047, rel=1e-5)
 
 
+def write_nyu(folder, images=1002, size=(6, 4)):
+    """A file of NYU v2's layout: colour and depth with rows last."""
+    h5py = pytest.importorskip("h5py")
+    g = np.random.default_rng(0)
+    rgb = g.integers(0, 256, (images, 3, *size), dtype=np.uint8)
+    depth = g.uniform(0.5, 9.9, (images, *size)).astype(np.float32)
+    with h5py.File(folder / folders.NYU, "w") as file:
+        file["images"], file["depths"] = rgb, depth
+    return rgb, depth
+
+
+def test_nyu_is_read_from_its_matlab_file_and_split(tmp_path):
+    rgb, depth = write_nyu(tmp_path)
+    test, train = folders.nyu(tmp_path), folders.nyu(tmp_path, "train")
+    assert list(test) == ["1001", "1002"]
+    assert (len(train), next(iter(train))) == (1000, "0001")
+    truth, Y = test["1002"]
+    assert truth.shape == Y.shape == (1, 1, 4, 6)  # rows, columns
+    assert np.allclose(truth[0, 0], depth[1001].T / 10)
+    weights = np.array([0.299, 0.587, 0.114])
+    assert np.allclose(Y[0, 0], np.einsum("c,cwh->hw", weights, rgb[1001] / 255), atol=1e-6)
+    assert list(folders.read_folder(tmp_path)) == ["1001", "1002"]
+    refused(lambda: folders.nyu(tmp_path, "all"), ValueError, "part is 'all'; it must be .*")
+    (tmp_path / folders.NYU).write_bytes(b"nothing")
+    refused(lambda: folders.nyu(tmp_path), ValueError, r".*labeled.mat: cannot be read \(.*\)")
+
+
+def test_a_file_of_nyus_name_with_too_few_images_is_refused(tmp_path):
+    write_nyu(tmp_path, 3)
+    says = r".*labeled.mat: images and depths of part 'test' have shapes .*"
+    refused(lambda: folders.nyu(tmp_path), ValueError, says)
+    assert len(folders.nyu(tmp_path, "train")) == 3
+
+
+def write_cave(folder, name="balloons", bands=31, size=8):
+    inner = folder / f"{name}_ms" / f"{name}_ms"
+    inner.mkdir(parents=True)
+    g = np.random.default_rng(len(name))
+    cube = g.integers(0, 2**16, (bands, size, size), dtype=np.uint16)
+    for i, band in enumerate(cube):
+        Image.fromarray(band).save(inner / f"{name}_ms_{i + 1:02d}.png")
+    return cube
+
+
+def test_cave_is_read_band_by_band_and_its_guide_is_the_response(tmp_path):
+    cube = write_cave(tmp_path)
+    write_cave(tmp_path, "beads")
+    found = folders.read_folder(tmp_path, guides=3)
+    assert list(found) == ["balloons", "beads"]
+    truth, Y = found["balloons"]
+    assert np.allclose(truth[0], cube / 65535)
+    assert np.allclose(
+        Y[0], np.einsum("gb,bhw->ghw", data.response(3, 31), cube / 65535), atol=1e-6
+    )
+    next(tmp_path.rglob("beads_ms_07.png")).unlink()
+    refused(
+        lambda: folders.cave(tmp_path), ValueError, ".*beads_ms holds 30 bands; it must hold 31"
+    )
+    (tmp_path / "empty").mkdir()
+    refused(lambda: folders.cave(tmp_path / "empty"), ValueError, ".*empty holds no cube; .*")
+
+
+def test_a_readers_cube_is_fused(tmp_path):
+    write_cave(tmp_path, size=16)
+    glp, bicubic = (
+        runs.measure_method("cave", method, 4, None, 0, tmp_path)
+        for method in (baselines_sr.glp, baselines_sr.bicubic)
+    )
+    assert {"psnr", "sam", "ergas"} == set(glp)
+    assert glp["psnr"] != bicubic["psnr"]
+
+
+def test_indian_pines_comes_from_tensorlys_wheel_or_the_data_folder(tmp_path, monkeypatch):
+    monkeypatch.delenv("DUNFOLD_DATA", raising=False)
+    folders.indian_pines.cache_clear()
+    if folders.find_spec("tensorly"):
+        truth, Y = folders.indian_pines()
+        assert (truth.shape, Y.shape) == ((1, 20, 145, 145), (1, 4, 145, 145))
+        assert float(truth.max()) == 1
+        assert float(truth.min()) > 0.05  # radiance: no band is dark
+        test = runs.measured_on("indian-pines", 0)[""]["indian-pines"]
+        assert torch.equal(test.truth, truth[:, :, 96:])
+        (train,) = runs.training_scenes("indian-pines").values()
+        assert torch.equal(train.Y, Y[:, :, :96])
+    place = tmp_path / "multimodal"
+    place.mkdir()
+    monkeypatch.setenv("DUNFOLD_DATA", str(tmp_path))
+    held = np.arange(4 * 5 * 200, dtype=np.uint16).reshape(4, 5, 200)
+    np.save(place / folders.PINES, held)
+    folders.indian_pines.cache_clear()
+    truth, _ = folders.indian_pines()
+    assert truth[0, 1, 0, 0] == pytest.approx(held[0, 0, 10:20].mean() / held[3, 4, 190:].mean())
+    (place / folders.PINES).write_bytes(b"nothing")
+    folders.indian_pines.cache_clear()
+    refused(folders.indian_pines, ValueError, r".*corrected.npy: cannot be read \(.*\)")
+    (place / folders.PINES).unlink()
+    monkeypatch.setattr(folders, "find_spec", lambda name: None)
+    says = r"Indian Pines needs tensorly: pip install 'dunfold-lib\[book\]'"
+    refused(folders.indian_pines, ImportError, says)
+    folders.indian_pines.cache_clear()
+    runs.training_scenes.cache_clear()
+
+
 def test_patches_are_cut_from_the_scenes_with_their_guides():
     made = data.planes(seeded(), side=24)
     both = {"a": data.Scene(made.truth, made.truth)}
@@ -683,7 +815,7 @@ def test_scores_by_hand():
     )
 
 
-@pytest.mark.parametrize("kind", NETWORKS)
+@pytest.mark.parametrize("kind", [*NETWORKS, PlainSR])
 def test_two_steps_of_training_and_the_measuring(kind, monkeypatch):
     monkeypatch.delenv("DUNFOLD_DATA", raising=False)
     monkeypatch.setattr(data, "motorcycle", lambda: data.planes(seeded(3), 32))
@@ -696,7 +828,9 @@ def test_two_steps_of_training_and_the_measuring(kind, monkeypatch):
     assert len(losses) == 2
     assert all(map(math.isfinite, losses))
     made = runs.measure("planes", net, 0)
-    assert set(made) >= {"rmse_planes", "rmse_motorcycle", "stages_planes", "solved_planes"}
+    assert set(made) >= {"rmse_planes", "rmse_motorcycle"}
+    if kind is PlainSR:
+        return
     assert len(made["stages_planes"]) == 3
     assert len(made["solved_planes"]) == 2
 
@@ -737,7 +871,17 @@ def test_experiments_are_complete_and_build_their_networks():
     for name in ("newton-4", "learned-inverse-8", "first-order-16", "newton-fusion"):
         net = EXPERIMENTS[name].build()
         assert net.K == 3
+        assert getattr(net, "curvature", majorised) is majorised
         assert name != "newton-4" or net.ratio == 4
+
+
+def test_the_ablations_change_one_thing():
+    plain = EXPERIMENTS["newton-4"]
+    for name, (_, fields) in ABLATIONS.items():
+        e = EXPERIMENTS[name]
+        for recipe, used in e.recipes.items():
+            assert used == replace(plain.recipes[recipe], **fields)
+    assert EXPERIMENTS["newton-clarke-4"].build().curvature is clarke
 
 
 def test_the_lasso_experiments_scores(monkeypatch):
@@ -750,13 +894,6 @@ def test_the_lasso_experiments_scores(monkeypatch):
 
 
 # bad input
-
-
-def refused(call, error, says):
-    with pytest.raises(error, match=f"^{says}$") as caught:
-        call()
-    assert caught.type is error
-    assert "\n" not in str(caught.value)
 
 
 def with_A(A, b=None, lam=0.1):
@@ -813,7 +950,21 @@ BAD = [
         r"radius is 4; the image \(4, 4\) allows less",
     ),
     (lambda: conjugate_gradients(lambda x: x, OK, -1), ValueError, "steps is -1; it must be .*"),
-    (lambda: runs.build(NewtonSR, 4, runs.Training(data="nyu")), ValueError, "data is 'nyu'; .*"),
+    (
+        lambda: runs.Training(data="moon"),
+        ValueError,
+        "data is 'moon'; it must be one of planes, .*",
+    ),
+    (
+        lambda: runs.Training(curvature="hessian"),
+        ValueError,
+        "curvature is 'hessian'; it must be 'majorised' or 'clarke'",
+    ),
+    (lambda: runs.Training(residual=-1.0), ValueError, r"residual is -1; it must be finite .*"),
+    (lambda: runs.Training(fourier=math.nan), ValueError, "fourier is nan; it must be finite .*"),
+    (lambda: runs.build(NewtonSR, 4, runs.Training(cg=0)), ValueError, "cg is 0; it must be .*"),
+    (lambda: PlainSR(f=0), ValueError, "f is 0; it must be at least 1"),
+    (lambda: PlainSR(ratio=1), ValueError, "ratio is 1; it must be at least 2"),
     (lambda: runs.rmse(OK, OK), ValueError, "estimate and truth have shapes .*"),
     (lambda: data.planes(seeded(), side=1), ValueError, "side is 1; it must be at least 2"),
     (lambda: data.middlebury("all"), ValueError, "part is 'all'; it must be 'train' or 'test'"),

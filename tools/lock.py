@@ -17,6 +17,7 @@ CONDA = (
     *("jupyter-book", "jupyterlab", "ipywidgets", "jupytext", "sphinx-proof", "sphinx-exercise"),
     *("cvxpy", "matplotlib", "numpy", "pywavelets", "scikit-image", "scipy"),
     *("accelerate", "safetensors", "tqdm", "pillow", "nibabel", "nilearn"),
+    *("h5py", "tensorly"),
 )
 
 

@@ -232,14 +232,57 @@ class FirstOrderSR(Stages):
         return -problem.F(U)
 
 
-def charbonnier(net: Stages, b: Pair, truth: Tensor, residual: float = 0.0) -> Tensor:
-    """Mean √((U − U*)² + 10⁻⁶), plus ``residual`` times the mean over stages of mean|F(U)|."""
-    x, rest = net.start(b), truth.new_zeros(())
+class PlainSR(nn.Module):
+    """No algorithm: up(z) plus three convolutions of (U⁰ − mean U⁰, Y), for comparison.
+
+    ratio : r.  f : channels of the two hidden layers; 20 has 4,181 parameters.  channels, guides :
+    C and Cy.  seed : of the fresh weights.
+    """
+
+    def __init__(
+        self, ratio: int = 4, f: int = 20, channels: int = 1, guides: int = 1, seed: int = 0
+    ):
+        super().__init__()
+        checks.whole("ratio", ratio, 2)
+        checks.whole("f", f, 1)
+        g = torch.Generator().manual_seed(seed)
+        self.ratio, self.channels, self.guides = ratio, channels, guides
+        self.C1 = _conv(channels + guides, f, g)
+        self.C2 = _conv(f, f, g)
+        self.C3 = _conv(f, channels, g, HEAD)
+
+    def forward(self, b: Pair) -> Tensor:
+        _measured(self, b)
+        U = up(b.Z, self.ratio)
+        seen = torch.cat([b.Y, U - U.mean((2, 3), keepdim=True)], 1)
+        return U + self.C3(self.C2(self.C1(seen).relu()).relu())
+
+
+def charbonnier(
+    net: Stages | PlainSR, b: Pair, truth: Tensor, residual: float = 0.0, fourier: float = 0.0
+) -> Tensor:
+    """Mean √((U − U*)² + 10⁻⁶), and two terms of the paper's loss where their weights are not 0.
+
+    residual : weight of the mean over stages of mean|F(U)|, for networks with an F.  fourier : of
+    the mean distance of the two spectra (orthonormal Fourier transform).
+    """
+    if residual and isinstance(net, Stages):
+        U, rest = _with_residual(net, b)
+    else:
+        U, rest = net(b), truth.new_zeros(())
+    loss = ((U - truth).square() + 1e-6).sqrt().mean() + residual * rest
+    if fourier:
+        loss = loss + fourier * torch.fft.rfft2(U - truth, norm="ortho").abs().mean()
+    return loss
+
+
+def _with_residual(net: Stages, b: Pair) -> tuple[Tensor, Tensor]:
+    """(U after the last stage, mean over stages of mean|F(U)| before each)."""
+    x, rest = net.start(b), b.Z.new_zeros(())
     for k in range(net.K):
-        if residual:
-            rest = rest + net.problem(k, x, b).F(x.U).abs().mean() / net.K
+        rest = rest + net.problem(k, x, b).F(x.U).abs().mean() / net.K
         x = net.layer(k, x, b)
-    return ((x.U - truth).square() + 1e-6).sqrt().mean() + residual * rest
+    return x.U, rest
 
 
 class Step(NamedTuple):
@@ -280,7 +323,7 @@ def _zero_mean(c: int, channels: int, g: torch.Generator) -> Tensor:
     return FILTER / c**0.5 * w / w.flatten(1).norm(dim=1).reshape(-1, 1, 1, 1)
 
 
-def _measured(net: Stages, b: Pair) -> None:
+def _measured(net: Stages | PlainSR, b: Pair) -> None:
     """Refuse what is no measurement of this network: shape and dtype only."""
     if not isinstance(b, Pair):
         raise TypeError(f"b is a {type(b).__name__}; it must be a newton_sr.Pair(Z, Y)")

@@ -11,21 +11,22 @@ import torch
 from torch import Tensor
 
 from dunfold_lib import checks, metrics
-from dunfold_lib.newton_sr import data
+from dunfold_lib.newton_sr import data, folders
 from dunfold_lib.newton_sr.data import Scene
 from dunfold_lib.newton_sr.degrade import Downsample
-from dunfold_lib.newton_sr.model import NewtonSR, Pair, Stages, charbonnier, steps
+from dunfold_lib.newton_sr.model import NewtonSR, Pair, PlainSR, Stages, charbonnier, steps
 from dunfold_lib.newton_sr.ssnal import Lasso, admm, fista, history, ista, ssnal
-from dunfold_lib.newton_sr.theory import L1, Groups, Penalty, orders
+from dunfold_lib.newton_sr.theory import L1, Groups, Penalty, clarke, majorised, orders
 from dunfold_lib.training import Recipe, fit
 
 BORDER = 6  # pixels on every side that no score looks at
 TEST_SEED = 2**31  # made-up test scenes come from this seed plus the run's
 TRAIN_SCENES, TEST_SCENES = 24, 4  # made-up ones
-SPLIT = 192  # rows of the WorldView-2 bands that are trained on; those below are the test
+SPLIT = {"worldview": 192, "indian-pines": 96}  # rows that are trained on; those below: the test
 LASSO_SHARE = 0.02  # λ/λ_max of the lasso table
 GAPS, LIMIT = (1e-6, 1e-8), 5000  # KKT residuals that are waited for, and for how many steps
 
+Network = Stages | PlainSR
 Method = Callable[[Tensor, Tensor], Tensor]  # (Z, Y) -> estimate
 
 
@@ -33,11 +34,13 @@ Method = Callable[[Tensor, Tensor], Tensor]  # (Z, Y) -> estimate
 class Training:
     """How to train one network; its size is part of the recipe.
 
-    data      : "planes" (made up), "middlebury" (data folder, with Sintel); with several bands
-                "fusion" (made up) or "worldview" (data folder).
+    data      : "planes" (made up), "middlebury" (data folder, with Sintel) or "nyu" (data folder);
+                with several bands "fusion" (made up), "indian-pines" (inside tensorly), "worldview"
+                or "cave" (data folder).
     stages, cg, filters, width : the network's K, steps of conjugate gradients (Newton only), c, f.
+    curvature : "majorised" or "clarke" (Newton only).
     patch     : side of a training patch in pixels, a multiple of the ratio.
-    residual  : weight of mean|F(U)| in the loss.
+    residual, fourier : weights of mean|F(U)| and of the spectra's mean distance in the loss.
     steps, batch, lr, end, clip, precision, compile : as in ``training.Recipe``.
     """
 
@@ -46,8 +49,10 @@ class Training:
     cg: int = 4
     filters: int = 8
     width: int = 12
+    curvature: str = "majorised"
     patch: int = 40
     residual: float = 0.0
+    fourier: float = 0.0
     steps: int = 2400
     batch: int = 6
     lr: float = 4e-3
@@ -56,24 +61,43 @@ class Training:
     precision: str = "no"
     compile: bool = False
 
+    def __post_init__(self) -> None:
+        _known(self.data)
+        if self.curvature not in CURVATURES:
+            allowed = " or ".join(map(repr, CURVATURES))
+            raise ValueError(f"curvature is {self.curvature!r}; it must be {allowed}")
+        checks.number("residual", self.residual, 0)
+        checks.number("fourier", self.fourier, 0)
+        self.plain()
+
     def plain(self) -> Recipe:
         """The part that the loop needs."""
         return Recipe.part_of(self)
 
 
 def build(
-    kind: type[Stages], ratio: int, recipe: Training, alpha: float = 0.0, seed: int = 0
-) -> Stages:
+    kind: type[Network], ratio: int, recipe: Training, alpha: float = 0.0, seed: int = 0
+) -> Network:
     """A fresh network for a ratio and the bands of the recipe's data; α > 0 for those with many."""
     checks.whole("ratio", ratio, 2)
     C, Cy = CHANNELS[_known(recipe.data)]
+    if issubclass(kind, PlainSR):
+        return kind(ratio, recipe.width, C, Cy, seed)
     net = kind(ratio, recipe.stages, recipe.filters, recipe.width, C, Cy, alpha, seed)
     if isinstance(net, NewtonSR):
-        net.cg = recipe.cg
+        checks.whole("cg", recipe.cg, 1)
+        net.cg, net.curvature = recipe.cg, CURVATURES[recipe.curvature]
     return net
 
 
-CHANNELS = {"planes": (1, 1), "middlebury": (1, 1), "fusion": (8, 3), "worldview": (8, 1)}
+CURVATURES = {"majorised": majorised, "clarke": clarke}
+CHANNELS = {  # bands of the truth and of the guide
+    **dict.fromkeys(("planes", "middlebury", "nyu"), (1, 1)),
+    "fusion": (8, 3),
+    "worldview": (8, 1),
+    "indian-pines": (folders.PINES_BANDS, folders.PINES_GUIDES),
+    "cave": (folders.CAVE_BANDS, 3),
+}
 
 
 def _known(name: str) -> str:
@@ -87,23 +111,32 @@ def training_scenes(name: str) -> dict[str, Scene]:
     """The scenes to train on, by name."""
     if _known(name) == "middlebury":
         return data.middlebury("train")
-    if name == "worldview":
-        return {"wv2": Scene(*(x[:, :, :SPLIT] for x in data.worldview()))}
+    if name == "nyu":
+        return folders.nyu(data.required("nyu"), "train")
+    if name == "cave":
+        return dict([*folders.cave(data.required("cave")).items()][::2])
+    if name in SPLIT:
+        return {name: Scene(*(x[:, :, : SPLIT[name]] for x in _split(name)))}
     g = torch.Generator().manual_seed(0)
     make = data.planes if name == "planes" else data.fusion
     return {str(i): make(g) for i in range(TRAIN_SCENES)}
 
 
+def _split(name: str) -> Scene:
+    """The one scene whose upper rows are trained on."""
+    return data.worldview() if name == "worldview" else folders.indian_pines()
+
+
 def measured_on(name: str, seed: int, folder: Path | None = None) -> dict[str, dict[str, Scene]]:
     """Where a method is measured, by the ending of its scores' names.
 
-    A reader's folder of pairs; or what the data are measured on: made-up scenes of the seed, the
+    A reader's folder; or what the data are measured on: made-up scenes of the seed, the
     wheel's motorcycle, and art and moebius where the data folder has them.
     """
     if folder is not None:
-        return {"": data.read_pairs(folder)}
-    if _known(name) == "worldview":
-        return {"": {"wv2": Scene(*(x[:, :, SPLIT:] for x in data.worldview()))}}
+        return {"": folders.read_folder(folder, CHANNELS[_known(name)][1])}
+    if _known(name) in SPLIT:
+        return {"": {name: Scene(*(x[:, :, SPLIT[name] :] for x in _split(name)))}}
     g = torch.Generator().manual_seed(TEST_SEED + seed)
     if name == "fusion":
         return {"": {str(i): data.fusion(g) for i in range(TEST_SCENES)}}
@@ -122,7 +155,7 @@ def degraded(truth: Tensor, Y: Tensor, ratio: int) -> Pair:
 
 
 def train(
-    net: Stages,
+    net: Network,
     recipe: Training,
     folder: Path | None = None,
     seed: int = 0,
@@ -136,7 +169,7 @@ def train(
         truth, Y = data.patches(scenes, batch, recipe.patch, g)
         return degraded(truth, Y, ratio), truth
 
-    loss = partial(charbonnier, residual=recipe.residual)
+    loss = partial(charbonnier, residual=recipe.residual, fourier=recipe.fourier)
     return fit(net, sample, loss, recipe.plain(), folder, seed, device, watch)
 
 
@@ -181,12 +214,14 @@ def scores(run: Method, scenes: Mapping[str, Scene], ratio: int, ending: str) ->
 
 
 @torch.no_grad()
-def measure(name: str, net: Stages, seed: int, folder: Path | None = None) -> dict[str, Any]:
+def measure(name: str, net: Network, seed: int, folder: Path | None = None) -> dict[str, Any]:
     """Scores of a network, after each of its stages, and how well a stage solves its system."""
     net.cpu().eval()
     made: dict[str, Any] = {}
     for ending, scenes in measured_on(name, seed, folder).items():
         made |= scores(lambda Z, Y: net(Pair(Z, Y)), scenes, net.ratio, ending)
+        if isinstance(net, PlainSR):
+            continue
         truth, Y = data.cropped(next(iter(scenes.values())), net.ratio)
         b = degraded(truth, Y, net.ratio)
         made[f"stages{ending}"] = [round(rmse(U, truth), 4) for U in net.iterates(b)]
