@@ -10,6 +10,7 @@ x        x         (n,)       code
 σ        sigma     number     penalty of the augmented Lagrangian of the dual
 v        v         (n,)       x − σAᵀξ; the next x is P(v), the prox of σλp
 J        J         n to n     element of P's Clarke Jacobian at v
+S        S         (n,)       mask outside which J is 0: the support of P(v)
 L        L         number     ‖A‖₂²
 
 dual            min ½‖ξ‖² + ⟨b, ξ⟩ over λp's dual ball containing −Aᵀξ
@@ -18,8 +19,9 @@ its gradient    ∇Ψ(ξ) = ξ + b − A P(x − σAᵀξ)
 Newton          (I + σ A J Aᵀ) d = −∇Ψ(ξ), then Armijo on Ψ
 outer           x ← P(x − σAᵀξ)
 
-I + σAJAᵀ has no eigenvalue below 1 and J vanishes off the support: that is why the dual is where to
-apply Newton. Li, Sun & Toh 2018 (SSNAL); Zhao, Sun & Toh 2010 (Newton–CG augmented Lagrangian).
+I + σAJAᵀ has no eigenvalue below 1, and J vanishes off the support S, so that AJAᵀ needs only the
+columns of A in S: that is why the dual is where to apply Newton. Li, Sun & Toh 2018 (SSNAL); Zhao,
+Sun & Toh 2010 (Newton–CG augmented Lagrangian).
 """
 
 from collections.abc import Callable, Iterator
@@ -65,7 +67,7 @@ class Solution(NamedTuple):
     kkt: list[float]  # after each outer step
     residuals: list[list[float]]  # ‖∇Ψ‖ /(1 + ‖b‖) at ξ⁰, ξ¹, … of an outer step
     newton: list[int]  # Newton steps
-    cg: list[int]  # conjugate-gradient steps: each is one product with A and one with Aᵀ
+    cg: list[int]  # conjugate-gradient steps: each is a product with A_S and one with A_Sᵀ
 
 
 def ssnal(
@@ -125,8 +127,9 @@ def _inner(
         residuals.append(size / scale)
         if residuals[-1] <= inner or len(residuals) > newton:
             break
-        J = p.jacobian(v, sigma * lam)
-        V = counted(lambda d, J=J: d + sigma * (A @ J(A.T @ d[0]))[None])  # type: ignore[misc]
+        S = p.active(v, sigma * lam)  # J is 0 outside S, so only these columns of A are needed
+        A_S, J = A[:, S], p.jacobian(v[S], sigma * lam)
+        V = counted(lambda d, A=A_S, J=J: d + sigma * (A @ J(A.T @ d[0]))[None])  # type: ignore[misc]
         wanted = max(min(ETA / size, size**TAU, ETA), LEAST)
         d = conjugate_gradients(V, -gradient[None], 10 * len(b), wanted)[0]
         total += V.calls

@@ -42,6 +42,7 @@ class Penalty(Protocol):
 
     def value(self, x: Tensor) -> Tensor: ...
     def prox(self, v: Tensor, t: float) -> Tensor: ...
+    def active(self, v: Tensor, t: float) -> Tensor: ...  # mask: J is 0 outside it
     def jacobian(self, v: Tensor, t: float) -> Callable[[Tensor], Tensor]: ...
 
 
@@ -55,9 +56,13 @@ class L1:
     def prox(self, v: Tensor, t: float) -> Tensor:
         return soft(v, t)
 
+    def active(self, v: Tensor, t: float) -> Tensor:
+        """|v| > t."""
+        return v.abs() > t
+
     def jacobian(self, v: Tensor, t: float) -> Callable[[Tensor], Tensor]:
         """J = diag(1{|v| > t})."""
-        M = (v.abs() > t).to(v)
+        M = self.active(v, t).to(v)
         return lambda p: M * p
 
 
@@ -83,6 +88,11 @@ class Groups:
         split = self._split(v)
         size = split.norm(dim=-1, keepdim=True)
         return ((size - t).relu() / size.where(size > 0, 1) * split).flatten(-2)
+
+    def active(self, v: Tensor, t: float) -> Tensor:
+        """The entries of groups with ‖v_G‖ > t."""
+        split = self._split(v)
+        return (split.norm(dim=-1, keepdim=True) > t).expand_as(split).flatten(-2)
 
     def jacobian(self, v: Tensor, t: float) -> Callable[[Tensor], Tensor]:
         """J = (1 − t/‖v‖)I + (t/‖v‖) v vᵀ/‖v‖² on groups with ‖v‖ > t, else 0."""
