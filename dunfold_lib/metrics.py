@@ -66,3 +66,36 @@ def ssim(estimate: Tensor, truth: Tensor, peak: float = 1.0) -> float:
         raise ValueError(f"truth has shape {given}; it must be (height, width), both from 7")
     a, b = (t.detach().double().cpu().numpy() for t in (truth, estimate))
     return float(structural_similarity(a, b, data_range=peak))
+
+
+def sam(estimate: Tensor, truth: Tensor) -> float:
+    """Spectral angle mapper: mean angle between spectra of images (batch, C, h, w), in radians.
+
+    A pixel that is zero in every band counts as a right angle (Kruse et al. 1993).
+    """
+    _pair(estimate, truth)
+    _bands(truth)
+    a, b = estimate.double(), truth.double()
+    cosine = (a * b).sum(1) / (a.norm(dim=1) * b.norm(dim=1)).clamp(min=1e-12)
+    return float(cosine.clamp(-1, 1).arccos().mean())
+
+
+def ergas(estimate: Tensor, truth: Tensor, ratio: float = 1.0) -> float:
+    """100/ratio · √(mean over bands of MSE/μ²), μ the band's mean (Wald 2000); lower is better.
+
+    Images (batch, C, h, w).  ratio : pixel size of the low-resolution image over the other's; 1 for
+    denoising.
+    """
+    _pair(estimate, truth)
+    _bands(truth)
+    checks.number("ratio", ratio, 0, open_low=True)
+    mse = (estimate - truth).double().square().mean((0, 2, 3))
+    mean = truth.double().mean((0, 2, 3))
+    if not bool(mean.all()):
+        raise ValueError("truth has a band whose mean is 0; ERGAS divides by it")
+    return float(100 / ratio * (mse / mean.square()).mean().sqrt())
+
+
+def _bands(truth: Tensor) -> None:
+    if truth.ndim != 4:
+        raise ValueError(f"truth has shape {tuple(truth.shape)}; it must be (batch, C, h, w)")

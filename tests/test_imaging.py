@@ -19,7 +19,7 @@ from torch.nn.utils import parametrize
 from torch.testing import assert_close
 
 from dunfold_lib import __main__ as door
-from dunfold_lib import records, training
+from dunfold_lib import fetch, records, training
 from dunfold_lib.imaging import data, experiments, fast, model, runs
 from dunfold_lib.imaging.classical import wavelet_phase
 from dunfold_lib.imaging.model import (
@@ -1503,7 +1503,7 @@ def test_a_machine_without_nilearn_reads_the_head_from_the_data_folder(tmp_path,
     volume = np.arange(10 * 12 * 160, dtype=np.float32).reshape(10, 12, 160)
     np.save(tmp_path / "images" / "mni152.npy", volume)
     monkeypatch.setenv("DUNFOLD_DATA", str(tmp_path))
-    monkeypatch.setattr(data, "find_spec", lambda name: None)
+    monkeypatch.setattr(fetch, "find_spec", lambda name: None)
     slices = data.head_slices.__wrapped__("test")
     assert slices.shape == (12, 1, 256, 256)
     assert slices.max() <= 1

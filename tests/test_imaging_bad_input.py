@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from refusals import INF, NAN, cases, ones, refused, spoilt
 
-from dunfold_lib import metrics
+from dunfold_lib import fetch, metrics
 from dunfold_lib.imaging import ISTANet, ISTANetPlus, data, fast, runs, symmetric_loss
 from dunfold_lib.operators import Blockwise, Fourier, Matrix, Sensing
 
@@ -216,7 +216,7 @@ def test_images_that_are_not_here_are_refused(monkeypatch, tmp_path):
 
 def test_the_head_without_its_packages_is_refused(monkeypatch):
     says = r"the head volume needs nilearn: pip install 'dunfold-lib\[data\]'"
-    monkeypatch.setattr(data, "find_spec", lambda name: None)
+    monkeypatch.setattr(fetch, "find_spec", lambda name: None)
     refused(data._head, ImportError, says)
 
     def missing(name):

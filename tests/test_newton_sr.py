@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from refusals import refused
 
-from dunfold_lib import records, training
+from dunfold_lib import fetch, metrics, records, training
 from dunfold_lib.newton_sr import baselines_sr, classical, data, degrade, folders, runs, theory
 from dunfold_lib.newton_sr.classical import Problem, accelerated, augmented_lagrangian
 from dunfold_lib.newton_sr.degrade import Downsample, Spectral, keys_matrix, up
@@ -752,7 +752,7 @@ def test_a_readers_cube_is_fused(tmp_path):
 def test_indian_pines_comes_from_tensorlys_wheel_or_the_data_folder(tmp_path, monkeypatch):
     monkeypatch.delenv("DUNFOLD_DATA", raising=False)
     folders.indian_pines.cache_clear()
-    if folders.find_spec("tensorly"):
+    if fetch.find_spec("tensorly"):
         truth, Y = folders.indian_pines()
         assert (truth.shape, Y.shape) == ((1, 20, 145, 145), (1, 4, 145, 145))
         assert float(truth.max()) == 1
@@ -761,19 +761,19 @@ def test_indian_pines_comes_from_tensorlys_wheel_or_the_data_folder(tmp_path, mo
         assert torch.equal(test.truth, truth[:, :, 96:])
         (train,) = runs.training_scenes("indian-pines").values()
         assert torch.equal(train.Y, Y[:, :, :96])
-    place = tmp_path / "multimodal"
+    place = tmp_path / "hsi"
     place.mkdir()
     monkeypatch.setenv("DUNFOLD_DATA", str(tmp_path))
     held = np.arange(4 * 5 * 200, dtype=np.uint16).reshape(4, 5, 200)
-    np.save(place / folders.PINES, held)
+    np.save(place / fetch.PINES, held)
     folders.indian_pines.cache_clear()
     truth, _ = folders.indian_pines()
     assert truth[0, 1, 0, 0] == pytest.approx(held[0, 0, 10:20].mean() / held[3, 4, 190:].mean())
-    (place / folders.PINES).write_bytes(b"nothing")
+    (place / fetch.PINES).write_bytes(b"nothing")
     folders.indian_pines.cache_clear()
     refused(folders.indian_pines, ValueError, r".*corrected.npy: cannot be read \(.*\)")
-    (place / folders.PINES).unlink()
-    monkeypatch.setattr(folders, "find_spec", lambda name: None)
+    (place / fetch.PINES).unlink()
+    monkeypatch.setattr(fetch, "find_spec", lambda name: None)
     says = r"Indian Pines needs tensorly: pip install 'dunfold-lib\[book\]'"
     refused(folders.indian_pines, ImportError, says)
     folders.indian_pines.cache_clear()
@@ -808,9 +808,9 @@ def test_scores_by_hand():
     assert runs.rmse(estimate, truth) == pytest.approx(25.5)
     a, b = torch.zeros(1, 2, 1, 1), torch.zeros(1, 2, 1, 1)
     a[0, 0], b[0, :] = 1.0, 1.0
-    assert runs.sam(a, b) == pytest.approx(45)
-    assert runs.sam(3 * b, b) == pytest.approx(0, abs=1e-4)
-    assert runs.ergas(b + torch.tensor([0.1, 0.3])[:, None, None], b, 4) == pytest.approx(
+    assert metrics.sam(a, b) == pytest.approx(math.pi / 4)
+    assert metrics.sam(3 * b, b) == pytest.approx(0, abs=1e-6)
+    assert metrics.ergas(b + torch.tensor([0.1, 0.3])[:, None, None], b, 4) == pytest.approx(
         25 * math.sqrt((0.01 + 0.09) / 2), rel=1e-5
     )
 
@@ -965,6 +965,12 @@ BAD = [
     (lambda: runs.build(NewtonSR, 4, runs.Training(cg=0)), ValueError, "cg is 0; it must be .*"),
     (lambda: PlainSR(f=0), ValueError, "f is 0; it must be at least 1"),
     (lambda: PlainSR(ratio=1), ValueError, "ratio is 1; it must be at least 2"),
+    (lambda: metrics.sam(OK, OK), ValueError, r"truth has shape \(2, 3\); it must be .*"),
+    (
+        lambda: metrics.ergas(rand(1, 2, 3, 3), torch.zeros(1, 2, 3, 3)),
+        ValueError,
+        "truth has a band whose mean is 0; ERGAS divides by it",
+    ),
     (lambda: runs.rmse(OK, OK), ValueError, "estimate and truth have shapes .*"),
     (lambda: data.planes(seeded(), side=1), ValueError, "side is 1; it must be at least 2"),
     (lambda: data.middlebury("all"), ValueError, "part is 'all'; it must be 'train' or 'test'"),

@@ -3,12 +3,10 @@
 Images are luminance in [0, 1], (1, 1, height, width), each of its own size.
 """
 
-import os
 import warnings
 from collections.abc import Sequence
 from functools import cache
 from importlib import import_module, resources
-from importlib.util import find_spec
 from math import isqrt
 from pathlib import Path
 from typing import Any
@@ -17,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dunfold_lib import checks
+from dunfold_lib import checks, fetch
 
 SIDE = 33  # of a block of the compressive-sensing chapters, in pixels
 ROWS = {1: 10, 4: 43, 10: 109, 25: 272, 30: 327, 40: 436, 50: 545}  # CS ratio in % -> rows of Phi
@@ -100,9 +98,7 @@ def wheel_images(part: str = "train") -> dict[str, Tensor]:
 
 def data_folder(name: str) -> Path | None:
     """``images/name`` in the folder that DUNFOLD_DATA names, or None where there is none."""
-    root = os.environ.get("DUNFOLD_DATA", "")
-    path = Path(root) / "images" / name
-    return path if root and path.is_dir() else None
+    return fetch.folder(f"images/{name}")
 
 
 @cache
@@ -119,10 +115,7 @@ def training_images(name: str) -> dict[str, Tensor]:
         return whole | half
     if name != "T91":
         raise ValueError(f"data is {name!r}; it must be 'wheels' or 'T91'")
-    folder = data_folder(name)
-    if folder is None:
-        raise ValueError("T91 is not here: put it into images/T91 of the folder DUNFOLD_DATA names")
-    return read_folder(folder)
+    return read_folder(fetch.required("images/T91"))
 
 
 @cache
@@ -144,17 +137,17 @@ def head_slices(part: str = "train") -> Tensor:
 
 def _head() -> Tensor:
     """The template's voxels (x, y, z), scaled to [0, 1]."""
-    copy = Path(os.environ.get("DUNFOLD_DATA", "")) / "images" / "mni152.npy"
-    if os.environ.get("DUNFOLD_DATA") and copy.is_file():
+    images = fetch.folder("images")
+    if images and (images / "mni152.npy").is_file():
+        copy = images / "mni152.npy"
         return _scaled(np.load(copy, allow_pickle=False), str(copy))
     try:
         nibabel: Any = import_module("nibabel")
     except ImportError:
         nibabel = None
-    package = find_spec("nilearn")  # found, not imported: only its file is wanted
-    if nibabel is None or package is None or not package.origin:
+    if nibabel is None:
         raise ImportError("the head volume needs nilearn: pip install 'dunfold-lib[data]'")
-    folder = Path(package.origin).parent / "datasets" / "data"
+    folder = fetch.in_package("nilearn", "datasets/data", "the head volume", "data")
     (file,) = folder.glob("mni_icbm152_t1_tal_nlin_sym_09a*.nii.gz")
     return _scaled(np.asarray(nibabel.load(file).dataobj), str(file))
 

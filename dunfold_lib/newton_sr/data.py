@@ -4,7 +4,6 @@ A scene is (truth, Y): depth or bands (1, C, h, w) and its guide (1, Cy, h, w), 
 Depth is an 8-bit disparity divided by 255; a score in units of 0 … 255 multiplies it again.
 """
 
-import os
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import resources
@@ -16,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from dunfold_lib import checks
+from dunfold_lib import checks, fetch
 
 SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".pgm", ".npy")
 MIDDLEBURY_TRAIN = ("books", "dolls", "laundry", "reindeer")
@@ -115,18 +114,12 @@ def cropped(scene: Scene, ratio: int) -> Scene:
 
 def data_folder(name: str) -> Path | None:
     """``multimodal/name`` in the folder that DUNFOLD_DATA names, or None where there is none."""
-    root = os.environ.get("DUNFOLD_DATA", "")
-    path = Path(root) / "multimodal" / name
-    return path if root and path.is_dir() else None
+    return fetch.folder(f"multimodal/{name}")
 
 
 def required(name: str) -> Path:
     """``data_folder``, or an error that says where the data belong."""
-    folder = data_folder(name)
-    if folder is None:
-        place = f"put it into multimodal/{name} of the folder DUNFOLD_DATA names"
-        raise ValueError(f"{name} is not here: {place}")
-    return folder
+    return fetch.required(f"multimodal/{name}")
 
 
 @cache

@@ -137,6 +137,7 @@ def _lasso(condition: str, group: int) -> Experiment:
 # What one choice changes: NewtonSR at ×4 with everything else equal
 ABLATIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "newton-clarke-4": ("with Clarke's curvature", {"curvature": "clarke"}),
+    "newton-deep-4": ("with six stages", {"stages": 6}),
     "newton-residual-4": ("with 0.01·mean|F| in the loss", {"residual": 0.01}),
     "newton-fourier-4": ("with 0.01 of the spectra in the loss", {"fourier": 0.01}),
 }

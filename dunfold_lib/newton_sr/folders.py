@@ -11,16 +11,15 @@ Nothing is downloaded: the addresses stand in book/run.md.
 
 from functools import cache
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from dunfold_lib import fetch
 from dunfold_lib.newton_sr.data import (
     Scene,
-    data_folder,
     grey,
     in_range,
     read,
@@ -32,7 +31,6 @@ NYU = "nyu_depth_v2_labeled.mat"
 NYU_TRAIN = 1000  # the first thousand are trained on; the other 449 are the test
 NYU_METRES = 10.0  # depth 1
 CAVE_BANDS = 31
-PINES = "Indian_pines_corrected.npy"
 PINES_BANDS, PINES_GUIDES = 20, 4  # means of ten neighbouring bands; of the guide
 
 
@@ -105,15 +103,9 @@ def guided(cube: torch.Tensor, H: torch.Tensor) -> Scene:
 def indian_pines() -> Scene:
     """Indian Pines (AVIRIS; Baumgardner et al. 2015): 20 bands 145 × 145, and a guide of 4.
 
-    200 bands averaged by tens, divided by the largest value. From ``multimodal/`` in the data
-    folder, else from tensorly's wheel (extra ``book``), which is found and not imported.
+    200 bands averaged by tens, divided by the largest value.
     """
-    folder, package = data_folder(""), find_spec("tensorly")
-    path = folder / PINES if folder else Path()
-    if not path.is_file() and package is not None and package.origin:
-        path = Path(package.origin).parent / "datasets" / "data" / PINES
-    if not path.is_file():
-        raise ImportError("Indian Pines needs tensorly: pip install 'dunfold-lib[book]'")
+    path = fetch.indian_pines()
     try:
         held = np.load(path, allow_pickle=False).astype(np.float64)
         bands = held.reshape(*held.shape[:2], PINES_BANDS, -1).mean(3)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
 from itertools import islice
+from math import degrees
 from pathlib import Path
 from typing import Any
 
@@ -184,30 +185,17 @@ def rmse(estimate: Tensor, truth: Tensor) -> float:
     return float(255 * error.square().mean().sqrt())
 
 
-def sam(estimate: Tensor, truth: Tensor) -> float:
-    """Mean angle between the spectra of two images (batch, C, h, w), in degrees."""
-    inner = (estimate.double() * truth.double()).sum(1)
-    cosine = inner / (estimate.double().norm(dim=1) * truth.double().norm(dim=1)).clamp(min=1e-12)
-    return float(cosine.clamp(-1, 1).arccos().rad2deg().mean())
-
-
-def ergas(estimate: Tensor, truth: Tensor, ratio: int) -> float:
-    """(100/r)·√(mean over bands of MSE/mean²), the pan-sharpening form (Wald 2000)."""
-    mse = (estimate - truth).double().square().mean((0, 2, 3))
-    mean = truth.double().mean((0, 2, 3))
-    return float(100 / ratio * (mse / mean.square()).mean().sqrt())
-
-
 def scores(run: Method, scenes: Mapping[str, Scene], ratio: int, ending: str) -> dict[str, Any]:
-    """Means over scenes: RMSE of depth; PSNR, SAM and ERGAS of several bands."""
+    """Means over scenes: RMSE of depth; PSNR, SAM in degrees and ERGAS of several bands."""
     made: dict[str, list[float]] = {}
     for scene in scenes.values():
         truth, Y = data.cropped(scene, ratio)
         estimate = run(*degraded(truth, Y, ratio))
         found = {"rmse": rmse(estimate, truth)}
         if truth.shape[1] > 1:
-            found = {"psnr": metrics.psnr(estimate, truth), "sam": sam(estimate, truth)}
-            found["ergas"] = ergas(estimate, truth, ratio)
+            found = {"psnr": metrics.psnr(estimate, truth)}
+            found["sam"] = degrees(metrics.sam(estimate, truth))
+            found["ergas"] = metrics.ergas(estimate, truth, ratio)
         for name, value in found.items():
             made.setdefault(name + ending, []).append(value)
     return {name: sum(v) / len(v) for name, v in made.items()}
