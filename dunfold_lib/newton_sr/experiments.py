@@ -95,7 +95,7 @@ def _depth(kind: str, ratio: int, title: str = "", **fields: Any) -> Experiment:
 
 
 def _bands(kind: str, name: str) -> Experiment:
-    cpu = replace(_training(kind, name), steps=STEPS[kind] // 4)
+    cpu = replace(_training(kind, name), steps=STEPS[kind] * 3 // 8)
     return Experiment(
         title=f"{KINDS[kind].__name__}, {name} ×4",
         source=NONE,
