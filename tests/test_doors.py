@@ -11,6 +11,7 @@ from dunfold_lib import __main__ as door
 from dunfold_lib import records
 from dunfold_lib.__main__ import main
 from dunfold_lib.imaging.experiments import KINDS, MRI_RATIOS, RATIOS
+from dunfold_lib.newton_sr.experiments import CONDITIONS, EXPERIMENTS
 from dunfold_lib.records import Experiment
 from dunfold_lib.sparse.experiments import METHODS
 
@@ -20,6 +21,7 @@ MUST_BE_RECORDED = [
     *(f"imaging/{name}-{ratio}" for name in KINDS for ratio in RATIOS),
     *(f"imaging/mri-istanet-plus-{ratio}" for ratio in MRI_RATIOS),
     *("imaging/istanet-plus-25-constrained", "imaging/denoiser", "imaging/tv-25", "imaging/tv-10"),
+    *(f"newton_sr/{name}" for name in EXPERIMENTS),
 ]
 recorded = pytest.mark.parametrize("name", MUST_BE_RECORDED)
 
@@ -145,6 +147,31 @@ def test_the_linear_start_lies_where_it_must_and_the_network_above_tv():
     assert wheels >= 26.6
     (tv,) = records.values("imaging/tv-25", "psnr")
     assert records.values("imaging/istanet-plus-25", "psnr", "cpu-t91")[0] >= tv + 0.8
+
+
+# Guided super-resolution: RMSE in 0 … 255, mean over three recorded seeds
+def depth(kind, scene, recipe="cpu-middlebury"):
+    scores = records.values(f"newton_sr/{kind}-4", f"rmse_{scene}", recipe)
+    assert len(scores) >= 3, f"{kind}-4 has {len(scores)} recorded runs of {recipe}"
+    return sum(scores) / len(scores)
+
+
+def test_newton_reaches_its_bars_and_stands_below_the_networks_that_do_not_solve():
+    assert depth("newton", "art") <= 2.6
+    assert depth("newton", "moebius") <= 1.05
+    for other in ("learned-inverse", "first-order"):
+        assert depth("newton", "moebius") <= depth(other, "moebius") - 0.1
+
+
+@pytest.mark.parametrize("name", [*(f"lasso-{c}" for c in CONDITIONS), "group-lasso-1e3"])
+def test_newtons_steps_stay_few_at_every_conditioning(name):
+    runs = records.recorded(f"newton_sr/{name}")
+    assert len(runs) >= 3
+    for run in runs:
+        assert run["scores"]["newton"] <= 80
+        assert run["scores"]["kkt"] <= 1e-10
+        if name.startswith("group"):
+            assert max(run["scores"]["orders"]) >= 1.5
 
 
 def test_the_median_signal_of_alista_reaches_its_bar():

@@ -749,6 +749,21 @@ def test_a_readers_cube_is_fused(tmp_path):
     assert glp["psnr"] != bicubic["psnr"]
 
 
+def test_cave_and_nyu_are_split_into_training_and_test(tmp_path, monkeypatch):
+    for place in ("cave", "nyu"):
+        (tmp_path / "multimodal" / place).mkdir(parents=True)
+    for name in ("a", "b", "c"):
+        write_cave(tmp_path / "multimodal" / "cave", name)
+    write_nyu(tmp_path / "multimodal" / "nyu")
+    monkeypatch.setenv("DUNFOLD_DATA", str(tmp_path))
+    runs.training_scenes.cache_clear()
+    assert list(runs.training_scenes("cave")) == ["a", "c"]
+    assert list(runs.measured_on("cave", 0)[""]) == ["b"]
+    assert len(runs.training_scenes("nyu")) == 1000
+    assert list(runs.measured_on("nyu", 0)["_nyu"]) == ["1001", "1002"]
+    runs.training_scenes.cache_clear()
+
+
 def test_indian_pines_comes_from_tensorlys_wheel_or_the_data_folder(tmp_path, monkeypatch):
     monkeypatch.delenv("DUNFOLD_DATA", raising=False)
     folders.indian_pines.cache_clear()

@@ -58,8 +58,8 @@ _GPU = Training(
 )
 
 
-def _methods(ratio: int) -> dict[str, Method]:
-    """Windows grow with the ratio; the other constants are those of ×4."""
+def methods(ratio: int) -> dict[str, Method]:
+    """What learns nothing, for depth. Windows grow with the ratio; the other constants are those of ×4."""
     return {
         "bicubic": bicubic,
         "guided-filter": partial(guided_filter, radius=ratio // 4),
@@ -145,7 +145,7 @@ EXPERIMENTS = {
     **{f"{kind}-{ratio}": _depth(kind, ratio) for ratio in RATIOS for kind in KINDS},
     **{n: _depth("newton", 4, f" {title}", **fields) for n, (title, fields) in ABLATIONS.items()},
     **{f"{kind}-{name}": _bands(kind, name) for name in BANDS for kind in KINDS},
-    **{f"{n}-{r}": _method(n, f, r, "planes") for r in RATIOS for n, f in _methods(r).items()},
+    **{f"{n}-{r}": _method(n, f, r, "planes") for r in RATIOS for n, f in methods(r).items()},
     **{
         f"{n}-{d}": _method(n, run, 4, d)
         for n, run in {"bicubic": bicubic, "glp": glp}.items()

@@ -115,7 +115,7 @@ def training_scenes(name: str) -> dict[str, Scene]:
     if name == "nyu":
         return folders.nyu(data.required("nyu"), "train")
     if name == "cave":
-        return dict([*folders.cave(data.required("cave")).items()][::2])
+        return _every_other(0)
     if name in SPLIT:
         return {name: Scene(*(x[:, :, : SPLIT[name]] for x in _split(name)))}
     g = torch.Generator().manual_seed(0)
@@ -128,6 +128,12 @@ def _split(name: str) -> Scene:
     return data.worldview() if name == "worldview" else folders.indian_pines()
 
 
+def _every_other(first: int) -> dict[str, Scene]:
+    """CAVE's cubes: the first, third, … are trained on, those between are the test."""
+    cubes = folders.cave(data.required("cave"), CHANNELS["cave"][1])
+    return dict([*cubes.items()][first::2])
+
+
 def measured_on(name: str, seed: int, folder: Path | None = None) -> dict[str, dict[str, Scene]]:
     """Where a method is measured, by the ending of its scores' names.
 
@@ -138,6 +144,10 @@ def measured_on(name: str, seed: int, folder: Path | None = None) -> dict[str, d
         return {"": folders.read_folder(folder, CHANNELS[_known(name)][1])}
     if _known(name) in SPLIT:
         return {"": {name: Scene(*(x[:, :, SPLIT[name] :] for x in _split(name)))}}
+    if name == "cave":
+        return {"": _every_other(1)}
+    if name == "nyu":
+        return {"_nyu": folders.nyu(data.required("nyu"), "test")}
     g = torch.Generator().manual_seed(TEST_SEED + seed)
     if name == "fusion":
         return {"": {str(i): data.fusion(g) for i in range(TEST_SCENES)}}

@@ -1,0 +1,230 @@
+"""Figures of the chapter on semi-smooth Newton as functions of a few numbers, and their sliders."""
+
+from functools import cache
+from itertools import accumulate, islice
+from math import log2
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from dunfold_lib import checks
+from dunfold_lib.explore import Explorer, Slider
+from dunfold_lib.newton_sr import data
+from dunfold_lib.newton_sr.classical import Problem, accelerated, armijo, newton_direction
+from dunfold_lib.newton_sr.degrade import Downsample, up
+from dunfold_lib.newton_sr.model import Filters
+from dunfold_lib.newton_sr.ssnal import Lasso, admm, fista, ista, ssnal
+from dunfold_lib.newton_sr.theory import Curvature, Shrink, clarke, filter_norm, majorised
+from dunfold_lib.show import Curves, line
+
+CONDITIONS = tuple(10.0**k for k in range(1, 8))  # cond(AAᵀ)
+SHARES = (0.05, 0.2)  # λ/λ_max
+FIRST_ORDER_STEPS, POINTS = 1000, 45  # the first-order methods' steps, and how many are drawn
+LEAST = 1e-16  # what is drawn at the bottom of a logarithmic axis
+
+PENALTIES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)  # s
+CG_STEPS = (4, 16, 400)  # most conjugate-gradient steps in a Newton step
+NEWTON_STEPS, MOST_PRODUCTS = 20, 400
+SMOOTH, EDGE, CONTRAST = 2e-4, 0.03, 0.01  # sθ of φ; sθ of ψ, and the guide's edge that quarters it
+
+
+class Trace(NamedTuple):
+    """How a method went: after ``steps`` steps and ``products`` pairs of A and Aᵀ, ``error``."""
+
+    steps: list[float]
+    products: list[float]
+    error: list[float]
+
+
+def small_lasso(condition: float, share: float) -> Lasso:
+    """A lasso with 40 measurements of 160 unknowns, 6 of them non-zero; λ = share · λ_max."""
+    A, b, _ = data.ill_conditioned(torch.Generator().manual_seed(0), condition, 40, 160, 6)
+    return Lasso(A, b, share * float((A.T @ b).abs().max()))
+
+
+@cache
+def race(condition: float, share: float) -> dict[str, Trace]:
+    """KKT residuals of SSNAL after each outer step, of the others at ``POINTS`` of their steps."""
+    problem = small_lasso(condition, share)
+    found = ssnal(problem)
+    gradients = [n + 1 for n in found.newton]  # of Ψ, one more than steps; each is a pair too
+    spent = accumulate(n + c for n, c in zip(gradients, found.cg, strict=True))
+    traces = {"SSNAL": Trace([*map(float, accumulate(found.newton))], [*spent], found.kkt)}
+    top = FIRST_ORDER_STEPS
+    drawn = {round(top ** (i / (POINTS - 1))) for i in range(POINTS)}
+    for name, method in {"ADMM": admm, "FISTA": fista, "ISTA": ista}.items():
+        iterates = enumerate(method(problem), 1)
+        kept = [(k, problem.kkt(x)) for k, x in islice(iterates, top) if k in drawn]
+        k, kkt = [float(k) for k, _ in kept], [v for _, v in kept]
+        traces[name] = Trace(k, k, kkt)
+    return traces
+
+
+def conditioning(condition: float = 1e3, share: float = 0.05) -> tuple[Curves, Curves]:
+    """KKT residual of four methods, against their steps and against products with A and Aᵀ."""
+    traces = race(condition, share)
+    newton = traces["SSNAL"]
+    ends = ", ".join(f"{n} {t.error[-1]:.0e}" for n, t in traces.items() if n != "SSNAL")
+    note = (
+        f"cond(AAᵀ) = {condition:.0e}, λ = {share:g} λ_max: SSNAL {newton.error[-1]:.0e} after "
+        f"{newton.steps[-1]:.0f} steps, {newton.products[-1]:.0f} products; "
+        f"after {FIRST_ORDER_STEPS} steps {ends}"
+    )
+    panel = lambda x, xlabel, alt, note="": Curves(
+        lines=tuple(
+            line(
+                getattr(t, x),
+                [max(v, LEAST) for v in t.error],
+                name,
+                i,
+                "path" if name == "SSNAL" else "solid",
+            )
+            for i, (name, t) in enumerate(traces.items())
+        ),
+        xlabel=xlabel,
+        ylabel="KKT residual",
+        logx=True,
+        logy=True,
+        xlim=(1, FIRST_ORDER_STEPS),
+        ylim=(LEAST, 10),
+        alt=alt,
+        size=(4.0, 3.3),
+        note=note,
+    )
+    return (
+        panel("steps", "steps (SSNAL: Newton steps)", "KKT residual of four methods by steps"),
+        panel("products", "products with A and Aᵀ", "KKT residual by products with A", note),
+    )
+
+
+class Depth(NamedTuple):
+    """A made-up depth image to be found from few pixels and a guide, and where to start."""
+
+    problem: Problem
+    start: Tensor  # (1, 1, side, side): bicubic
+    truth: Tensor
+    Y: Tensor  # guide
+
+
+def depth(s: float, side: int = 16, ratio: int = 2) -> Depth:
+    """The multi-modal model on ``data.planes``; φ on second, ψ on first differences.
+
+    s : both penalties; sθ stays. ψ's threshold is small where the guide has an edge. The filters
+    are scaled to ‖T‖ = 1, so each P is the prox of a convex function; T T* is not I.
+    """
+    checks.number("s", s, 0, open_low=True)
+    scene = data.planes(torch.Generator().manual_seed(0), side, 5, 0.02)
+    truth, Y = (x.double() for x in scene)
+    D = Downsample((side, side), ratio, 1, torch.float64)
+    noise = torch.randn(1, *D.codomain, generator=torch.Generator().manual_seed(0)).double()
+    Z = D(truth) + 0.005 * ratio * noise
+    first, second, zero = (
+        differences([0.0, -1.0, 1.0]),
+        differences([1.0, -2.0, 1.0]),
+        Z.new_zeros(()),
+    )
+    edges = 1 / (1 + (first(Y) / CONTRAST) ** 2)
+    priors = (Shrink(second, zero + SMOOTH / s, zero), Shrink(first, EDGE / s * edges, zero))
+    return Depth(
+        Problem(D, Z, priors, (s, s), (0 * truth, 0 * truth)), up(Z / ratio, ratio), truth, Y
+    )
+
+
+def differences(weights: list[float]) -> Filters:
+    """Three weights along rows and along columns, as two filters with ‖T‖ = 1."""
+    w = torch.zeros(2, 1, 3, 3, dtype=torch.float64)
+    w[0, 0, 1] = w[1, 0, :, 1] = torch.tensor(weights, dtype=torch.float64)
+    return Filters(w / filter_norm(w))
+
+
+def newton_trace(
+    problem: Problem, U: Tensor, M: Curvature, steps: int, cg: int, tol: float = 1e-13
+) -> Trace:
+    """‖F‖ under Newton–CG with Armijo's rule; every product with V, F and Φ counts as a pair."""
+    trace, spent = Trace([], [], []), 1.0
+    for k in range(steps + 1):
+        F = problem.F(U)
+        size = float(F.norm())
+        for values, new in zip(trace, (float(k), spent, size), strict=True):
+            values.append(new)
+        if size <= tol:
+            break
+        d, made = newton_direction(problem, U, F, cg, M)
+        t = armijo(problem, U, d, float(problem.Phi(U).sum()), float((F * d).sum()))
+        if t == 0:
+            break
+        spent += made + 2 - log2(t)  # V's, F at the new point, Φ at every trial
+        U = U + t * d
+    return trace
+
+
+@cache
+def gradient_trace(s: float) -> Trace:
+    """‖F‖ under Nesterov's method on ``depth(s)``: one pair a step, and one for the first F."""
+    problem, start, *_ = depth(s)
+    Us = accelerated(problem, start, MOST_PRODUCTS, 1 / (1 + 2 * s))
+    k = [float(i) for i in range(MOST_PRODUCTS + 1)]
+    return Trace(k, [i + 1 for i in k], [float(problem.F(U).norm()) for U in Us])
+
+
+def primal(s: float = 1.0, cg: int = 400) -> tuple[Curves, Curves]:
+    """‖F‖ of one inner problem, by Newton steps and by products, for two curvatures."""
+    problem, start, *_ = depth(s)
+    traces = {
+        "Clarke": newton_trace(problem, start, clarke, NEWTON_STEPS, cg),
+        "majorised": newton_trace(problem, start, majorised, NEWTON_STEPS, cg),
+    }
+    within = lambda t: sum(p <= MOST_PRODUCTS for p in t.products)
+    shown = lambda values: [max(v, LEAST) for v in values]
+    panel = lambda lines, xlabel, xlim, alt, note="": Curves(
+        lines=tuple(lines),
+        xlabel=xlabel,
+        ylabel="‖F‖",
+        logy=True,
+        logx=xlim[0] > 0,
+        xlim=xlim,
+        ylim=(LEAST, 10),
+        alt=alt,
+        size=(4.0, 3.3),
+        note=note,
+    )
+    by_step = [
+        line(t.steps, shown(t.error), name, i, "path") for i, (name, t) in enumerate(traces.items())
+    ]
+    traces["gradient"] = gradient_trace(s)
+    by_product = [
+        line(t.products[: within(t)], shown(t.error[: within(t)]), name, i)
+        for i, (name, t) in enumerate(traces.items())
+    ]
+    ends = ", ".join(f"{name} {t.error[-1]:.0e}" for name, t in traces.items())
+    note = f"s = {s:g}, at most {cg} steps of CG: ‖F‖ ends at {ends}"
+    alt = "Norm of F on a logarithmic axis against "
+    return (
+        panel(by_step, "Newton steps", (0, NEWTON_STEPS), alt + "Newton steps, for two curvatures"),
+        panel(by_product, "products with D and Dᵀ", (1, MOST_PRODUCTS), alt + "products", note),
+    )
+
+
+def conditioning_explorer() -> Explorer:
+    """Sliders over ``conditioning``."""
+    return Explorer(
+        conditioning,
+        {
+            "condition": Slider("cond(AAᵀ)", CONDITIONS, 0, "{:.0e}"),
+            "share": Slider("λ / λ_max", SHARES, 0, "{:g}"),
+        },
+        "Which curves move to the right as A gets worse, and which one hardly moves?",
+    )
+
+
+def primal_explorer() -> Explorer:
+    """Sliders over ``primal``."""
+    return Explorer(
+        primal,
+        {
+            "s": Slider("penalty s", PENALTIES, 2, "{:g}"),
+            "cg": Slider("most CG steps", CG_STEPS, 2, "{:d}"),
+        },
+        "Follow the first three steps, then the last ones. Then allow only four steps of CG.",
+    )

@@ -1,0 +1,172 @@
+"""The chapter on semi-smooth Newton: its explorers and the solutions of its exercises."""
+
+import importlib.util
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from dunfold_lib.newton_sr import explorers_newton as explorers
+from dunfold_lib.newton_sr.classical import minimise
+from dunfold_lib.newton_sr.ssnal import Lasso, history, ista
+from dunfold_lib.newton_sr.theory import Groups, clarke, dense, directional, filter_norm, majorised
+from dunfold_lib.show import Curves
+
+PATH = Path(__file__).resolve().parents[1] / "book/newton_sr/newton_solutions.py"
+spec = importlib.util.spec_from_file_location("newton_solutions", PATH)
+SOLUTIONS = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(SOLUTIONS)
+F64 = torch.float64
+
+
+def randn(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=F64)
+
+
+def inside(curves: Curves):
+    """Every point of an explorer's curves lies within its fixed axes."""
+    for c in curves.lines:
+        assert np.isfinite(c.y).all()
+        for (low, high), values in ((curves.xlim, c.x), (curves.ylim, c.y)):
+            assert low <= values.min() <= values.max() <= high
+
+
+# explorers
+
+
+@pytest.mark.parametrize("condition", [explorers.CONDITIONS[0], explorers.CONDITIONS[-1]])
+@pytest.mark.parametrize("share", explorers.SHARES)
+def test_the_race_lies_within_its_axes_and_ssnal_ends(condition, share):
+    for panel in explorers.conditioning(condition, share):
+        inside(panel)
+        assert [c.label for c in panel.lines] == ["SSNAL", "ADMM", "FISTA", "ISTA"]
+    ours = explorers.race(condition, share)["SSNAL"]
+    assert ours.error[-1] <= 1e-12
+    assert ours.steps[-1] < 40
+    assert all(p > s for s, p in zip(ours.steps, ours.products, strict=True))
+
+
+def test_a_first_order_curve_is_the_methods_own_history():
+    trace = explorers.race(1e3, 0.05)["ISTA"]
+    problem = explorers.small_lasso(1e3, 0.05)
+    kkt = history(problem, ista(problem), explorers.FIRST_ORDER_STEPS)
+    assert trace.error == [kkt[int(k) - 1] for k in trace.steps]
+    assert trace.steps == trace.products
+    assert trace.steps[0] == 1
+    assert trace.steps[-1] == explorers.FIRST_ORDER_STEPS
+
+
+@pytest.mark.parametrize("s", explorers.PENALTIES)
+def test_the_primal_explorers_curves_lie_within_their_axes(s):
+    for cg in explorers.CG_STEPS:
+        for panel in explorers.primal(s, cg):
+            inside(panel)
+
+
+@pytest.mark.parametrize("M", [clarke, majorised])
+def test_the_traced_newton_is_the_librarys(M):
+    problem, start, *_ = explorers.depth(0.3)
+    trace = explorers.newton_trace(problem, start, M, 8, 400)
+    _, residuals, _, products = minimise(problem, start, 1e-13, 8, 400, M)
+    assert trace.error == residuals
+    assert trace.products[-1] >= products + 2 * (len(residuals) - 1)
+    assert trace.steps == [*range(len(residuals))]
+
+
+def test_the_depth_problem_keeps_the_priors_weights_and_its_filters_have_norm_1():
+    low, high = explorers.depth(0.1), explorers.depth(10.0)
+    for a, b in zip(low.problem.priors, high.problem.priors, strict=True):
+        torch.testing.assert_close(0.1 * a.theta, 10 * b.theta)
+        assert float(filter_norm(a.T.w)) == pytest.approx(1)
+    assert torch.equal(low.truth, high.truth)
+    bound = 1 + 2 * 0.1  # what the gradient method's step rests on
+    V = dense(low.problem.V(low.start, 0.0, majorised), low.start)
+    assert float(torch.linalg.eigvalsh(V).max()) <= bound + 1e-9
+
+
+def test_the_ends_of_every_slider_show_different_curves():
+    drawn = lambda panels: [
+        array.tobytes() for p in panels for c in p.lines for array in (c.x, c.y)
+    ]
+    c, s = explorers.CONDITIONS, explorers.SHARES
+    at = explorers.conditioning
+    assert drawn(at(c[0], s[0])) != drawn(at(c[-1], s[0]))
+    assert drawn(at(c[0], s[0])) != drawn(at(c[0], s[-1]))
+    p, k = explorers.PENALTIES, explorers.CG_STEPS
+    assert drawn(explorers.primal(p[0], k[-1])) != drawn(explorers.primal(p[-1], k[-1]))
+    assert drawn(explorers.primal(p[2], k[0])) != drawn(explorers.primal(p[2], k[-1]))
+
+
+def test_the_explorers_start_where_the_page_says():
+    lasso, image = explorers.conditioning_explorer(), explorers.primal_explorer()
+    for made in (lasso, image):
+        start = [slider.start for slider in made.sliders.values()]
+        for panel in made.panels(start):
+            assert panel.xlim
+            assert panel.ylim
+            assert " " in panel.alt
+    assert "1e+01" in lasso.panels([0, 0])[1].note
+    assert image.sliders["cg"].values[image.sliders["cg"].start] == 400
+
+
+def test_a_bad_penalty_is_answered_in_one_line():
+    for s in (0.0, -1.0, float("nan")):
+        with pytest.raises(ValueError, match=r"^s is ") as caught:
+            explorers.depth(s)
+        assert "\n" not in str(caught.value)
+
+
+# solutions
+
+
+@pytest.mark.parametrize("start", [1.5, 3.0, -20.0])
+def test_full_steps_cycle_and_armijo_ends_them(start):
+    Phi = lambda x: x * x / 2 if abs(x) <= 1 else 0.5 + 0.75 * (abs(x) - 1) + (x * x - 1) / 8
+    h = 1e-6
+    for x in (-2.0, 0.5, 3.0):  # Φ is F's integral
+        value, slope = SOLUTIONS.bent(x)
+        assert (Phi(x + h) - Phi(x - h)) / (2 * h) == pytest.approx(value, abs=1e-6)
+        moved = SOLUTIONS.bent(x + h)[0] - SOLUTIONS.bent(x - h)[0]
+        assert moved / (2 * h) == pytest.approx(slope, abs=1e-6)
+    full = SOLUTIONS.newton_on_a_line(SOLUTIONS.bent, None, start, 9)
+    sign = 1 if start > 0 else -1
+    assert full[1:] == pytest.approx([-3 * sign * (-1) ** k for k in range(9)])
+    safe = SOLUTIONS.newton_on_a_line(SOLUTIONS.bent, Phi, start, 9)
+    assert safe[-1] == 0
+    if start == 3:
+        assert safe[1] == 0
+
+
+@pytest.mark.parametrize("size", [1, 5, 12])
+def test_the_small_system_gives_the_newton_step(size):
+    A, F, sigma = randn(12, 30), randn(12, seed=1), 7.0
+    S = torch.zeros(30, dtype=torch.bool)
+    S[:size] = True
+    d = SOLUTIONS.by_support(Lasso(A, F, 1.0), sigma, S, F)
+    V = torch.eye(12, dtype=F64) + sigma * A[:, S] @ A[:, S].T
+    torch.testing.assert_close(d, torch.linalg.solve(V, -F), rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("radius", [0.5, 10.0])
+def test_the_balls_jacobian_is_the_projections_derivative(radius):
+    v, p = randn(4), randn(4, seed=1)
+    project = lambda v: v * torch.clamp(radius / v.norm(), max=1)
+    J = SOLUTIONS.ball_jacobian(v, radius)
+    torch.testing.assert_close(J @ p, directional(project, v, p), rtol=0, atol=1e-12)
+    torch.testing.assert_close(J @ p, p - Groups(4).jacobian(v, radius)(p), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("eta", [0.1, 0.3])
+def test_a_constant_tolerance_falls_by_its_factor(eta):
+    A, b, p, t = randn(6, 8), randn(6, seed=1), Groups(4), 0.5
+    F = lambda xi: xi + b - A @ p.prox(-(A.T @ xi), t)
+    eye = torch.eye(6, dtype=F64)
+    V = lambda xi: eye + A @ torch.stack([p.jacobian(-(A.T @ xi), t)(a) for a in A], 1)
+    sizes = SOLUTIONS.slack(F, V, -b, eta, 40)
+    fine = [y / x for x, y in pairwise(sizes) if 1e-11 < y < 1e-4]
+    assert len(fine) > 3
+    assert fine == pytest.approx([eta] * len(fine), rel=2e-2)
+    exact = SOLUTIONS.slack(F, V, -b, 0.0, 12)
+    assert exact[-1] < 1e-12
