@@ -9,7 +9,7 @@ Y          Y          (batch, Cy, rH, rW)    guide
 D, H       D, H       Transform              degradation; spectral response, or None for α = 0
 φ, ψ       priors     two Shrink             ℓ1 priors θ‖T U − g‖₁: ψ's θ and g come from the guide
 L1, L2     L          like U, two            multipliers of A = U and B = U
-s1, s2     s          numbers, two           penalties; V's condition grows with them: 0.1 to 1
+s1, s2     s          numbers, two           penalties, 0.1 to 1; a large s, a nearly singular V
 vᵢ         v          like U                 U + Lᵢ/sᵢ
 F, V       F, V       like U                 ∇Φ, and an element of its generalised Jacobian + εI
 ε          eps        number                 keeps V positive definite where all else vanishes

@@ -59,7 +59,7 @@ _GPU = Training(
 
 
 def methods(ratio: int) -> dict[str, Method]:
-    """What learns nothing, for depth. Windows grow with the ratio; the other constants are those of ×4."""
+    """What learns nothing, for depth. Windows grow with the ratio; other constants are ×4's."""
     return {
         "bicubic": bicubic,
         "guided-filter": partial(guided_filter, radius=ratio // 4),
