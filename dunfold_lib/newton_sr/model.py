@@ -76,8 +76,8 @@ class Filters(NamedTuple):
     def __call__(self, x: Tensor) -> Tensor:  # (batch, C, h, w) -> (batch, c, h, w)
         return functional.conv2d(x, self.w, padding=1)
 
-    def T(self, r: Tensor) -> Tensor:
-        return functional.conv_transpose2d(r, self.w, padding=1)
+    def T(self, r: Tensor) -> Tensor:  # the flipped filters: conv_transpose2d, but much faster
+        return functional.conv2d(r, self.w.flip(2, 3).transpose(0, 1), padding=1)
 
 
 class Response(NamedTuple):
