@@ -233,7 +233,7 @@ class FirstOrderSR(Stages):
 
 
 class PlainSR(nn.Module):
-    """No algorithm: up(z) plus three convolutions of (U⁰ − mean U⁰, Y), for comparison.
+    """No algorithm: up(z) plus three convolutions of Y and up(z), less their means, for comparison.
 
     ratio : r.  f : channels of the two hidden layers; 20 has 4,181 parameters.  channels, guides :
     C and Cy.  seed : of the fresh weights.
@@ -254,7 +254,8 @@ class PlainSR(nn.Module):
     def forward(self, b: Pair) -> Tensor:
         _measured(self, b)
         U = up(b.Z, self.ratio)
-        seen = torch.cat([b.Y, U - U.mean((2, 3), keepdim=True)], 1)
+        centred = lambda x: x - x.mean((2, 3), keepdim=True)
+        seen = torch.cat([centred(b.Y), centred(U)], 1)
         return U + self.C3(self.C2(self.C1(seen).relu()).relu())
 
 
