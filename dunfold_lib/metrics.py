@@ -96,6 +96,22 @@ def ergas(estimate: Tensor, truth: Tensor, ratio: float = 1.0) -> float:
     return float(100 / ratio * (mse / mean.square()).mean().sqrt())
 
 
+def ergas_mse_over_mean(estimate: Tensor, truth: Tensor, ratio: float = 1.0) -> float:
+    """100/ratio · √(mean over bands of MSE/μ): μ is not squared, so the scale of values counts.
+
+    What released codes of denoising networks compute, with values from 0 to 255, and what their
+    papers print as ERGAS. Images (batch, C, h, w) whose bands have means above 0.
+    """
+    _pair(estimate, truth)
+    _bands(truth)
+    checks.number("ratio", ratio, 0, open_low=True)
+    mse = (estimate - truth).double().square().mean((0, 2, 3))
+    mean = truth.double().mean((0, 2, 3))
+    if not bool((mean > 0).all()):
+        raise ValueError("truth has a band whose mean is not above 0; MSE/μ needs that")
+    return float(100 / ratio * (mse / mean).mean().sqrt())
+
+
 def _bands(truth: Tensor) -> None:
     if truth.ndim != 4:
         raise ValueError(f"truth has shape {tuple(truth.shape)}; it must be (batch, C, h, w)")

@@ -1,0 +1,76 @@
+"""What denoising does to a classifier of pixels: linear discriminant analysis with a ridge.
+
+symbol   code     shape     meaning
+x        x        (n, B)    spectra of labelled pixels
+y        y        (n,)      their classes
+μ, Σ     mean, S  (c, B), (B, B)  class means and the covariance around them, all classes together
+π        prior    (c,)      shares of the classes
+
+Fisher 1936; Friedman 1989 for the ridge; Cohen 1960 for κ.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from dunfold_lib import checks
+
+RIDGE = 1e-4  # of the mean variance, added to every variance
+
+
+class Scores(NamedTuple):
+    """Of the pixels that were not trained on."""
+
+    accuracy: float  # share that is right
+    kappa: float  # the same above what chance gives, over what it leaves
+
+
+def discriminant(x: Tensor, y: Tensor, new: Tensor, ridge: float = RIDGE) -> Tensor:
+    """The class of every new spectrum (m, B), from spectra x (n, B) with classes y (n,)."""
+    checks.number("ridge", ridge, 0, open_low=True)
+    x, new = x.double(), new.double()
+    classes, index = y.unique(return_inverse=True)
+    member = torch.nn.functional.one_hot(index).double()  # (n, c)
+    mean = member.T @ x / member.sum(0)[:, None]
+    around = x - mean[index]
+    S = around.T @ around / len(x)
+    S = S + ridge * S.diagonal().mean() * torch.eye(len(S)).to(S)
+    w = torch.linalg.solve(S, mean.T)  # (B, c)
+    prior = member.mean(0).log()
+    score = new @ w - 0.5 * (mean.T * w).sum(0) + prior
+    return classes[score.argmax(1)]
+
+
+def kappa(found: Tensor, y: Tensor) -> float:
+    """Cohen's κ: (agreement − chance)/(1 − chance)."""
+    classes = torch.cat([found, y]).unique()
+    share = lambda t: (t[:, None] == classes).double().mean(0)
+    chance = float((share(found) * share(y)).sum())
+    agreement = float((found == y).double().mean())
+    return (agreement - chance) / (1 - chance) if chance < 1 else 1.0
+
+
+def classify(cube: Tensor, labels: Tensor, share: float, g: torch.Generator) -> Scores:
+    """Train on a share of each class's pixels, at least two, and score the others.
+
+    cube : (1, B, H, W).  labels : (H, W), 0 where unknown.
+    """
+    checks.finite("cube", cube)
+    checks.number("share", share, 0, 1, open_low=True)
+    if cube.ndim != 4 or cube.shape[2:] != labels.shape or len(cube) != 1:
+        given = f"{tuple(cube.shape)} and {tuple(labels.shape)}"
+        raise ValueError(f"cube and labels have shapes {given}; they must be (1, B, H, W), (H, W)")
+    x, y = cube[0].flatten(1).T, labels.flatten()
+    train = torch.zeros(len(y), dtype=torch.bool)
+    for c in y.unique():
+        here = (y == c).nonzero()[:, 0]
+        if c > 0 and len(here) > 2:
+            count = max(round(share * len(here)), 2)
+            train[here[torch.randperm(len(here), generator=g)[:count]]] = True
+    known = torch.isin(y, y[train].unique()) & (y > 0)
+    test = known & ~train
+    if not bool(test.any()):
+        raise ValueError("labels leave no pixel to test on; a class must have more than two")
+    found = discriminant(x[train], y[train], x[test])
+    return Scores(float((found == y[test]).double().mean()), kappa(found, y[test]))

@@ -1,0 +1,183 @@
+"""Cubes: Indian Pines and its parts, cubes made up, and noise of every kind.
+
+A cube is (1, B, H, W) with values in [0, 1], its largest value 1. Noise levels are in units of
+1/255 of that. Folders of cubes that a reader brings are read by ``folders``.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from functools import cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dunfold_lib import checks, fetch
+
+LABELS = "Indian_pines_gt.npy"
+TRAIN_COLUMNS = 80  # columns 0–79 are trained on
+TEST_ROWS = (16, 112)  # of the columns after those; the rows around are for validation
+
+
+@cache
+def indian_pines() -> Tensor:
+    """Indian Pines (AVIRIS; Baumgardner et al. 2015), (1, 200, 145, 145), over its largest value.
+
+    Inside tensorly's wheel (extra ``book``), or in ``hsi`` of the data folder.
+    """
+    path = fetch.indian_pines()
+    try:
+        held = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise ValueError(f"{path}: cannot be read ({str(error).splitlines()[0][:80]})") from None
+    return scaled(held, str(path))
+
+
+@cache
+def labels() -> Tensor:
+    """The ground truth of Indian Pines, (145, 145): 16 classes from 1; 0 where none is known."""
+    beside = fetch.indian_pines().with_name(LABELS)
+    inside = f"datasets/data/{LABELS}"
+    path = beside if beside.is_file() else fetch.in_package("tensorly", inside, LABELS, "book")
+    try:
+        held = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise ValueError(f"{path}: cannot be read ({str(error).splitlines()[0][:80]})") from None
+    if held.ndim != 2 or not np.issubdtype(held.dtype, np.integer) or held.min() < 0:
+        raise ValueError(f"{path} holds {held.dtype} {held.shape}; it must hold whole numbers ≥ 0")
+    return torch.from_numpy(held.astype(np.int64))
+
+
+def scaled(a: np.ndarray, name: str) -> Tensor:
+    """An array (H, W, B) over its largest value, as a cube (1, B, H, W)."""
+    if a.ndim != 3 or 0 in a.shape:
+        raise ValueError(f"{name} has shape {a.shape}; it must be (height, width, bands)")
+    if a.dtype.kind not in "uif":
+        raise TypeError(f"{name} has dtype {a.dtype}; it must be whole or floating-point numbers")
+    if not np.isfinite(a).all() or a.max() <= 0:
+        raise ValueError(f"{name} holds NaN, infinity or nothing above 0; it cannot be scaled")
+    planes = np.moveaxis(a / a.max(), 2, 0)
+    return torch.from_numpy(np.ascontiguousarray(planes, dtype=np.float32))[None]
+
+
+def part(name: str) -> Tensor:
+    """A part of Indian Pines that shares no pixel with the others.
+
+    "train": columns 0–79 (145 × 80); "test": rows 16–111 of columns 81–144 (96 × 64);
+    "validation": what is above and below that, one set under the other (16 + 33 = 49 × 64).
+    """
+    cube, (top, end) = indian_pines(), TEST_ROWS
+    right = cube[..., TRAIN_COLUMNS + 1 :]
+    cut = {
+        "train": cube[..., :TRAIN_COLUMNS],
+        "test": right[:, :, top:end],
+        "validation": torch.cat([right[:, :, :top], right[:, :, end:]], 2),
+    }
+    if name not in cut:
+        raise ValueError(f"part is {name!r}; it must be one of {', '.join(cut)}")
+    return cut[name].contiguous()
+
+
+def synthetic(
+    g: torch.Generator, size: tuple[int, int] = (48, 48), bands: int = 60, materials: int = 5
+) -> Tensor:
+    """A made-up cube (1, bands, *size) of rank ``materials``: smooth spectra, mixed in polygons.
+
+    A spectrum is a sum of three Gaussian bumps over a constant. Every cell around a random site has
+    one mixture of the materials, which varies a little inside it, smoothly.
+    """
+    checks.size("size", size)
+    checks.whole("bands", bands, 1)
+    checks.whole("materials", materials, 1)
+    rand = lambda *shape: torch.rand(*shape, generator=g)
+    at = torch.linspace(0, 1, bands)
+    centre, width = rand(materials, 3, 1), 0.05 + 0.2 * rand(materials, 3, 1)
+    bumps = rand(materials, 3, 1) * (-((at - centre) ** 2) / width**2).exp()
+    spectra = 0.1 + bumps.sum(1)  # (materials, bands)
+    y, x = torch.meshgrid(*(torch.linspace(0, 1, n) for n in size), indexing="ij")
+    sites = rand(4 * materials, 2)
+    cell = ((y[..., None] - sites[:, 0]) ** 2 + (x[..., None] - sites[:, 1]) ** 2).argmin(-1)
+    share = rand(4 * materials, materials).pow(4)[cell]  # one material leads in most cells
+    down, across = (4 * rand(materials) for _ in range(2))
+    waves = (y[..., None] * down + x[..., None] * across + 6 * rand(materials)).sin()
+    share = share * (1 + 0.2 * waves)
+    cube = torch.einsum("hwm,mb->bhw", share / share.sum(-1, keepdim=True), spectra)[None]
+    return cube / cube.max()
+
+
+@dataclass(frozen=True)
+class Noise:
+    """How a cube is spoilt; everything but the first two is sparse.
+
+    sigma    : deviation of white Gaussian noise, of 255.
+    varying  : each band's deviation is drawn anew, uniformly below ``sigma``.
+    impulse  : share of all entries that become 0 or 1, half each.
+    stripes  : share of the columns of a spoilt band to which a constant from ±[0.1, 0.3] is added.
+    dead     : share of the columns of a spoilt band that become 0.
+    bands    : share of the bands that have stripes or dead columns.
+    """
+
+    sigma: float = 0.0
+    varying: bool = False
+    impulse: float = 0.0
+    stripes: float = 0.0
+    dead: float = 0.0
+    bands: float = 0.3
+
+    def __post_init__(self) -> None:
+        checks.number("sigma", self.sigma, 0)
+        if not isinstance(self.varying, bool):
+            raise TypeError(f"varying is {checks.brief(self.varying)}; it must be True or False")
+        for field in fields(self)[2:]:
+            checks.number(field.name, getattr(self, field.name), 0, 1)
+
+    def __call__(self, truth: Tensor, g: torch.Generator) -> Tensor:
+        """A noisy copy of cubes (N, B, H, W), not clipped; drawn on the CPU."""
+        checks.finite("truth", truth)
+        if truth.ndim != 4:
+            raise ValueError(f"truth has shape {tuple(truth.shape)}; it must be (batch, B, H, W)")
+        N, B, H, W = truth.shape
+        rand = lambda *shape: torch.rand(*shape, generator=g, dtype=truth.dtype)
+        deviation = self.sigma / 255 * (rand(N, B, 1, 1) if self.varying else 1)
+        Y = truth + deviation * torch.randn(truth.shape, generator=g, dtype=truth.dtype)
+        if self.stripes:
+            here = self._columns(rand, (N, B, 1, W), self.stripes)
+            sign = torch.where(rand(N, B, 1, W) < 0.5, -1.0, 1.0)
+            Y = Y + here * sign * (0.1 + 0.2 * rand(N, B, 1, W))
+        if self.dead:
+            Y = Y.masked_fill(self._columns(rand, (N, B, 1, W), self.dead), 0.0)
+        if self.impulse:
+            drawn = rand(N, B, H, W)
+            Y = Y.masked_fill(drawn < self.impulse / 2, 0.0)
+            Y = Y.masked_fill(drawn > 1 - self.impulse / 2, 1.0)
+        return Y
+
+    def _columns(self, rand: Callable[..., Tensor], shape: tuple[int, ...], share: float) -> Tensor:
+        """Which columns of which bands are spoilt, (N, B, 1, W)."""
+        return (rand(*shape) < share) & (rand(shape[0], shape[1], 1, 1) < self.bands)
+
+
+NOISES: Mapping[str, Noise] = {
+    "bands": Noise(50, varying=True),
+    "impulse": Noise(10, impulse=0.05),
+    "stripes": Noise(10, stripes=0.2),
+    "dead": Noise(10, dead=0.1),
+    "mixed": Noise(10, impulse=0.02, stripes=0.1, dead=0.05),
+}
+
+
+def crops(cube: Tensor, batch: int, side: int, g: torch.Generator) -> Tensor:
+    """Random crops (batch, B, side, side) of one cube, each in one of 8 symmetries."""
+    checks.whole("batch", batch, 1)
+    checks.whole("side", side, 1)
+    if cube.ndim != 4 or len(cube) != 1 or min(cube.shape[2:]) < side:
+        raise ValueError(f"the cube {tuple(cube.shape)} holds no crop of {side}×{side}")
+    return torch.cat([crop(cube, side, g) for _ in range(batch)])
+
+
+def crop(cube: Tensor, side: int, g: torch.Generator) -> Tensor:
+    """One of ``crops``."""
+    top, left = (int(torch.randint(n - side + 1, (1,), generator=g)) for n in cube.shape[2:])
+    turn = int(torch.randint(8, (1,), generator=g))
+    cut = cube[..., top : top + side, left : left + side].rot90(turn % 4, (2, 3))
+    return cut.flip(3) if turn >= 4 else cut

@@ -1,0 +1,125 @@
+"""Cubes in the files and folders in which they are downloaded.
+
+layout                                             what is read
+``<name>.mat``                                     ICVL, Washington DC Mall, PaviaU: version 5 by
+                                                   scipy, version 7.3 by h5py (extra ``data``)
+``<name>.npy``, ``<name>.npz``                     one array (height, width, bands)
+``<scene>_ms/**/<scene>_ms_01.png`` … ``_31.png``  CAVE: cubes of 31 bands, 512 × 512, 16 bit
+
+Every cube is divided by its largest value. Nothing is downloaded: the addresses stand in
+book/run.md.
+"""
+
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from dunfold_lib import fetch
+from dunfold_lib.hyperspectral.data import scaled
+
+SUFFIXES = (".mat", ".npy", ".npz")
+CAVE_BANDS = 31
+HDF5 = b"MATLAB 7.3"  # how a version 7.3 file begins
+
+
+def read_cube(path: Path) -> Tensor:
+    """The one three-dimensional array of a file, (1, B, H, W)."""
+    read = {".mat": _mat, ".npy": _npy, ".npz": _npz}.get(path.suffix.lower())
+    if read is None:
+        raise ValueError(f"{path} is no cube; allowed are {', '.join(SUFFIXES)}")
+    try:
+        held = read(path)
+    except (OSError, ValueError, EOFError, KeyError, NotImplementedError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0][:80]
+        raise ValueError(f"{path}: cannot be read ({reason})") from None
+    cubes = [k for k, a in held.items() if a.ndim == 3]
+    if len(cubes) != 1:
+        names = ", ".join(cubes) or "none"
+        raise ValueError(f"{path} holds the cubes {names}; it must hold one array (h, w, bands)")
+    return scaled(held[cubes[0]], str(path))
+
+
+def _npy(path: Path) -> Mapping[str, Any]:
+    return {"": np.load(path, allow_pickle=False)}
+
+
+def _npz(path: Path) -> Mapping[str, Any]:
+    with np.load(path, allow_pickle=False) as file:
+        return {name: file[name] for name in file.files}
+
+
+def _mat(path: Path) -> Mapping[str, Any]:
+    from scipy.io import loadmat
+
+    with open(path, "rb") as file:
+        new = file.read(len(HDF5)) == HDF5
+    if new:
+        return _hdf5(path)
+    return {k: v for k, v in loadmat(path).items() if isinstance(v, np.ndarray)}
+
+
+def _hdf5(path: Path) -> Mapping[str, Any]:
+    """MATLAB writes axes in reverse order: (bands, width, height)."""
+    try:
+        h5py: Any = import_module("h5py")
+    except ImportError:
+        raise ImportError(f"{path} needs h5py: pip install 'dunfold-lib[data]'") from None
+    with h5py.File(path) as file:
+        arrays = {k: v for k, v in file.items() if isinstance(v, h5py.Dataset) and v.ndim == 3}
+        return {k: np.transpose(v[()]) for k, v in arrays.items()}
+
+
+def cave(folder: Path) -> dict[str, Tensor]:
+    """CAVE (Yasuma et al. 2010): every cube below a folder, (1, 31, 512, 512)."""
+    found = {s.name.removesuffix("_ms"): _cave_scene(s) for s in sorted(folder.glob("*_ms"))}
+    if not found:
+        raise ValueError(f"{folder} holds no cube; it must hold <scene>_ms with {CAVE_BANDS} bands")
+    return found
+
+
+def _cave_scene(scene: Path) -> Tensor:
+    files = sorted(scene.rglob(f"{scene.name}_[0-9][0-9].png"))
+    if len(files) != CAVE_BANDS:
+        raise ValueError(f"{scene} holds {len(files)} bands; it must hold {CAVE_BANDS}")
+    bands = [_grey(file) for file in files]
+    if len({b.shape for b in bands}) != 1:
+        raise ValueError(f"{scene}: its bands have different sizes; they must be equal")
+    return scaled(np.stack(bands, 2), str(scene))
+
+
+def _grey(path: Path) -> Any:
+    """A picture (height, width); the first channel where it has several."""
+    from PIL import Image
+
+    try:
+        with Image.open(path) as picture:
+            a = np.asarray(picture)
+    except (OSError, SyntaxError, ValueError) as error:
+        raise ValueError(f"{path}: cannot be read ({str(error).splitlines()[0][:80]})") from None
+    return a[..., 0] if a.ndim == 3 else a
+
+
+def read_folder(folder: Path) -> dict[str, Tensor]:
+    """Every cube of a folder by name: CAVE's scenes where there are any, else its files."""
+    if not folder.is_dir():
+        raise ValueError(f"{folder} is no folder; it must hold cubes {', '.join(SUFFIXES)}")
+    if any(folder.glob("*_ms")):
+        return cave(folder)
+    files = [p for p in sorted(folder.iterdir()) if p.suffix.lower() in SUFFIXES]
+    if not files:
+        raise ValueError(f"{folder} holds no cube; allowed are {', '.join(SUFFIXES)}")
+    return {p.stem: read_cube(p) for p in files}
+
+
+EXTRA: Mapping[str, str] = {"pavia": "pavia_center_105x120x102", "simu": "simu_indian_145x145x224"}
+
+
+def extra_scenes() -> dict[str, Tensor]:
+    """Cubes of ``hsi`` in the data folder, for tests alone: nothing is trained on them."""
+    place = fetch.folder("hsi")
+    read: Callable[[str], Path] = lambda stem: (place or Path()) / f"{stem}.npz"
+    return {k: read_cube(read(stem)) for k, stem in EXTRA.items() if place and read(stem).is_file()}
