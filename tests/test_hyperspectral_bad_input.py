@@ -7,7 +7,7 @@ from PIL import Image
 from refusals import INF, NAN, cases, ones, refused, spoilt
 from scipy.io import savemat
 
-from dunfold_lib import metrics
+from dunfold_lib import fetch, metrics
 from dunfold_lib.hyperspectral import baselines_hsi, data, folders, runs
 from dunfold_lib.hyperspectral.classical import Star, star, star_s
 from dunfold_lib.hyperspectral.classify import classify, discriminant
@@ -290,7 +290,7 @@ def test_a_matlab_file_without_h5py_says_what_to_install(tmp_path, monkeypatch):
     def none(name):
         raise ImportError(name)
 
-    monkeypatch.setattr(folders, "import_module", none)
+    monkeypatch.setattr(fetch, "import_module", none)
     says = r".*new.mat needs h5py: pip install 'dunfold-lib\[data\]'"
     refused(lambda: folders.read_cube(tmp_path / "new.mat"), ImportError, says)
 

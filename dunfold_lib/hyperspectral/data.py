@@ -26,11 +26,7 @@ def indian_pines() -> Tensor:
     Inside tensorly's wheel (extra ``book``), or in ``hsi`` of the data folder.
     """
     path = fetch.indian_pines()
-    try:
-        held = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise ValueError(f"{path}: cannot be read ({str(error).splitlines()[0][:80]})") from None
-    return scaled(held, str(path))
+    return scaled(fetch.array(path), str(path))
 
 
 @cache
@@ -39,10 +35,7 @@ def labels() -> Tensor:
     beside = fetch.indian_pines().with_name(LABELS)
     inside = f"datasets/data/{LABELS}"
     path = beside if beside.is_file() else fetch.in_package("tensorly", inside, LABELS, "book")
-    try:
-        held = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise ValueError(f"{path}: cannot be read ({str(error).splitlines()[0][:80]})") from None
+    held = fetch.array(path)
     if held.ndim != 2 or not np.issubdtype(held.dtype, np.integer) or held.min() < 0:
         raise ValueError(f"{path} holds {held.dtype} {held.shape}; it must hold whole numbers ≥ 0")
     return torch.from_numpy(held.astype(np.int64))

@@ -11,7 +11,6 @@ book/run.md.
 """
 
 from collections.abc import Callable, Mapping
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,6 @@ from dunfold_lib import fetch
 from dunfold_lib.hyperspectral.data import scaled
 
 SUFFIXES = (".mat", ".npy", ".npz")
-CAVE_BANDS = 31
 HDF5 = b"MATLAB 7.3"  # how a version 7.3 file begins
 
 
@@ -31,11 +29,8 @@ def read_cube(path: Path) -> Tensor:
     read = {".mat": _mat, ".npy": _npy, ".npz": _npz}.get(path.suffix.lower())
     if read is None:
         raise ValueError(f"{path} is no cube; allowed are {', '.join(SUFFIXES)}")
-    try:
+    with fetch.reading(path):
         held = read(path)
-    except (OSError, ValueError, EOFError, KeyError, NotImplementedError) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0][:80]
-        raise ValueError(f"{path}: cannot be read ({reason})") from None
     cubes = [k for k, a in held.items() if a.ndim == 3]
     if len(cubes) != 1:
         names = ", ".join(cubes) or "none"
@@ -64,10 +59,7 @@ def _mat(path: Path) -> Mapping[str, Any]:
 
 def _hdf5(path: Path) -> Mapping[str, Any]:
     """MATLAB writes axes in reverse order: (bands, width, height)."""
-    try:
-        h5py: Any = import_module("h5py")
-    except ImportError:
-        raise ImportError(f"{path} needs h5py: pip install 'dunfold-lib[data]'") from None
+    h5py = fetch.hdf5(str(path))
     with h5py.File(path) as file:
         arrays = {k: v for k, v in file.items() if isinstance(v, h5py.Dataset) and v.ndim == 3}
         return {k: np.transpose(v[()]) for k, v in arrays.items()}
@@ -75,32 +67,7 @@ def _hdf5(path: Path) -> Mapping[str, Any]:
 
 def cave(folder: Path) -> dict[str, Tensor]:
     """CAVE (Yasuma et al. 2010): every cube below a folder, (1, 31, 512, 512)."""
-    found = {s.name.removesuffix("_ms"): _cave_scene(s) for s in sorted(folder.glob("*_ms"))}
-    if not found:
-        raise ValueError(f"{folder} holds no cube; it must hold <scene>_ms with {CAVE_BANDS} bands")
-    return found
-
-
-def _cave_scene(scene: Path) -> Tensor:
-    files = sorted(scene.rglob(f"{scene.name}_[0-9][0-9].png"))
-    if len(files) != CAVE_BANDS:
-        raise ValueError(f"{scene} holds {len(files)} bands; it must hold {CAVE_BANDS}")
-    bands = [_grey(file) for file in files]
-    if len({b.shape for b in bands}) != 1:
-        raise ValueError(f"{scene}: its bands have different sizes; they must be equal")
-    return scaled(np.stack(bands, 2), str(scene))
-
-
-def _grey(path: Path) -> Any:
-    """A picture (height, width); the first channel where it has several."""
-    from PIL import Image
-
-    try:
-        with Image.open(path) as picture:
-            a = np.asarray(picture)
-    except (OSError, SyntaxError, ValueError) as error:
-        raise ValueError(f"{path}: cannot be read ({str(error).splitlines()[0][:80]})") from None
-    return a[..., 0] if a.ndim == 3 else a
+    return {name: scaled(cube, name) for name, cube in fetch.cave(folder).items()}
 
 
 def read_folder(folder: Path) -> dict[str, Tensor]:

@@ -34,18 +34,13 @@ def read(path: Path) -> Tensor:
 
     8 and 16 bit are divided by their largest value; floating point must lie in [0, 1].
     """
-    try:
-        a = np.load(path, allow_pickle=False) if path.suffix == ".npy" else _pixels(path)
-    except (OSError, ValueError, SyntaxError, EOFError) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0][:80]
-        raise ValueError(f"{path}: cannot be read ({reason})") from None
-    return in_range(a, str(path))
+    return in_range(fetch.array(path) if path.suffix == ".npy" else _pixels(path), str(path))
 
 
 def _pixels(path: Path) -> Any:
     from PIL import Image
 
-    with Image.open(path) as file:
+    with fetch.reading(path), Image.open(path) as file:
         picture: Image.Image = file
         if picture.mode in ("P", "PA", "RGBA", "CMYK"):  # palettes resolved, transparency left out
             a = np.asarray(picture.convert("RGB"))
@@ -226,11 +221,9 @@ def worldview() -> Scene:
     from scipy.io import loadmat
 
     path = required("wv2") / "imgWV2.mat"
-    try:
+    with fetch.reading(path):
         held = loadmat(path)
         bands, pan = (held[k].astype(np.float32) / 2047 for k in ("I_MS", "I_PAN"))
-    except (OSError, ValueError, KeyError) as error:
-        raise ValueError(f"{path}: cannot be read ({str(error).splitlines()[0][:80]})") from None
     Y = functional.avg_pool2d(torch.from_numpy(pan)[None, None], 4)
     return Scene(in_range(bands.clip(0, 1), "I_MS"), Y.clamp(0, 1))
 

@@ -10,19 +10,17 @@ Nothing is downloaded: the addresses stand in book/run.md.
 """
 
 from functools import cache
-from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
 from dunfold_lib import fetch
+from dunfold_lib.fetch import CAVE_BANDS
 from dunfold_lib.newton_sr.data import (
     Scene,
     grey,
     in_range,
-    read,
     read_pairs,
     response,
 )
@@ -30,7 +28,6 @@ from dunfold_lib.newton_sr.data import (
 NYU = "nyu_depth_v2_labeled.mat"
 NYU_TRAIN = 1000  # the first thousand are trained on; the other 449 are the test
 NYU_METRES = 10.0  # depth 1
-CAVE_BANDS = 31
 PINES_BANDS, PINES_GUIDES = 20, 4  # means of ten neighbouring bands; of the guide
 
 
@@ -53,17 +50,10 @@ def nyu(folder: Path, part: str = "test") -> dict[str, Scene]:
     """
     if part not in ("train", "test"):
         raise ValueError(f"part is {part!r}; it must be 'train' or 'test'")
-    try:
-        h5py: Any = import_module("h5py")
-    except ImportError:
-        raise ImportError("NYU v2 needs h5py: pip install 'dunfold-lib[data]'") from None
-    path = folder / NYU
+    h5py, path = fetch.hdf5("NYU v2"), folder / NYU
     chosen = slice(0, NYU_TRAIN) if part == "train" else slice(NYU_TRAIN, None)
-    try:
-        with h5py.File(path) as file:  # MATLAB's order: (image, [colour,] column, row)
-            rgb, depth = file["images"][chosen], file["depths"][chosen]
-    except (OSError, KeyError, ValueError) as error:
-        raise ValueError(f"{path}: cannot be read ({str(error).splitlines()[0][:80]})") from None
+    with fetch.reading(path), h5py.File(path) as file:  # (image, [colour,] column, row)
+        rgb, depth = file["images"][chosen], file["depths"][chosen]
     if len(depth) == 0 or rgb.ndim != 4 or rgb.shape[::2] != (len(depth), depth.shape[-2]):
         given = f"{rgb.shape} and {depth.shape}"
         raise ValueError(f"{path}: images and depths of part {part!r} have shapes {given}")
@@ -79,19 +69,8 @@ def nyu(folder: Path, part: str = "test") -> dict[str, Scene]:
 
 def cave(folder: Path, guides: int = 3) -> dict[str, Scene]:
     """CAVE (Yasuma et al. 2010): every cube below a folder, its guide made by ``data.response``."""
-    H, found = response(guides, CAVE_BANDS), dict[str, Scene]()
-    for scene in sorted(folder.glob("*_ms")):
-        files = sorted(scene.rglob(f"{scene.name}_[0-9][0-9].png"))
-        if len(files) != CAVE_BANDS:
-            raise ValueError(f"{scene} holds {len(files)} bands; it must hold {CAVE_BANDS}")
-        bands = [read(file)[:, :1] for file in files]
-        if len({b.shape for b in bands}) != 1:
-            raise ValueError(f"{scene}: its bands have different sizes; they must be equal")
-        cube = torch.cat(bands, 1)
-        found[scene.name.removesuffix("_ms")] = guided(cube, H)
-    if not found:
-        raise ValueError(f"{folder} holds no cube; it must hold <scene>_ms with {CAVE_BANDS} bands")
-    return found
+    H = response(guides, CAVE_BANDS)
+    return {name: guided(in_range(cube, name), H) for name, cube in fetch.cave(folder).items()}
 
 
 def guided(cube: torch.Tensor, H: torch.Tensor) -> Scene:
@@ -106,10 +85,8 @@ def indian_pines() -> Scene:
     200 bands averaged by tens, divided by the largest value.
     """
     path = fetch.indian_pines()
-    try:
-        held = np.load(path, allow_pickle=False).astype(np.float64)
+    held = fetch.array(path).astype(np.float64)
+    with fetch.reading(path):
         bands = held.reshape(*held.shape[:2], PINES_BANDS, -1).mean(3)
-    except (OSError, ValueError, EOFError) as error:
-        raise ValueError(f"{path}: cannot be read ({str(error).splitlines()[0][:80]})") from None
     cube = in_range((bands / bands.max()).astype(np.float32), str(path))
     return guided(cube, response(PINES_GUIDES, PINES_BANDS))

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dunfold_lib import checks, metrics
+from dunfold_lib import checks, fetch, metrics
 from dunfold_lib.newton_sr import data, folders
 from dunfold_lib.newton_sr.data import Scene
 from dunfold_lib.newton_sr.degrade import Downsample
@@ -97,7 +97,7 @@ CHANNELS = {  # bands of the truth and of the guide
     "fusion": (8, 3),
     "worldview": (8, 1),
     "indian-pines": (folders.PINES_BANDS, folders.PINES_GUIDES),
-    "cave": (folders.CAVE_BANDS, 3),
+    "cave": (fetch.CAVE_BANDS, 3),
 }
 
 
