@@ -1,5 +1,6 @@
 """How the chapter trains and measures: the protocol of its tables, shared by every experiment."""
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -48,7 +49,7 @@ class Training:
                  data folder: "icvl", "cave", "wdc", "paviau".
     layers     : the network's K.
     thresholds : θ one a "layer" or one an "atom" (not of the paper's layout, which has atoms).
-    low, high  : the noise's σ is uniform between them, of 255.
+    low, high  : the noise's σ lies between them, of 255; its logarithm is uniform.
     sparse     : impulses, stripes and dead columns are added, each up to a share of ``MOST``.
     whole      : whether the loss sees all bands and A moves in training, or, sooner, the r
                  coordinates of a subspace that stays.
@@ -123,7 +124,7 @@ def training_cubes(name: str) -> tuple[Tensor, ...]:
 def drawn_noise(recipe: Training, g: torch.Generator) -> data.Noise:
     """White noise of a random level, and sparse noise of random shares where the recipe has it."""
     uniform = lambda low, high: low + (high - low) * float(torch.rand((), generator=g))
-    sigma = uniform(recipe.low, recipe.high)
+    sigma = math.exp(uniform(math.log(recipe.low), math.log(recipe.high)))
     if not recipe.sparse:
         return data.Noise(sigma)
     kind = int(torch.randint(4, (1,), generator=g))  # one of three kinds, or all of them
