@@ -206,8 +206,8 @@ def cmd_evaluate(args: argparse.Namespace) -> None:
     net = network(name, e, args)
     made = measured(name, e, net, args.seed, Path(args.data) if args.data else None)
     if args.released:
-        theirs = f"{args.released} with {', '.join(args.operator)}, in the place of ours"
-        made["protocol"] = f"released weights {theirs}; {made['protocol']}"
+        files = " with ".join([args.released, *args.operator])
+        made["protocol"] = f"released weights {files}, in the place of ours; {made['protocol']}"
     if args.json:
         print(json.dumps(made, indent=2, ensure_ascii=False))
     else:

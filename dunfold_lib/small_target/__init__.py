@@ -1,0 +1,46 @@
+"""Infrared small target detection by robust PCA unrolled. Read ``model.py`` first."""
+
+from dunfold_lib.small_target.classical import ipi, mpcm, pstnn, rpca, segment, svt, top_hat
+from dunfold_lib.small_target.data import Frames, images, inject, noisy, synthetic
+from dunfold_lib.small_target.fast import compact, detect
+from dunfold_lib.small_target.metrics_ist import by_centroid, by_overlap, iou, niou, roc
+from dunfold_lib.small_target.model import (
+    LRPCANet,
+    RPCANet,
+    State,
+    TwoTerm,
+    imitate,
+    soft_iou,
+    total_loss,
+)
+from dunfold_lib.small_target.released import load_released
+
+__all__ = [
+    "Frames",
+    "LRPCANet",
+    "RPCANet",
+    "State",
+    "TwoTerm",
+    "by_centroid",
+    "by_overlap",
+    "compact",
+    "detect",
+    "images",
+    "imitate",
+    "inject",
+    "iou",
+    "ipi",
+    "load_released",
+    "mpcm",
+    "niou",
+    "noisy",
+    "pstnn",
+    "roc",
+    "rpca",
+    "segment",
+    "soft_iou",
+    "svt",
+    "synthetic",
+    "top_hat",
+    "total_loss",
+]

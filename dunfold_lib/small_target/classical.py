@@ -1,0 +1,333 @@
+"""Robust PCA, and the detectors that need no learning.
+
+symbol   code           shape       meaning
+P        P              (m, n)      a matrix: for IPI the patches of an image as columns
+B, T     B, T           like P      its low-rank part and its sparse part
+λ        lam            number      weight of ‖T‖₁; 1/√max(m, n) for robust PCA
+μ        mu             number      penalty of ADMM; for APG the weight that falls to ``mu_end``
+s        s              (r,)        singular values
+
+    robust PCA   minimise  ‖B‖_* + λ‖T‖₁  subject to  P = B + T                    (ADMM)
+    relaxed      minimise  ‖B‖_* + λ‖T‖₁ + ‖P − B − T‖²/(2μ)                       (APG)
+
+A detector takes an image (h, w) in [0, 1] and gives a map of the same size, at least 0, large where
+a target may be; ``segment`` cuts it at half of its largest value.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from dunfold_lib import checks
+from dunfold_lib.prox import soft
+
+Detector = Callable[[Tensor], Tensor]
+MPCM_SCALES = (3, 5, 7, 9)
+IPI_PATCH, IPI_STEP = 50, 10
+PSTNN_PATCH, PSTNN_STEP = 40, 40
+
+
+class Split(NamedTuple):
+    """A matrix or an image taken apart."""
+
+    B: Tensor
+    T: Tensor
+
+
+def _matrix(name: str, P: Tensor) -> None:
+    checks.finite(name, P)
+    if P.ndim != 2:
+        raise ValueError(f"{name} has shape {tuple(P.shape)}; it must be (rows, columns)")
+
+
+def svt(P: Tensor, t: float) -> Tensor:
+    """Singular value thresholding, the prox of t‖·‖_* (Cai, Candès & Shen 2010), P (m, n).
+
+    By the eigenvectors of the smaller Gram matrix: values below about 1e-8 of the largest are lost
+    in float64, which a threshold above that removes anyway.
+    """
+    return _svt(P, t)[0]
+
+
+def _svt(P: Tensor, t: float) -> tuple[Tensor, int]:
+    """(svt, rank of it)."""
+    if P.shape[0] < P.shape[1]:
+        made, rank = _svt(P.T, t)
+        return made.T, rank
+    squares, V = torch.linalg.eigh(P.T @ P)
+    s = squares.clamp(min=0).sqrt()
+    kept = s > t
+    V, s = V[:, kept], s[kept]
+    return (P @ V) * ((s - t) / s) @ V.T, int(kept.sum())
+
+
+def default_lam(P: Tensor) -> float:
+    """1/√max(m, n): the weight for which exact recovery is proven (Candès et al. 2011)."""
+    return 1 / max(P.shape) ** 0.5
+
+
+def objective(B: Tensor, T: Tensor, lam: float) -> float:
+    """‖B‖_* + λ‖T‖₁."""
+    return float(torch.linalg.matrix_norm(B, "nuc") + lam * T.abs().sum())
+
+
+def rpca_admm(P: Tensor, lam: float | None = None, mu: float | None = None) -> Iterator[Split]:
+    """Robust PCA by ADMM: (B, T) after each step, without end.
+
+    lam : default 1/√max(m, n).  mu : penalty, default mn/(4‖P‖₁). Candès et al. 2011, algorithm 1.
+    """
+    _matrix("P", P)
+    lam = default_lam(P) if lam is None else lam
+    checks.number("lam", lam, 0, open_low=True)
+    mu = P.numel() / (4 * float(P.abs().sum()) or 1.0) if mu is None else mu
+    checks.number("mu", mu, 0, open_low=True)
+    T, Y = torch.zeros_like(P), torch.zeros_like(P)
+    while True:
+        B = svt(P - T + Y / mu, 1 / mu)
+        T = soft(P - B + Y / mu, lam / mu)
+        Y = Y + mu * (P - B - T)
+        yield Split(B, T)
+
+
+def rpca(P: Tensor, lam: float | None = None, tol: float = 1e-7, steps: int = 1000) -> Split:
+    """``rpca_admm`` until ‖P − B − T‖ ≤ tol·‖P‖; RuntimeError where ``steps`` do not reach it."""
+    checks.number("tol", tol, 0, open_low=True)
+    checks.whole("steps", steps, 1)
+    for _, (B, T) in zip(range(steps), rpca_admm(P, lam), strict=False):
+        if float((P - B - T).norm()) <= tol * float(P.norm()):
+            return Split(B, T)
+    raise RuntimeError(f"robust PCA did not reach {tol:g} in {steps} steps; allow more of them")
+
+
+class Step(NamedTuple):
+    """What a step of APG leaves."""
+
+    B: Tensor
+    T: Tensor
+    mu: float
+    rank: int  # of B
+    residual: float  # ‖subgradient of the smooth part at (B, T)‖ over max(1, ‖(B, T)‖)
+
+
+def rpca_apg(
+    P: Tensor, lam: float, mu: float, mu_end: float, shrink: float = 0.9
+) -> Iterator[Step]:
+    """Relaxed robust PCA by accelerated proximal gradients, after each step, without end.
+
+    The weight falls from ``mu`` by the factor ``shrink`` to ``mu_end``: a continuation. The smooth
+    part has the Lipschitz constant 2, so a step is SVT by μ/2 and a soft threshold by λμ/2.
+    Lin, Ganesh et al. 2009; Beck & Teboulle 2009 for the momentum.
+    """
+    _matrix("P", P)
+    for name, value in (("lam", lam), ("mu", mu), ("mu_end", mu_end)):
+        checks.number(name, value, 0, open_low=True)
+    checks.number("shrink", shrink, 0, 1, open_low=True)
+    B = T = old_B = old_T = torch.zeros_like(P)
+    t = old_t = 1.0
+    while True:
+        beta = (old_t - 1) / t
+        YB, YT = B + beta * (B - old_B), T + beta * (T - old_T)
+        half = (YB + YT - P) / 2
+        old_B, old_T = B, T
+        B, rank = _svt(YB - half, mu / 2)
+        T = soft(YT - half, lam * mu / 2)
+        both = B + T - YB - YT
+        moved = (2 * (YB - B) + both, 2 * (YT - T) + both)
+        size = lambda a, b: float((a.square().sum() + b.square().sum()).sqrt())
+        yield Step(B, T, mu, rank, size(*moved) / max(1.0, size(B, T)))
+        old_t, t = t, (1 + (1 + 4 * t * t) ** 0.5) / 2
+        mu = max(shrink * mu, mu_end)
+
+
+def sweep(D: Tensor, smooth: float, threshold: float, keep: float) -> tuple[Tensor, ...]:
+    """One Gauss-Seidel sweep of the classical model from T = N = 0: (B, T, N, B + T + N).
+
+    What ``model.imitate`` makes of a network's stage. D : (batch, 1, h, w). The background's step
+    is local here, as a convolution is: a share ``smooth`` of the way to the mean over 3×3 pixels
+    with zeros around (robust PCA has ``svt`` there). T: soft threshold, the prox of λ‖·‖₁. N: times
+    ``keep``, the prox of μ‖·‖² with keep = 1/(1 + 2μ).
+    """
+    mean = functional.avg_pool2d(D, 3, 1, 1)
+    B = D + smooth * (mean - D)
+    T = soft(D - B, threshold)
+    N = keep * (D - B - T)
+    return B, T, N, B + T + N
+
+
+# detectors
+
+
+def segment(score: Tensor, share: float = 0.5) -> Tensor:
+    """Where a map (h, w) exceeds ``share`` of its largest value; nowhere in a map of zeros."""
+    checks.number("share", share, 0, 1)
+    return score > share * score.max().clamp(min=0)
+
+
+def _grey(image: Tensor, least: int) -> None:
+    checks.finite("image", image)
+    if image.ndim != 2 or min(image.shape) < least:
+        given = tuple(image.shape)
+        raise ValueError(f"image has shape {given}; it must be (h, w), both from {least}")
+
+
+def top_hat(image: Tensor, side: int = 5) -> Tensor:
+    """The image minus its opening by a side × side square: what is bright and smaller than that."""
+    checks.whole("side", side, 3)
+    if side % 2 == 0:
+        raise ValueError(f"side is {side}; it must be odd")
+    _grey(image, side)
+    widest = lambda x: functional.max_pool2d(x, side, 1, side // 2)
+    x = image[None, None]
+    return (x - widest(-widest(-x)))[0, 0]
+
+
+def mpcm(image: Tensor, scales: tuple[int, ...] = MPCM_SCALES) -> Tensor:
+    """Multiscale patch-based contrast measure (Wei, You & Li 2016).
+
+    At each scale s: patch means m; d_i = (m − m_i)(m − m_{i+4}) with the patches at ±s in four
+    directions; the least d_i, and of that the largest over scales. The border is repeated.
+    """
+    for s in scales:
+        checks.whole("scale", s, 1)
+    _grey(image, max(scales))
+    return torch.stack([_contrast(image, s) for s in scales]).amax(0).relu()
+
+
+def _contrast(image: Tensor, s: int) -> Tensor:
+    """min_i (m − m_i)(m − m_{i+4}) at one scale."""
+    (h, w), m = image.shape, _box(image, s)
+    seen = functional.pad(m[None, None], (s,) * 4, mode="replicate")[0, 0]
+    at = lambda dy, dx: seen[s + dy : s + dy + h, s + dx : s + dx + w]
+    ways = [(-s, -s), (-s, 0), (-s, s), (0, s)]
+    return torch.stack([(m - at(y, x)) * (m - at(-y, -x)) for y, x in ways]).amin(0)
+
+
+def _box(x: Tensor, side: int) -> Tensor:
+    """Means over side × side pixels, the border repeated."""
+    padded = functional.pad(x[None, None], (side // 2,) * 4, mode="replicate")
+    return functional.avg_pool2d(padded, side, 1)[0, 0]
+
+
+def starts(length: int, patch: int, step: int) -> list[int]:
+    """Where patches begin along one side: every ``step``, and one that ends at the edge."""
+    last = length - patch
+    return [*range(0, last, step), last]
+
+
+def patch_matrix(image: Tensor, patch: int, step: int) -> Tensor:
+    """The patches of an image (h, w) as columns: (patch², patches)."""
+    rows, columns = (starts(n, patch, step) for n in image.shape)
+    cut = [image[y : y + patch, x : x + patch].flatten() for y in rows for x in columns]
+    return torch.stack(cut, 1)
+
+
+def from_patches(P: Tensor, size: tuple[int, int], patch: int, step: int) -> Tensor:
+    """An image of this size: at each pixel the median over the patches (columns of P) there."""
+    rows, columns = (starts(n, patch, step) for n in size)
+    places = [(y, x) for y in rows for x in columns]
+    most = -(-patch // step) + 1
+    stack = P.new_full((most * most, *size), float("nan"))
+    depth = torch.zeros(size, dtype=torch.long)
+    for column, (y, x) in zip(P.T, places, strict=True):
+        here = (slice(y, y + patch), slice(x, x + patch))
+        stack[(slice(None), *here)].scatter_(0, depth[here][None], column.view(1, patch, patch))
+        depth[here] += 1
+    ordered = stack.sort(0).values  # NaN last
+    pick = lambda at: ordered.gather(0, at[None])[0]
+    return (pick((depth - 1) // 2) + pick(depth // 2)) / 2
+
+
+def ipi(image: Tensor, lam: float | None = None, tol: float = 1e-6, steps: int = 300) -> Tensor:
+    """Infrared patch image (Gao et al. 2013): relaxed robust PCA of overlapping patches.
+
+    Patches 50×50 every 10 pixels. lam : default 1/√max(h, w), which the authors' code has; the
+    paper takes the sides of the patch matrix. Stops at a residual of ``tol``, when the rank has
+    stayed for more than 10 steps, or after ``steps``.
+    """
+    _grey(image, IPI_PATCH)
+    size = (image.shape[0], image.shape[1])
+    lam = 1 / max(size) ** 0.5 if lam is None else lam
+    checks.number("tol", tol, 0)
+    checks.whole("steps", steps, 1)
+    P = patch_matrix(image.double(), IPI_PATCH, IPI_STEP)
+    s = torch.linalg.eigvalsh(P.T @ P).clamp(min=0).sqrt().flip(0)
+    if float(s[1]) <= 1e-6 * float(s[0]):
+        return torch.zeros_like(image)  # of rank one: a flat image is all background
+    mu, mu_end = float(s[1]), max(0.005 * float(s[3]), 1e-6 * float(s[1]))
+    ranks: list[int] = []
+    for _, x in zip(range(steps), rpca_apg(P, lam, mu, mu_end), strict=False):
+        ranks.append(x.rank)
+        same = len(ranks) > 11 and len(set(ranks[-12:])) == 1
+        if x.residual <= tol or same:
+            break
+    return from_patches(x.T, size, IPI_PATCH, IPI_STEP).clamp(min=0).to(image)
+
+
+def corners(image: Tensor) -> Tensor:
+    """PSTNN's prior weight (h, w) in [0, 1]: large at corners and dots, small along edges.
+
+    From the eigenvalues a ≥ b of the structure tensor: ab/(a + b) · a, scaled to [0, 1].
+    """
+    fine = _gauss(image, 2.0)
+    dy, dx = torch.gradient(fine)
+    xx, xy, yy = (_gauss(v, 9.0) for v in (dx * dx, dx * dy, dy * dy))
+    spread = ((xx - yy).square() + 4 * xy.square()).sqrt()
+    a, b = (xx + yy + spread) / 2, (xx + yy - spread) / 2
+    strength = (a * b / (a + b).clamp(min=torch.finfo(a.dtype).tiny)) * torch.maximum(a, b)
+    low, high = strength.min(), strength.max()
+    return (strength - low) / (high - low).clamp(min=torch.finfo(a.dtype).tiny)
+
+
+def _gauss(x: Tensor, sigma: float) -> Tensor:
+    """Gaussian filter with a 3×3 window, the border repeated."""
+    line = torch.tensor([1.0, 0.0, 1.0], dtype=x.dtype)
+    line = torch.exp(-line / (2 * sigma**2))
+    kernel = torch.outer(line, line)
+    padded = functional.pad(x[None, None], (1,) * 4, mode="replicate")
+    return functional.conv2d(padded, (kernel / kernel.sum())[None, None])[0, 0]
+
+
+def pstnn(image: Tensor, tol: float = 1e-3, steps: int = 500) -> Tensor:
+    """Partial sum of the tensor nuclear norm (Zhang & Peng 2019), on patches 40×40 every 40.
+
+    ADMM with μ = 2e-3, growing by 1.05 a step; values 0 … 255. Stops at a relative residual of
+    ``tol``, when the number of non-zeros in T repeats, or after ``steps``.
+    """
+    _grey(image, PSTNN_PATCH)
+    checks.number("tol", tol, 0)
+    checks.whole("steps", steps, 1)
+    size, n = (image.shape[0], image.shape[1]), PSTNN_PATCH
+    tensor = lambda x: patch_matrix(x, n, PSTNN_STEP).T.unflatten(1, (n, n))  # (patches, n, n)
+    X, W = tensor(255 * image.double()), tensor(corners(255 * image.double()))
+    lam = 0.7 / (n * len(X)) ** 0.5
+    kept = _leading(X)
+    T, Y, w, mu, count = torch.zeros_like(X), torch.zeros_like(X), torch.ones_like(X), 2e-3, -1
+    for _ in range(steps):
+        L = _partial_svt(X - T - Y / mu, kept, 1 / mu)
+        T = (X - L - Y / mu - w * lam / mu).relu()
+        w = kept / (T.abs() + 0.01) / W  # infinite where W is 0: no target there
+        rest = L + T - X
+        before, count = count, int(T.count_nonzero())
+        if float(rest.norm()) < tol * float(X.norm()) or count == before:
+            break
+        Y, mu = Y + mu * rest, 1.05 * mu
+    return (from_patches(T.flatten(1).T, size, n, PSTNN_STEP) / 255).to(image)
+
+
+def _leading(X: Tensor) -> int:
+    """How many singular values of the patches (as rows) are at least a tenth of the largest."""
+    s = torch.linalg.svdvals(X.flatten(1))
+    return max(int((s >= 0.1 * s[0]).sum()), 1)
+
+
+def _partial_svt(X: Tensor, kept: int, t: float) -> Tensor:
+    """Along patches (n3, n, n): of every Fourier slice keep the leading values, shrink the rest."""
+    U, s, V = torch.linalg.svd(torch.fft.rfft(X, dim=0), full_matrices=False)
+    s = torch.cat([s[:, :kept], (s[:, kept:] - t).relu()], 1)
+    return torch.fft.irfft((U * s[:, None].to(U.dtype)) @ V, n=len(X), dim=0)
+
+
+DETECTORS: dict[str, Detector] = {"top-hat": top_hat, "mpcm": mpcm, "pstnn": pstnn, "ipi": ipi}

@@ -1,0 +1,149 @@
+"""The same T, sooner: for detecting, not for learning.
+
+- T^K needs neither the N nor the D of the last stage; they are left out.
+- A batch norm after a convolution is part of that convolution.
+- Squeeze-and-excitation stands between two convolutions with no bend between them: for one image it
+  is a scale of the second one's channels. The mean that decides the scale follows from sums of the
+  first one's input. So 3×3 b→c, scale, 3×3 c→1 are one 5×5, b→1, at a tenth of the work. At the
+  border the second convolution sees zeros, not what the first would give outside: the outermost
+  line is computed as it stands.
+- Features lie channels-last in memory.
+
+``compact`` prepares a network once; its ``detect`` takes images one by one.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from dunfold_lib import checks
+from dunfold_lib.small_target.model import Excite, Learned, LRPCANet, Network
+
+Layer = tuple[Tensor, Tensor]  # weight (out, in, k, k) and bias (out,) of a convolution
+
+
+def folded(F: Learned) -> list[Layer]:
+    """The convolutions of a map's body, each with the batch norm behind it, for ``eval`` mode."""
+    made: list[Layer] = []
+    for module in F.body:
+        if isinstance(module, nn.Conv2d):
+            bias = module.bias if module.bias is not None else module.weight.new_zeros(())
+            made.append((module.weight, bias))
+        elif isinstance(module, nn.BatchNorm2d):
+            mean, var = module.running_mean, module.running_var
+            assert mean is not None
+            assert var is not None
+            scale = module.weight / (var + module.eps).sqrt()
+            weight, bias = made[-1]
+            made[-1] = (weight * scale[:, None, None, None], (bias - mean) * scale + module.bias)
+    return made
+
+
+def composed(first: Tensor, second: Tensor) -> Tensor:
+    """The filter (out, in, 5, 5) of the 3×3 convolution by ``first``, then by ``second``."""
+    return functional.conv2d(first.transpose(0, 1), second.flip(2, 3), padding=2).transpose(0, 1)
+
+
+def mean_after(z: Tensor, wide: Layer) -> Tensor:
+    """Means over the pixels of ``wide`` applied to z (1, b, h, w): (1, c, 1, 1), from sums of z.
+
+    A tap at (−1, ·) never sees the last row, one at (+1, ·) never the first; columns alike.
+    """
+    rows = z.sum(3)  # (1, b, h)
+    left, right = z[..., 0], z[..., -1]
+    over = lambda t: torch.stack([t.sum(2) - t[..., -1], t.sum(2), t.sum(2) - t[..., 0]], 2)
+    sums = torch.stack([over(rows - right), over(rows), over(rows - left)], 3)  # (1, b, 3, 3)
+    pixels = z.shape[2] * z.shape[3]
+    return ((wide[0] * sums).sum((1, 2, 3)) / pixels + wide[1])[None, :, None, None]
+
+
+class Compact:
+    """One learned map F, prepared: images (1, 1, h, w) to the same."""
+
+    def __init__(self, F: Learned):
+        order = torch.channels_last
+        lay = lambda layer: (layer[0].detach().contiguous(memory_format=order), layer[1].detach())
+        convs = [lay(layer) for layer in folded(F)]
+        bare = isinstance(F.body[-1], nn.Conv2d)  # a widening layer without a bend behind it
+        self.wide = convs.pop() if bare else None
+        self.hidden, self.excite = convs, F.excite
+        self.last = lay((F.last.weight, F.last.bias))
+
+    def __call__(self, v: Tensor) -> Tensor:
+        x = v.contiguous(memory_format=torch.channels_last)
+        for weight, bias in self.hidden:
+            x = functional.conv2d(x, weight, bias, padding=weight.shape[-1] // 2).relu_()
+        weight, bias = self.last
+        if self.wide is None:
+            return functional.conv2d(x, self._scaled(weight, x.mean((2, 3), True)), bias, padding=1)
+        weight = self._scaled(weight, mean_after(x, self.wide))
+        return _two(x, self.wide, (weight, bias))
+
+    def _scaled(self, weight: Tensor, mean: Tensor) -> Tensor:
+        """The last filter (1, c, 3, 3) times what squeeze-and-excitation makes of the means."""
+        return weight * self.excite.scale(mean) if isinstance(self.excite, Excite) else weight
+
+
+def _two(z: Tensor, wide: Layer, last: Layer) -> Tensor:
+    """Two 3×3 convolutions as one, its outermost line as it stands."""
+    plain = lambda t: functional.conv2d(functional.conv2d(t, *wide, padding=1), *last, padding=1)
+    if min(z.shape[2:]) < 5:
+        return plain(z)
+    bias = (last[0].sum((2, 3)) @ wide[1]) + last[1]
+    y = functional.conv2d(z, composed(wide[0], last[0]), bias, padding=2)
+    y[:, :, 0], y[:, :, -1] = plain(z[:, :, :3])[:, :, 0], plain(z[:, :, -3:])[:, :, -1]
+    y[..., 0], y[..., -1] = plain(z[..., :3])[..., 0], plain(z[..., -3:])[..., -1]
+    return y
+
+
+class Prepared:
+    """A network prepared by ``compact``; later changes of its weights are not seen."""
+
+    def __init__(self, net: Network):
+        self.net = net
+        last = net.K - 1
+        self.FB, self.FT = ([Compact(_map(F)) for F in maps] for maps in (net.FB, net.FT))
+        self.FD = [Compact(_map(F)) for F in net.FD[:last]]
+        self.FN = [Compact(_map(F)) for F in net.FN[:last]] if isinstance(net, LRPCANet) else []
+        self.eps = net.eps.tolist()
+        self.sigma = net.sigma.tolist() if isinstance(net, LRPCANet) else []
+        self.carry = isinstance(net, LRPCANet) and net.carry_noise
+
+    @torch.inference_mode()
+    def __call__(self, b: Tensor) -> Tensor:
+        """T^K, logits (batch, 1, h, w), as ``net(b)`` gives in ``eval`` mode."""
+        return torch.cat([self._one(image) for image in self.net.start(b).D.split(1)])
+
+    def _one(self, D: Tensor) -> Tensor:
+        T, N = torch.zeros_like(D), torch.zeros_like(D)
+        for k, (FB, FT) in enumerate(zip(self.FB, self.FT, strict=True)):
+            carried = N if self.carry else torch.zeros_like(N)
+            v = D - T - carried
+            B = v + FB(v)
+            v = T + D - B - carried
+            T = v - self.eps[k] * FT(v)
+            if k + 1 == len(self.FB):
+                break
+            if self.FN:
+                v = carried + D - B - T
+                N = v - self.sigma[k] * self.FN[k](v)
+            D = self.FD[k](B + T + N)
+        return T
+
+
+def _map(F: nn.Module) -> Learned:
+    assert isinstance(F, Learned)
+    return F
+
+
+def compact(net: Network) -> Prepared:
+    """Prepare a network for detecting. It must be in ``eval`` mode, as after training."""
+    if net.training:
+        raise ValueError("the network is in training mode; call net.eval() first")
+    return Prepared(net)
+
+
+def detect(net: Network, image: Tensor) -> Tensor:
+    """T^K, logits, for images (batch, 1, h, w) in [0, 1] whose values are looked at."""
+    checks.finite("image", image)
+    return compact(net)(image)

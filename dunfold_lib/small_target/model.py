@@ -1,0 +1,388 @@
+"""Infrared small targets by robust PCA unrolled: RPCANet, L-RPCANet, and narrower forms of our own.
+
+    robust PCA     minimise  ‖B‖_* + λ‖T‖₁                subject to  D = B + T
+    L-RPCANet      minimise  R(B) + λ S(T) + μ G(N)        subject to  D = B + T + N
+
+symbol  code            shape            meaning
+D       b, State.D      (batch, 1, h, w) the image in [0, 1]; later what a stage made of it
+B       State.B         like D           background
+T       State.T         like D           targets; after the last stage a *logit*: target where T > 0
+N       State.N         like D           noise
+v       v               like D           what a learned map sees
+F_B …   FB, FT, FN, FD  like D to D      learned maps in the place of the four proximal steps
+ε, σ    eps, sigma      (K,)             learned steps of T and N, first 0.01
+K       K               whole            stages; no two share weights
+c, β    c, b            whole            channels: of the widest features, and of the bottleneck
+d       d               whole            channels of F_D; c in the paper
+n       n_noise         whole            bottleneck layers of F_N after its first
+p, y    p, truth        like D           sigmoid(T) and the mask
+
+A stage, in the order B, T, N, D (Gauss-Seidel), from D⁰ = image, T⁰ = N⁰ = 0:
+
+    B = v + F_B(v),     v = D − T − N
+    T = v − ε F_T(v),   v = T + D − B − N
+    N = v − σ F_N(v),   v = N + D − B − T
+    D = F_D(B + T + N)
+
+The step for T linearises S around T and lands at γT + (1 − γ)(D − B − N) − ε∇S. The paper takes
+γ = ½, drops the ½ and takes ∇S at the new point; that is a choice which the learned map absorbs,
+not a derivation. N is treated alike.
+
+            maps                                                        parameters a stage
+RPCANet     c channels throughout, no N, no squeeze-and-excitation      113,316
+LRPCANet    bottlenecks of β channels, squeeze-and-excitation           35,986
+TwoTerm     L-RPCANet without N, our control                            33,422
+
+Wu et al. 2024 (RPCANet), Liu, Han, Xiu et al. 2025 (L-RPCANet). What the paper does not tell: the
+released code gives every stage N = 0 (``carry_noise=False``), where the equations carry it; the
+released weights for NUDT-SIRST have β = 16, those for IRSTD-1k β = 16 and n = 3, and only those for
+SIRST-Aug are the network of 0.216 M parameters.
+"""
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from dunfold_lib import checks
+from dunfold_lib.unroll import Unrolled
+
+STEP = 0.01  # first ε and σ
+SQUEEZE = (
+    16  # c over the hidden channels of squeeze-and-excitation, of which there are two at least
+)
+RECONSTRUCTION = 0.1  # weight of the mean square of D^K − D in the loss
+
+
+class State(NamedTuple):
+    """What a stage hands to the next."""
+
+    D: Tensor
+    B: Tensor
+    T: Tensor
+    N: Tensor
+
+
+class Excite(nn.Module):
+    """Squeeze and excitation: each channel times a number in (0, 1) made from all channels' means.
+
+    Hu, Shen & Sun 2018. c = 32 has 162 parameters.
+    """
+
+    def __init__(self, c: int, g: torch.Generator):
+        super().__init__()
+        hidden = max(c // SQUEEZE, 2)
+        self.squeeze, self.widen = conv(1, c, hidden, g), conv(1, hidden, c, g)
+
+    def scale(self, mean: Tensor) -> Tensor:  # (batch, c, 1, 1), both sides
+        return self.widen(self.squeeze(mean).relu()).sigmoid()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.scale(x.mean((2, 3), keepdim=True))
+
+
+class Learned(nn.Module):
+    """F: features of images (batch, 1, h, w), excited where asked for, and one 3×3 layer back.
+
+    body : convolutions with what stands between them.  excite : ``Excite``, or the identity.
+    last : 3×3, c → 1.
+    """
+
+    def __init__(self, body: Iterable[nn.Module], c: int, se: bool, g: torch.Generator):
+        super().__init__()
+        self.body = nn.Sequential(*body)
+        self.excite = Excite(c, g) if se else nn.Identity()
+        self.last = conv(3, c, 1, g)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(self.excite(self.body(x)))
+
+
+def conv(k: int, into: int, out: int, g: torch.Generator) -> nn.Conv2d:
+    """A fresh k×k convolution that keeps the size: Xavier-normal weights, biases 0.
+
+    Its filters lie channels-last in memory, and features follow: a step of training takes half.
+    """
+    made = nn.Conv2d(into, out, k, padding=k // 2)
+    with torch.no_grad():
+        spread = (2 / (k * k * (into + out))) ** 0.5
+        made.weight.normal_(0, spread, generator=g)
+    made.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    made.bias = nn.Parameter(torch.zeros(out))
+    return made
+
+
+def layers(first: int, c: int, count: int, norm: bool, g: torch.Generator) -> list[nn.Module]:
+    """conv 1→c of size ``first``, then ``count`` of 3×3, c→c; after each (BN and) ReLU."""
+    made: list[nn.Module] = []
+    for i in range(count + 1):
+        made.append(conv(3 if i else first, c if i else 1, c, g))
+        made += [nn.BatchNorm2d(c)] if norm else []
+        made.append(nn.ReLU())
+    return made
+
+
+class Stages(Unrolled):
+    """The skeleton of the networks: start, readout, and what they refuse."""
+
+    FB: nn.ModuleList
+    FT: nn.ModuleList
+    FD: nn.ModuleList
+    eps: nn.Parameter
+
+    def start(self, b: Tensor) -> State:
+        """D⁰ = B⁰ = image, T⁰ = N⁰ = 0."""
+        checks.real("b", b)
+        if b.ndim != 4 or b.shape[1] != 1 or 0 in b.shape:
+            raise ValueError(f"b has shape {tuple(b.shape)}; it must be (batch, 1, height, width)")
+        if b.dtype != self.eps.dtype:
+            raise TypeError(f"b has dtype {b.dtype}; the network's weights are {self.eps.dtype}")
+        return State(b, b, torch.zeros_like(b), torch.zeros_like(b))
+
+    def layer(self, k: int, x: State, b: Tensor) -> State:
+        B, T, N = self.parts(k, x)
+        return State(self.FD[k](B + T + N), B, T, N)
+
+    def parts(self, k: int, x: State) -> tuple[Tensor, Tensor, Tensor]:
+        """(B, T, N) of stage k: what the networks differ in."""
+        raise NotImplementedError
+
+    def background(self, k: int, x: State, N: Tensor | float = 0.0) -> Tensor:
+        """The B of stage k, for a noise N."""
+        v = x.D - x.T - N
+        return v + self.FB[k](v)
+
+    def targets(self, k: int, x: State, B: Tensor, N: Tensor | float = 0.0) -> Tensor:
+        """The T of stage k, for a background and a noise."""
+        v = x.T + x.D - B - N
+        return v - self.eps[k] * self.FT[k](v)
+
+    def readout(self, x: State) -> Tensor:
+        """T, a logit: sigmoid(T) is the share of target in a pixel, T > 0 the prediction."""
+        return x.T
+
+
+class RPCANet(Stages):
+    """Robust PCA with learned maps of c channels (Wu et al. 2024); 679,896 parameters.
+
+    No noise term: N stays 0.  K : stages.  c : channels.  seed : of the fresh weights.
+    """
+
+    def __init__(self, K: int = 6, c: int = 32, seed: int = 0):
+        super().__init__()
+        checks.whole("K", K, 1)
+        checks.whole("c", c, 1)
+        self.K = K
+        g = torch.Generator().manual_seed(seed)
+        maps = lambda count, norm: [
+            Learned(layers(3, c, count, norm, g), c, False, g) for _ in range(K)
+        ]
+        self.FB, self.FT, self.FD = map(
+            nn.ModuleList, (maps(3, True), maps(6, False), maps(3, True))
+        )
+        self.eps = nn.Parameter(torch.full((K,), STEP))
+
+    def parts(self, k: int, x: State) -> tuple[Tensor, Tensor, Tensor]:
+        B = self.background(k, x)
+        return B, self.targets(k, x, B), x.N
+
+
+class LRPCANet(Stages):
+    """Robust PCA of three terms with light learned maps (Liu, Han, Xiu et al. 2025).
+
+    K : stages, of 35,986 parameters each.  c, b : widest and bottleneck channels.  n_noise : layers
+    of F_N.  se : which of the maps B, T, N, D have squeeze-and-excitation.  carry_noise : a stage
+    starts from the N before it, as the equations say; if not from 0, as the released code does.
+    d : channels of F_D, c where 0; ``d=8`` is a narrower form of our own, 9,226 a stage.
+    seed : of the fresh weights.
+    """
+
+    def __init__(
+        self,
+        K: int = 6,
+        c: int = 32,
+        b: int = 4,
+        n_noise: int = 6,
+        se: str = "BTND",
+        carry_noise: bool = True,
+        d: int = 0,
+        seed: int = 0,
+    ):
+        super().__init__()
+        g = _light(self, K, c, b, se, d, seed, "BTND")
+        checks.whole("n_noise", n_noise, 0)
+        self.FN = nn.ModuleList(_neck(3, b, n_noise, False, c, "N" in se, g) for _ in range(K))
+        self.sigma = nn.Parameter(torch.full((K,), STEP))
+        self.n_noise, self.carry_noise = n_noise, carry_noise
+
+    def parts(self, k: int, x: State) -> tuple[Tensor, Tensor, Tensor]:
+        N = x.N if self.carry_noise else torch.zeros_like(x.N)
+        B = self.background(k, x, N)
+        T = self.targets(k, x, B, N)
+        v = N + x.D - B - T
+        return B, T, v - self.sigma[k] * self.FN[k](v)
+
+
+class TwoTerm(Stages):
+    """L-RPCANet without its noise term: what SENRM adds is what this control lacks.
+
+    Arguments as for ``LRPCANet``; 33,422 parameters a stage.
+    """
+
+    def __init__(
+        self, K: int = 6, c: int = 32, b: int = 4, se: str = "BTD", d: int = 0, seed: int = 0
+    ):
+        super().__init__()
+        _light(self, K, c, b, se, d, seed, "BTD")
+
+    def parts(self, k: int, x: State) -> tuple[Tensor, Tensor, Tensor]:
+        B = self.background(k, x)
+        return B, self.targets(k, x, B), x.N
+
+
+Network = RPCANet | LRPCANet | TwoTerm
+
+
+def _light(
+    net: Stages, K: int, c: int, b: int, se: str, d: int, seed: int, allowed: str
+) -> torch.Generator:
+    """Give a network the light maps B, T and D; the generator, for what comes after."""
+    for name, count in (("K", K), ("c", c), ("b", b)):
+        checks.whole(name, count, 1)
+    checks.whole("d", d, 0)
+    if not isinstance(se, str) or set(se) - set(allowed) or len(set(se)) < len(se):
+        raise ValueError(f"se is {se!r}; it must hold some of the letters {allowed}, each once")
+    d = d or c
+    net.K = K
+    g = torch.Generator().manual_seed(seed)
+    net.FB = nn.ModuleList(_neck(1, b, 3, True, c, "B" in se, g) for _ in range(K))
+    net.FT = nn.ModuleList(_neck(1, b, 6, False, c, "T" in se, g) for _ in range(K))
+    net.FD = nn.ModuleList(Learned(layers(3, d, 3, True, g), d, "D" in se, g) for _ in range(K))
+    net.eps = nn.Parameter(torch.full((K,), STEP))
+    return g
+
+
+def _neck(
+    first: int, b: int, count: int, norm: bool, c: int, se: bool, g: torch.Generator
+) -> Learned:
+    """A map whose layers have b channels, widened to c by a 3×3 layer at their end."""
+    return Learned([*layers(first, b, count, norm, g), conv(3, b, c, g)], c, se, g)
+
+
+def soft_iou(T: Tensor, truth: Tensor, pooled: bool = False) -> Tensor:
+    """1 − mean over images of (Σ p y + 1)/(Σ p + Σ y − Σ p y + 1), p = sigmoid(T).
+
+    T, truth : (batch, 1, h, w).  pooled : one fraction of the sums over the whole batch, which an
+    image without target leaves alone and a small target does not outweigh.
+    """
+    p = T.sigmoid()
+    rows = (lambda t: t.sum()) if pooled else (lambda t: t.flatten(1).sum(1))
+    both = rows(p * truth)
+    return 1 - ((both + 1) / (rows(p) + rows(truth) - both + 1)).mean()
+
+
+def total_loss(
+    net: Network,
+    b: Tensor,
+    truth: Tensor,
+    reconstruction: float = RECONSTRUCTION,
+    pooled: bool = False,
+    bce: float = 0.0,
+) -> Tensor:
+    """soft-IoU of T^K plus ``reconstruction`` times the mean of (D^K − D)²; the paper's loss.
+
+    bce : weight of the binary cross entropy of T^K, ours: it has a gradient where soft-IoU has
+    none, on the plateau at the start of training.
+    """
+    *_, x = net.states(b)
+    loss = soft_iou(x.T, truth, pooled) + reconstruction * (x.D - b).square().mean()
+    if bce:
+        loss = loss + bce * functional.binary_cross_entropy_with_logits(x.T, truth)
+    return loss
+
+
+@torch.no_grad()
+def start_dark(net: Network, logit: float) -> None:
+    """Lower the first T^K by about ``logit``: through the last bias of the last F_B.
+
+    With sigmoid(T) = ½ everywhere soft-IoU has almost no gradient; few pixels are targets, so a
+    start that says so spares the plateau.
+    """
+    checks.number("logit", logit, 0)
+    last = net.FB[net.K - 1]
+    assert isinstance(last, Learned)
+    _bias(last.last).add_(logit)
+
+
+@torch.no_grad()
+def imitate(net: Network, smooth: float, threshold: float, keep: float) -> None:
+    """Set all weights by hand, so that a stage from T = N = 0 is ``classical.sweep``.
+
+    F_B moves a pixel by the share ``smooth`` to the mean of its 3×3 neighbourhood, F_T clips to
+    ±threshold, so that v − F_T(v) is the soft threshold, F_N takes the share 1 − keep, and F_D is
+    the identity. Batch norms must be in ``eval`` mode. Needs two channels at least.
+    """
+    box = torch.full((3, 3), 1 / 9, dtype=torch.float64)
+    box[1, 1] -= 1
+    delta = torch.zeros(3, 3, dtype=torch.float64)
+    delta[1, 1] = 1
+    for name, first, filter_, offset in (
+        ("FB", (0.0, 0.0), smooth * box, 0.0),
+        ("FT", (threshold, -threshold), delta, -threshold),
+        ("FN", (0.0, 0.0), (1 - keep) * delta, 0.0),
+        ("FD", (0.0, 0.0), delta, 0.0),
+    ):
+        for F in getattr(net, name, ()):
+            _by_hand(F, first, filter_, offset, clip=name == "FT")
+    net.eps.fill_(1.0)
+    if isinstance(net, LRPCANet):
+        net.sigma.fill_(1.0)
+
+
+def _bias(m: nn.Conv2d) -> Tensor:
+    """Its bias: all of these convolutions have one."""
+    assert m.bias is not None
+    return m.bias
+
+
+def _by_hand(
+    F: Learned, first: tuple[float, float], filter_: Tensor, offset: float, clip: bool
+) -> None:
+    """v → filter * (a(v) − b(v)) + offset, where a = relu(v + first₀) and b = relu(±v + first₁).
+
+    Two channels carry a and b, both at least 0, unchanged through every layer.
+    """
+    for module in F.body:
+        if isinstance(module, nn.BatchNorm2d):
+            module.reset_running_stats()
+            module.bias.zero_()
+            module.weight.fill_((1 + module.eps) ** 0.5)
+    convs = [m for m in F.body if isinstance(m, nn.Conv2d)]
+    if min(m.out_channels for m in convs) < 2:
+        raise ValueError("the network has one channel; a and b need two")
+    for i, m in enumerate(convs):
+        m.weight.zero_()
+        _bias(m).zero_()
+        middle = m.kernel_size[0] // 2
+        for channel in (0, 1):
+            m.weight[channel, channel if i else 0, middle, middle] = 1
+    convs[0].weight[1] *= 1 if clip else -1
+    _bias(convs[0])[:2] = convs[0].weight.new_tensor(first)
+    share = 1.0
+    if isinstance(F.excite, Excite):
+        for p in F.excite.parameters():
+            p.zero_()
+        share = 0.5  # sigmoid(0)
+    F.last.weight.zero_()
+    F.last.weight[0, 0] = filter_.to(F.last.weight) / share
+    F.last.weight[0, 1] = -filter_.to(F.last.weight) / share
+    _bias(F.last).fill_(offset)
+
+
+def macs(net: Network, side: int = 256) -> int:
+    """Multiplications of all convolutions on one image of side × side."""
+    skip: set[Any] = {m for e in net.modules() if isinstance(e, Excite) for m in e.modules()}
+    convs = [m for m in net.modules() if isinstance(m, nn.Conv2d) and m not in skip]
+    return side * side * sum(m.weight.numel() for m in convs)

@@ -1,0 +1,179 @@
+"""Weights that the authors of RPCANet and L-RPCANet released, read into the networks of this book.
+
+Nothing is unpickled but tensors (``weights_only=True``). The files are not part of this book: they
+carry no licence. A reader who has them says where they are.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from dunfold_lib import checks
+from dunfold_lib.small_target.model import Excite, Learned, LRPCANet, Network, RPCANet
+
+PARTS = {"FB": "lowrank", "FT": "sparse", "FN": "residual", "FD": "merge"}
+SCALARS = {"eps": "sparse.epsilon", "sigma": "residual.sigma"}
+WRAPPERS = ("state_dict", "model_state_dict", "net", "model")
+SE_LETTERS = {"FB": "B", "FT": "T", "FN": "N", "FD": "D"}
+
+
+def load_released(weights: Path | str | Mapping[str, Any]) -> RPCANet | LRPCANet:
+    """The network of released weights: L-RPCANet where they hold ``residual``, else RPCANet.
+
+    weights : a mapping of arrays, an ``.npz``, or a state dict that torch saved, with the names
+    ``decos.{k}.{lowrank, sparse, residual, merge}.…`` and an optional ``module.`` before them; a
+    wrapper with the key ``state_dict`` is opened. Stages, channels and layers are read from the
+    shapes. An L-RPCANet comes back with ``carry_noise=False``, which is what its code does.
+    """
+    source = "weights" if isinstance(weights, Mapping) else str(weights)
+    raw = weights if isinstance(weights, Mapping) else _read(Path(weights))
+    held = {
+        str(k).removeprefix("module."): _tensor(v, f"{source}: {k}")
+        for k, v in _unwrapped(raw).items()
+        if not str(k).endswith("num_batches_tracked")
+    }
+    net = _build(held, source)
+    wanted = _places(net, held)
+    missing = [name for name in wanted if name not in held]
+    strange = sorted(set(held) - set(wanted))
+    if missing or strange:
+        said = f"lacks {missing[0]}" if missing else f"holds {strange[0]}"
+        shape = f"{type(net).__name__} of {net.K} stages"
+        example = ", ".join([*wanted][:2])
+        raise ValueError(f"{source}: {said}; a {shape} has {len(wanted)} names: {example}, …")
+    for name, place in wanted.items():
+        value = held[name]
+        if value.numel() == place.numel() and (place.ndim == 0 or value.ndim == 2):
+            value = value.reshape(place.shape)  # a scalar in a list, a 1×1 convolution as a matrix
+        if value.shape != place.shape:
+            given, allowed = tuple(value.shape), tuple(place.shape)
+            raise ValueError(f"{source}: {name} has shape {given}, not {allowed}")
+        if name.endswith("running_var") and bool((value < 0).any()):
+            raise ValueError(f"{source}: {name} holds a negative variance; it must be at least 0")
+        place.copy_(value)
+    return net.eval()
+
+
+def load_experiment(
+    kind: type[Network], weights: Path, operators: Sequence[Path]
+) -> RPCANet | LRPCANet:
+    """Released weights for one experiment: they must be of its class, and need no operator."""
+    if operators:
+        raise ValueError(f"{operators[0]}: a detector sees the image itself; leave --operator out")
+    net = load_released(weights)
+    if not isinstance(net, kind):
+        given = type(net).__name__
+        raise ValueError(f"{weights}: holds {given} weights; asked for {kind.__name__}")
+    return net
+
+
+def _build(held: Mapping[str, Tensor], source: str) -> RPCANet | LRPCANet:
+    """A fresh network of the size that the shapes tell."""
+    stages = {int(m[1]) for k in held if (m := re.match(r"decos\.(\d+)\.", k))}
+    if not stages or stages != set(range(len(stages))):
+        given = f"stages {sorted(stages)}" if stages else "no name decos.0.…"
+        raise ValueError(f"{source}: holds {given}; it must hold decos.0, decos.1, … in a row")
+    light = any(".residual." in k for k in held)
+    first = _filter(held, "decos.0.lowrank.convs.0.weight", source)
+    merged = _filter(held, "decos.0.merge.mapping.0.weight", source)
+    if not light:
+        return RPCANet(K=len(stages), c=len(first))
+    noise = [k for k in held if re.fullmatch(r"decos\.0\.residual\.convs\.\d+\.weight", k)]
+    wide = _filter(held, "decos.0.lowrank.convs.12.weight", source)
+    se = "".join(
+        letter
+        for part, letter in SE_LETTERS.items()
+        if f"decos.0.{PARTS[part]}.channel_attention.excitation.0.weight" in held
+    )
+    return LRPCANet(
+        K=len(stages),
+        c=len(wide),
+        b=len(first),
+        n_noise=max(len(noise) - 2, 0),  # but the first and the widening one
+        se=se,
+        carry_noise=False,
+        d=len(merged),
+    )
+
+
+def _filter(held: Mapping[str, Tensor], name: str, source: str) -> Tensor:
+    found = held.get(name)
+    if found is None or found.ndim != 4 or 0 in found.shape:
+        given = f"{name} of shape {tuple(found.shape)}" if found is not None else f"no {name}"
+        raise ValueError(f"{source}: holds {given}; it must be (out, in, k, k)")
+    return found
+
+
+def _places(net: Network, held: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Their name -> our tensor, for every tensor of the network."""
+    made: dict[str, Tensor] = {}
+    for part, theirs in PARTS.items():
+        for k, F in enumerate(getattr(net, part, ())):
+            made |= _places_in(F, f"decos.{k}.{theirs}", held)
+    for ours, theirs in SCALARS.items():
+        if hasattr(net, ours):
+            made |= {f"decos.{k}.{theirs}": getattr(net, ours).data[k] for k in range(net.K)}
+    return made
+
+
+def _places_in(F: Learned, prefix: str, held: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Theirs -> ours in one map. The last layer is ``final_conv``, or the last of the body."""
+    body = "mapping" if prefix.endswith("merge") else "convs"
+    behind = f"{body}.{len(F.body)}"
+    final = "final_conv" if f"{prefix}.final_conv.weight" in held else behind
+    modules: dict[str, nn.Module] = {f"{body}.{j}": m for j, m in enumerate(F.body)}
+    modules[final] = F.last
+    if isinstance(F.excite, Excite):
+        modules["channel_attention.excitation.0"] = F.excite.squeeze
+        modules["channel_attention.excitation.2"] = F.excite.widen
+    return {
+        f"{prefix}.{name}.{key}": value
+        for name, module in modules.items()
+        for key, value in module.state_dict().items()
+        if key != "num_batches_tracked"
+    }
+
+
+def _unwrapped(raw: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The state dict inside a wrapper, where there is one."""
+    for key in WRAPPERS:
+        if isinstance(raw.get(key), Mapping):
+            return raw[key]
+    return raw
+
+
+def _tensor(value: Any, name: str) -> Tensor:
+    """An array as a finite float32 tensor."""
+    try:
+        tensor = value if isinstance(value, Tensor) else torch.as_tensor(np.asarray(value))
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} is a {type(value).__name__}; it must be an array") from None
+    if tensor.dtype.is_complex:
+        raise TypeError(f"{name} has dtype {tensor.dtype}; it must be real")
+    tensor = tensor.detach().float()
+    checks.finite(name, tensor)
+    return tensor
+
+
+def _read(path: Path) -> Mapping[str, Any]:
+    """What a file holds: arrays of an .npz, else a state dict, read without running anything."""
+    if not path.is_file():
+        raise ValueError(f"{path}: there is no such file")
+    try:
+        if path.suffix.lower() == ".npz":
+            with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+                return {key: file[key] for key in file.files}
+        held = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged file raises anything
+        reason = " ".join(str(error).split())[:100]
+        raise ValueError(
+            f"{path}: holds no state dict that can be read safely ({reason})"
+        ) from None
+    if not isinstance(held, Mapping):
+        raise ValueError(f"{path}: holds a {type(held).__name__}; it must be a state dict")
+    return held

@@ -1,0 +1,381 @@
+"""How the chapter trains and measures: the protocol of its tables, shared by every experiment."""
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dunfold_lib import checks, fetch, records
+from dunfold_lib.small_target import classical, data, folders, metrics_ist, theory
+from dunfold_lib.small_target.data import Frames
+from dunfold_lib.small_target.fast import compact
+from dunfold_lib.small_target.model import (
+    LRPCANet,
+    Network,
+    RPCANet,
+    TwoTerm,
+    start_dark,
+    total_loss,
+)
+from dunfold_lib.training import Recipe, fit
+
+TEST_SEED = 2**31  # made-up test scenes come from this seed plus the run's
+MADE_UP = {"train": (256, 1), "val": (64, 2)}  # made-up scenes of a part, and their seed
+TEST_SCENES = 64
+NOISE_SEEDS = 3
+SOURCES = ("synthetic", "injected", *folders.SETS)
+SIDES = {"irstd1k": 512}  # pixels; the others: 256
+BEST = "best.safetensors"
+
+
+@dataclass(frozen=True)
+class Training:
+    """How to train one network; its size is part of the recipe.
+
+    data      : "synthetic" (made up), "injected" (made-up targets in real scenes), or a set of the
+                data folder: "sirst", "nudt", "irstd1k", "sirst-aug".
+    stages, width, neck, noise_layers, merge : K, c, b, n_noise, and d (0: c) of the network.
+    crop      : side of a training crop in pixels.
+    sigma, density : most Gaussian noise (over 255) and salt and pepper that a crop is given.
+    pooled    : soft-IoU of the whole batch's sums instead of the mean over its images.
+    bce       : weight of the binary cross entropy.  dark : ``model.start_dark``; both against the
+                plateau at the start.
+    every     : steps from one look at the validation part to the next; the best one is kept.
+    steps, batch, lr, end, clip, precision, compile : as in ``training.Recipe``.
+    """
+
+    data: str = "synthetic"
+    stages: int = 3
+    width: int = 8
+    neck: int = 4
+    noise_layers: int = 6
+    merge: int = 0
+    crop: int = 128
+    sigma: float = 0.0
+    density: float = 0.0
+    pooled: bool = True
+    bce: float = 1.0
+    dark: float = 4.0
+    every: int = 100
+    steps: int = 1000
+    batch: int = 8
+    lr: float = 3e-3
+    end: float = 0.02
+    clip: float = 1.0
+    precision: str = "no"
+    compile: bool = False
+
+    def __post_init__(self) -> None:
+        _known(self.data)
+        checks.whole("crop", self.crop, 1)
+        checks.whole("every", self.every, 1)
+        checks.number("sigma", self.sigma, 0)
+        checks.number("density", self.density, 0, 1)
+        checks.number("bce", self.bce, 0)
+        checks.number("dark", self.dark, 0)
+        self.plain()
+
+    def plain(self) -> Recipe:
+        """The part that the loop needs."""
+        return Recipe.part_of(self)
+
+
+def _known(name: str) -> str:
+    if name not in SOURCES:
+        raise ValueError(f"data is {name!r}; it must be one of {', '.join(SOURCES)}")
+    return name
+
+
+def build(
+    kind: type[Network],
+    recipe: Training,
+    se: str = "BTND",
+    carry_noise: bool = True,
+    seed: int = 0,
+) -> Network:
+    """A fresh network of a recipe's size."""
+    r = recipe
+    if kind is RPCANet:
+        net: Network = RPCANet(r.stages, r.width, seed)
+    elif kind is TwoTerm:
+        net = TwoTerm(r.stages, r.width, r.neck, se.replace("N", ""), r.merge, seed)
+    else:
+        sizes = (r.stages, r.width, r.neck, r.noise_layers)
+        net = LRPCANet(*sizes, se, carry_noise, r.merge, seed)
+    start_dark(net, r.dark)
+    return net
+
+
+@cache
+def part(name: str, which: str) -> Frames:
+    """The frames to train on ("train"), or to choose the checkpoint on ("val")."""
+    if _known(name) not in ("synthetic", "injected"):
+        return folders.frames(name, which, SIDES.get(name, 256))
+    count, seed = MADE_UP[which]
+    g = torch.Generator().manual_seed(seed)
+    if name == "synthetic":
+        return data.synthetic(g, count)
+    scenes = folders.backgrounds()
+    cut = len(scenes) * 4 // 5  # the last fifth of the scenes is for validation
+    return data.inject(g, scenes[:cut] if which == "train" else scenes[cut:], count)
+
+
+def train(
+    net: Network,
+    recipe: Training,
+    folder: Path | None = None,
+    seed: int = 0,
+    device: str = "cpu",
+    watch: Callable[[int, float], None] | None = None,
+) -> list[float]:
+    """Train a network by a recipe; the loss of every step.
+
+    The network ends with the weights that found most on the validation part, never on the test.
+    """
+    frames, best = part(recipe.data, "train"), Best(net, recipe, folder)
+
+    def sample(batch: int, g: torch.Generator) -> tuple[Tensor, Tensor]:
+        image, mask = data.crops(frames, batch, recipe.crop, g)
+        return _disturbed(image, recipe, g), mask
+
+    def told(step: int, loss: float) -> None:
+        best.look(step + 1)
+        if watch:
+            watch(step, loss)
+
+    loss = partial(total_loss, pooled=recipe.pooled, bce=recipe.bce)
+    losses = fit(net, sample, loss, recipe.plain(), folder, seed, device, told)
+    best.take()
+    return losses
+
+
+def _disturbed(image: Tensor, recipe: Training, g: torch.Generator) -> Tensor:
+    """Crops with noise of a random strength each, up to the recipe's; half stay clean."""
+    if not recipe.sigma and not recipe.density:
+        return image
+    rows = []
+    for row in image.split(1):
+        share, kind = torch.rand((), generator=g), int(torch.randint(4, (), generator=g))
+        sigma = recipe.sigma * float(share) if kind == 0 else 0.0
+        density = recipe.density * float(share) if kind == 1 else 0.0
+        rows.append(data.noisy(row, g, sigma, density))
+    return torch.cat(rows)
+
+
+class Best:
+    """Keeps the weights with the highest IoU on the validation part, in the run's folder too."""
+
+    def __init__(self, net: Network, recipe: Training, folder: Path | None):
+        self.net, self.recipe = net, recipe
+        self.path = folder / BEST if folder else None
+        self.score, self.step, self.weights = -1.0, 0, dict[str, Tensor]()
+        if self.path and self.path.exists():
+            self._resume(self.path)
+
+    def look(self, step: int) -> None:
+        """Measure after this many steps where it is time to."""
+        if step % self.recipe.every and step != self.recipe.steps:
+            return
+        frames = part(self.recipe.data, "val")
+        score = metrics_ist.iou(predicted(self.net, frames), frames.mask)
+        if score > self.score:
+            kept = {k: v.detach().cpu().clone() for k, v in self.net.state_dict().items()}
+            self.score, self.step, self.weights = score, step, kept
+            self._save()
+
+    def take(self) -> None:
+        """Give the network the best weights."""
+        if self.weights:
+            self.net.load_state_dict(self.weights)
+        self.net.eval()
+
+    def _save(self) -> None:
+        if self.path:
+            from safetensors.torch import save
+
+            about = {"best": json.dumps({"iou": self.score, "step": self.step})}
+            plain = {k: v.contiguous() for k, v in self.weights.items()}
+            records.write_bytes(self.path, save(plain, about))
+
+    def _resume(self, path: Path) -> None:
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(path, "pt") as file:
+                told = json.loads((file.metadata() or {})["best"])
+                self.weights = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118
+                self.score, self.step = float(told["iou"]), int(told["step"])
+        except (SafetensorError, OSError, KeyError, ValueError) as error:
+            reason = str(error).splitlines()[0]
+            raise ValueError(f"{path}: holds no best weights ({reason}); remove it") from None
+
+
+def predicted(net: Network, frames: Frames) -> Tensor:
+    """Where a network finds targets, (n, 1, h, w); it is left in the mode it was in."""
+    return logits(net, data.images(frames)) > 0
+
+
+def logits(net: Network, image: Tensor) -> Tensor:
+    """T^K of images (n, 1, h, w), one by one, on the network's device; the result on the CPU."""
+    learning, device = net.training, net.eps.device
+    net.eval()
+    run = compact(net)
+    made = torch.cat([run(x.to(device)).cpu() for x in image.split(1)])
+    net.train(learning)
+    return made
+
+
+def measured_on(name: str, seed: int, folder: Path | None = None) -> dict[str, Frames]:
+    """Where a method is measured, by the ending of its scores' names.
+
+    A reader's folder; or the test part of a set and, for "sirst", made-up scenes of the seed, which
+    are all there is where the data folder lacks SIRST v1.
+    """
+    side = SIDES.get(name, 256)
+    if folder is not None:
+        return {"": folders.read_folder(folder, "test", side)}
+    found: dict[str, Frames] = {}
+    if name != "sirst" or fetch.folder(f"istd/{folders.SETS[name]}"):
+        found[""] = folders.frames(name, "test", side)
+    if name == "sirst":
+        g = torch.Generator().manual_seed(TEST_SEED + seed)
+        found["_synthetic"] = data.synthetic(g, TEST_SCENES)
+    return found
+
+
+def measure(name: str, net: Network, seed: int, folder: Path | None = None) -> dict[str, Any]:
+    """All scores of a network, the area under its ROC, its steps, and what the stages cost."""
+    net.cpu().eval()
+    made: dict[str, Any] = {}
+    for ending, frames in measured_on(name, seed, folder).items():
+        T = logits(net, data.images(frames))
+        made |= metrics_ist.scores(T > 0, frames.mask, ending)
+        made[f"auc{ending}"] = metrics_ist.roc(T, frames.mask).area
+    made |= {"eps": net.eps.tolist()}
+    return made | ({"sigma": net.sigma.tolist()} if isinstance(net, LRPCANet) else {})
+
+
+def measure_method(
+    name: str, detector: str, net: None, seed: int, folder: Path | None = None
+) -> dict[str, Any]:
+    """All scores of a detector that learns nothing, cut at half of each map's largest value."""
+    made: dict[str, Any] = {}
+    run = classical.DETECTORS[detector]
+    for ending, frames in measured_on(name, seed, folder).items():
+        found = [classical.segment(run(x[0])) for x in data.images(frames)]
+        made |= metrics_ist.scores(found, frames.mask, ending)
+    return made
+
+
+def robustness(run: Callable[[Tensor], Tensor], frames: Frames, seed: int = 0) -> dict[str, Any]:
+    """IoU in per cent at each level of Gaussian and of salt-and-pepper noise, and the mean of each.
+
+    run : images (n, 1, h, w) to masks.  Means over three draws of the noise; the area under a curve
+    is its mean by trapezia over the levels, from 0 to 100.
+    """
+    made: dict[str, Any] = {}
+    clean = data.images(frames)
+    for name, levels in (("sigma", data.SIGMAS), ("density", data.DENSITIES)):
+        curve = []
+        for level in levels:
+            draws = range(NOISE_SEEDS if level else 1)
+            found = []
+            for draw in draws:
+                g = torch.Generator().manual_seed(TEST_SEED + NOISE_SEEDS * seed + draw)
+                noisy = data.noisy(clean, g, **{name: float(level)})
+                found.append(100 * metrics_ist.iou(run(noisy), frames.mask))
+            curve.append(sum(found) / len(found))
+        area = torch.trapezoid(torch.tensor(curve), torch.tensor(levels)) / levels[-1]
+        made |= {f"iou_{name}": [round(v, 3) for v in curve], f"area_{name}": float(area)}
+    return made
+
+
+def measure_robust(
+    name: str, net: Network, seed: int, folder: Path | None = None
+) -> dict[str, Any]:
+    """``measure``, and how the IoU falls with noise that the images did not have."""
+    made = measure(name, net, seed, folder)
+    ending, frames = next(iter(measured_on(name, seed, folder).items()))
+    found = robustness(lambda x: logits(net, x) > 0, frames, seed)
+    return made | {key + ending: value for key, value in found.items()}
+
+
+def stage_inputs(net: Network, b: Tensor) -> list[dict[str, Tensor]]:
+    """What F_T and F_N of every stage see of images b (batch, 1, h, w)."""
+    seen: list[dict[str, Tensor]] = []
+    hooks = [
+        F.register_forward_pre_hook(partial(_note, seen, name, k))
+        for name in ("FT", "FN")
+        for k, F in enumerate(getattr(net, name, ()))
+    ]
+    seen += [{} for _ in range(net.K)]
+    try:
+        with torch.no_grad():
+            net(b)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return seen
+
+
+def _note(seen: list[dict[str, Tensor]], name: str, k: int, _: Any, given: Any) -> None:
+    seen[k][name] = given[0].detach()
+
+
+def lipschitz(net: Network, b: Tensor, steps: int = 30) -> dict[str, list[float]]:
+    """‖J‖ of F_T and F_N at what each stage sees, the largest quotient of pairs, and step · ‖J‖.
+
+    b : (batch, 1, h, w), at least two images: pairs are neighbours in the batch.
+    """
+    checks.finite("b", b)
+    if len(b) < 2:
+        raise ValueError(f"b has {len(b)} image; pairs need two at least")
+    made: dict[str, list[float]] = {}
+    steps_of = {"FT": net.eps} | ({"FN": net.sigma} if isinstance(net, LRPCANet) else {})
+    with torch.no_grad():
+        for k, seen in enumerate(stage_inputs(net, b)):
+            for name, v in seen.items():
+                F = getattr(net, name)[k]
+                size = theory.jacobian_norm(F, v[:1], steps)
+                gap = float(theory.pairwise(F, v[:-1], v[1:]).max())
+                step = float(steps_of[name][k].abs())
+                rows = {"jacobian": size, "pairs": gap, "step_jacobian": step * size}
+                for key, value in rows.items():
+                    made.setdefault(f"{key}_{name}", []).append(round(value, 4))
+    return made
+
+
+def measure_lipschitz(
+    name: str, net: Network, seed: int, folder: Path | None = None
+) -> dict[str, Any]:
+    """``measure``, the Lipschitz figure on the first four images, and the ranks of their B^k.
+
+    contractive : 1.0 where every step times its measured constant stays below one, else 0.0.
+    """
+    made = measure(name, net, seed, folder)
+    frames = next(iter(measured_on(name, seed, folder).values()))
+    b = data.images(frames)[:4]
+    found = lipschitz(net, b)
+    steps = [v for key, values in found.items() if key.startswith("step") for v in values]
+    with torch.no_grad():
+        B = [x.B[0, 0] for x in net.states(b[:1])]
+    ranks = [round(theory.effective_rank(x), 2) for x in B]
+    return made | found | {"contractive": float(max(steps) < 1), "rank_B": ranks}
+
+
+def epochs(frames: int, batch: int, count: int) -> int:
+    """Steps that ``count`` passes over so many frames take: the papers count those."""
+    return math.ceil(frames / batch) * count
+
+
+def thresholds(T: Sequence[Tensor] | Tensor, points: int = 25) -> list[float]:
+    """Thresholds for ``detection_curve``: evenly among the logits' extremes, and 0."""
+    checks.whole("points", points, 2)
+    low, high = (float(f(torch.stack([f(t) for t in T]))) for f in (torch.min, torch.max))
+    return sorted({0.0, *torch.linspace(low, high, points).tolist()})

@@ -1,0 +1,58 @@
+"""How far a learned map is from a proximal one: its Lipschitz constant, measured from below.
+
+A step v − ε F(v) is a contraction in v where F is monotone and ε times F's Lipschitz constant is
+small; the paper assumes the latter. Both measures are lower bounds: a pair of points, and the
+spectral norm of the Jacobian at one point.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from dunfold_lib import checks
+
+Map = Callable[[Tensor], Tensor]
+
+
+def pairwise(F: Map, x: Tensor, y: Tensor) -> Tensor:
+    """‖F(x) − F(y)‖/‖x − y‖ of each row of x and y (batch, …): (batch,)."""
+    checks.finite("x", x)
+    checks.finite("y", y)
+    if x.shape != y.shape:
+        raise ValueError(f"x and y have shapes {tuple(x.shape)} and {tuple(y.shape)}; equal only")
+    gap = (x - y).flatten(1).norm(dim=1)
+    if not bool(gap.all()):
+        raise ValueError("x and y have a row in common; a Lipschitz quotient needs two points")
+    return (F(x) - F(y)).flatten(1).norm(dim=1) / gap
+
+
+def jacobian_norm(F: Map, x: Tensor, steps: int = 30, seed: int = 0) -> float:
+    """‖J‖₂ of F's Jacobian at x, by power iteration on JᵀJ with products in both directions.
+
+    x : any shape; a batch counts as one point.  The value grows with ``steps`` towards ‖J‖₂.
+    """
+    checks.finite("x", x)
+    checks.whole("steps", steps, 1)
+    g = torch.Generator().manual_seed(seed)
+    u = torch.randn(x.shape, generator=g, dtype=x.dtype)
+    size = 0.0
+    for _ in range(steps):
+        u = u / u.norm().clamp(min=torch.finfo(x.dtype).tiny)
+        Ju = torch.autograd.functional.jvp(F, x, u)[1]
+        size = float(Ju.norm())
+        u = torch.autograd.functional.vjp(F, x, Ju)[1]
+    return size
+
+
+def effective_rank(x: Tensor) -> float:
+    """exp of the entropy of the singular values' shares: 1 to min(h, w), for an image (h, w).
+
+    Roy & Vetterli 2007. Is a background B^k of lower rank than its image?
+    """
+    checks.finite("x", x)
+    if x.ndim != 2:
+        raise ValueError(f"x has shape {tuple(x.shape)}; it must be (h, w)")
+    s = torch.linalg.svdvals(x.double())
+    share = s / s.sum().clamp(min=torch.finfo(s.dtype).tiny)
+    return float((-(share * share.clamp(min=1e-300).log()).sum()).exp())
