@@ -280,7 +280,7 @@ def guide(strength: float = 1.0, kind: str = "Newton", name: str = "rear") -> tu
         xlabel="strength of the guide",
         ylabel="RMSE",
         xlim=(-0.05, 1.05),
-        ylim=(0, 20),
+        ylim=(0, 25),
         alt="RMSE of the three networks against the strength of the guide",
         size=WIDE,
         note=f"{kind}, {name}, strength {strength:g}: RMSE {here:.2f}",
