@@ -2,6 +2,7 @@
 
 import math
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -73,3 +74,9 @@ def whole(name: str, value: int, low: int = 0) -> None:
         raise TypeError(f"{name} is {brief(value)}; it must be a whole number")
     if value < low:
         raise ValueError(f"{name} is {value}; it must be at least {low}")
+
+
+def one_of(name: str, value: Any, allowed: Iterable[Any]) -> None:
+    """Refuse what is not among the allowed values."""
+    if value not in (known := list(allowed)):
+        raise ValueError(f"{name} is {value!r}; it must be one of {', '.join(map(str, known))}")

@@ -117,8 +117,7 @@ def array(x: Tensor | ArrayLike) -> NDArray[np.float64]:
 def line(x: Any, y: Any, label: str = "", colour: int = 0, style: Any = "solid") -> Line:
     """A ``Line`` from tensors or sequences; x and y must be equally long."""
     x, y = array(x).ravel(), array(y).ravel()
-    if style not in get_args(Style):
-        raise ValueError(f"style is {style!r}; it must be one of {', '.join(get_args(Style))}")
+    checks.one_of("style", style, get_args(Style))
     if x.shape != y.shape:
         raise ValueError(f"x has {len(x)} points and y {len(y)}; a line needs as many of each")
     return Line(x, y, label, colour, style)

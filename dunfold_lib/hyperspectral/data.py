@@ -66,8 +66,7 @@ def part(name: str) -> Tensor:
         "test": right[:, :, top:end],
         "validation": torch.cat([right[:, :, :top], right[:, :, end:]], 2),
     }
-    if name not in cut:
-        raise ValueError(f"part is {name!r}; it must be one of {', '.join(cut)}")
+    checks.one_of("part", name, cut)
     return cut[name].contiguous()
 
 

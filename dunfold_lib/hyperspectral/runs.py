@@ -79,10 +79,10 @@ class Training:
     compile: bool = False
 
     def __post_init__(self) -> None:
-        _one_of("data", self.data, (*WHEEL, *FOLDERS))
-        _one_of("loss", self.loss, tuple(LOSSES))
-        _one_of("thresholds", self.thresholds, ("layer", "atom"))
-        _one_of("precision", self.precision, ("no",))
+        checks.one_of("data", self.data, (*WHEEL, *FOLDERS))
+        checks.one_of("loss", self.loss, tuple(LOSSES))
+        checks.one_of("thresholds", self.thresholds, ("layer", "atom"))
+        checks.one_of("precision", self.precision, ("no",))
         checks.number("low", self.low, 0, open_low=True)
         checks.number("high", self.high, self.low)
         checks.whole("draws", self.draws, 1)
@@ -93,11 +93,6 @@ class Training:
     def plain(self) -> Recipe:
         """The part that the loop needs."""
         return Recipe.part_of(self)
-
-
-def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise ValueError(f"{name} is {value!r}; it must be one of {', '.join(allowed)}")
 
 
 def build(kind: type[Sweeps], recipe: Training, **switches: Any) -> Sweeps:
@@ -112,7 +107,7 @@ def build(kind: type[Sweeps], recipe: Training, **switches: Any) -> Sweeps:
 @cache
 def training_cubes(name: str) -> tuple[Tensor, ...]:
     """The clean cubes to train on, (1, B, H, W) each."""
-    _one_of("data", name, (*WHEEL, *FOLDERS))
+    checks.one_of("data", name, (*WHEEL, *FOLDERS))
     if name == "indian-pines":
         return (data.part("train"),)
     if name == "synthetic":

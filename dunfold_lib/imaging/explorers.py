@@ -32,8 +32,7 @@ PHOTOGRAPH = "A crop of a photograph"
 @cache
 def photograph(name: str) -> Tensor:
     """A crop of one of the wheel's test photographs, (1, 1, 132, 132): "camera" or "coffee"."""
-    if name not in CROPS:
-        raise ValueError(f"name is {name!r}; it must be one of {', '.join(CROPS)}")
+    checks.one_of("name", name, CROPS)
     top, left = CROPS[name]
     return data.wheel_images("test")[name][..., top : top + SIZE, left : left + SIZE].contiguous()
 
@@ -131,8 +130,7 @@ def noise(level: int = 5, k: int = 5) -> tuple[Frames, Curves]:
 
     level : one of ``NOISE``, deviation of the noise on b in 1/255.  k : phases.
     """
-    if level not in NOISE:
-        raise ValueError(f"level is {level!r}; it must be one of {', '.join(map(str, NOISE))}")
+    checks.one_of("level", level, NOISE)
     runs, db, i = noisy_runs(), noisy_scores(), NOISE.index(level)
     _depth(k, len(runs["network"]) - 1)
     shown = (runs["network"][k][i], runs["tv"][i], runs["weighted"][i])

@@ -42,7 +42,7 @@ WIDE = (5.6, 2.9)  # of a panel that has a row for itself
 @cache
 def scene(name: str) -> Scene:
     """A crop of the motorcycle, "rear" or "floor", or made-up "planes": (1, 1, 96, 96) each."""
-    _one_of("name", name, SCENES)
+    checks.one_of("name", name, SCENES)
     if name == "planes":
         return data.planes(torch.Generator().manual_seed(PLANES_SEED), SIDE)
     (top, left), whole = CROPS[name], data.motorcycle()
@@ -68,7 +68,7 @@ def recorded(prefer: tuple[str, ...] = RECIPES) -> str:
 @cache
 def network(kind: str, prefer: tuple[str, ...] = RECIPES) -> Stages:
     """The recorded network of a kind, seed 0, trained by the recipe that is preferred."""
-    _one_of("kind", kind, tuple(KINDS))
+    checks.one_of("kind", kind, tuple(KINDS))
     recipe, name = recorded(prefer), KINDS[kind]
     if not recipe:
         raise ValueError(f"no {name} is recorded; make one by `python -m dunfold_lib reproduce`")
@@ -78,7 +78,7 @@ def network(kind: str, prefer: tuple[str, ...] = RECIPES) -> Stages:
 def newton(cg: int, curvature: str = "majorised") -> NewtonSR:
     """The recorded Newton network, its weights untouched, with other steps or another Jacobian."""
     checks.whole("cg", cg, 1)
-    _one_of("curvature", curvature, CURVATURES)
+    checks.one_of("curvature", curvature, CURVATURES)
     net = copy(network("Newton"))
     assert isinstance(net, NewtonSR)
     net.cg, net.curvature = cg, runs.CURVATURES[curvature]
@@ -119,7 +119,7 @@ def left_over(cg: int, name: str) -> list[float]:
 
 def stage(kind: str = "Newton", k: int = 3, name: str = "rear") -> tuple[Frames, Curves]:
     """Guide, truth, estimate after k stages and its error; RMSE of every stage of all networks."""
-    _one_of("kind", kind, tuple(KINDS))
+    checks.one_of("kind", kind, tuple(KINDS))
     truth, Y = scene(name)
     made = {n: run_of(n, name) for n in KINDS}
     _stage(k, len(made[kind].U) - 1)
@@ -150,7 +150,7 @@ def products(cg: int = 4, k: int = 3, name: str = "rear") -> tuple[Frames, Curve
 
     k : the stage that is shown.
     """
-    _one_of("cg", cg, CG)
+    checks.one_of("cg", cg, CG)
     made, left = newton_run(cg, "majorised", name), [left_over(c, name) for c in CG]
     _stage(k, len(left[0]), 1)
     truth, rmse, here = scene(name).truth, made.rmse[k], left[CG.index(cg)][k - 1]
@@ -181,8 +181,8 @@ def jacobian(curvature: str = "majorised", cg: int = 4) -> tuple[Frames, Curves]
 
     curvature : "majorised", as it was trained, or "clarke".
     """
-    _one_of("curvature", curvature, CURVATURES)
-    _one_of("cg", cg, CG)
+    checks.one_of("curvature", curvature, CURVATURES)
+    checks.one_of("cg", cg, CG)
     made = {c: [newton_run(n, c, "rear") for n in CG] for c in CURVATURES}
     here, net = made[curvature][CG.index(cg)], newton(cg, curvature)
     U, rmse, truth = here.U[-1], here.rmse[-1], scene("rear").truth
@@ -262,8 +262,8 @@ def guide(strength: float = 1.0, kind: str = "Newton", name: str = "rear") -> tu
 
     strength : one of ``STRENGTHS``.
     """
-    _one_of("strength", strength, STRENGTHS)
-    _one_of("kind", kind, tuple(KINDS))
+    checks.one_of("strength", strength, STRENGTHS)
+    checks.one_of("kind", kind, tuple(KINDS))
     truth = scene(name).truth
     rmse = {n: [runs.rmse(guided_by(t, n, name)[1], truth) for t in STRENGTHS] for n in KINDS}
     Y, U = guided_by(strength, kind, name)
@@ -348,11 +348,6 @@ def _error(U: Tensor, truth: Tensor) -> Tensor:
 def _grey(x: Tensor) -> NDArray[np.float64]:
     """The first channel of the first row, within [0, 1]."""
     return array(x.clamp(0, 1))[0, 0]
-
-
-def _one_of(name: str, value: object, allowed: tuple[object, ...]) -> None:
-    if value not in allowed:
-        raise ValueError(f"{name} is {value!r}; it must be one of {', '.join(map(str, allowed))}")
 
 
 def _stage(k: int, last: int, first: int = 0) -> None:

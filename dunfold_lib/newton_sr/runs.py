@@ -102,8 +102,7 @@ CHANNELS = {  # bands of the truth and of the guide
 
 
 def _known(name: str) -> str:
-    if name not in CHANNELS:
-        raise ValueError(f"data is {name!r}; it must be one of {', '.join(CHANNELS)}")
+    checks.one_of("data", name, CHANNELS)
     return name
 
 

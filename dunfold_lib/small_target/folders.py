@@ -42,8 +42,7 @@ CROPS = {"train": 25, "test": 5}  # SIRST-Aug: crops of an image; of a target
 
 def frames(name: str, part: str, side: int = 256) -> Frames:
     """A part of one of SETS, from the data folder."""
-    if name not in SETS:
-        raise ValueError(f"data set is {name!r}; it must be one of {', '.join(SETS)}")
+    checks.one_of("data set", name, SETS)
     return read_folder(fetch.required(f"istd/{SETS[name]}"), part, side)
 
 
@@ -64,11 +63,9 @@ def read_folder(
     does. That shifts a mask by up to half a pixel against its image, and classical scores with it:
     PSTNN has 37.9 IoU on SIRST v1, and 41.6 with "nearest-exact". The published figures have it.
     """
-    if part not in PARTS:
-        raise ValueError(f"part is {part!r}; it must be one of {', '.join(PARTS)}")
-    for name, how in (("resampling", resampling), ("masks", masks)):
-        if how not in RESAMPLING:
-            raise ValueError(f"{name} is {how!r}; it must be one of {', '.join(RESAMPLING)}")
+    checks.one_of("part", part, PARTS)
+    checks.one_of("resampling", resampling, RESAMPLING)
+    checks.one_of("masks", masks, RESAMPLING)
     if side is not None:
         checks.whole("side", side, 1)
     root, names = _names(folder, part)
@@ -213,8 +210,7 @@ def augmented(folder: Path, part: str, g: torch.Generator, side: int = 256) -> F
     Crops of the images at their own size, enlarged where smaller than ``side``; each holds a
     target. The published crops are not reproduced, their number and kind are.
     """
-    if part not in CROPS:
-        raise ValueError(f"part is {part!r}; it must be one of {', '.join(CROPS)}")
+    checks.one_of("part", part, CROPS)
     checks.whole("side", side, 1)
     parts = ("train", "val") if part == "train" else ("test",)
     draw, names, image, mask = Draw(g), list[str](), list[Tensor](), list[Tensor]()

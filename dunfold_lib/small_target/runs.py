@@ -87,8 +87,7 @@ class Training:
 
 
 def _known(name: str) -> str:
-    if name not in SOURCES:
-        raise ValueError(f"data is {name!r}; it must be one of {', '.join(SOURCES)}")
+    checks.one_of("data", name, SOURCES)
     return name
 
 
