@@ -72,7 +72,9 @@ def hdf5(what: str) -> Any:
 def indian_pines() -> Path:
     """The cube (145, 145, 200) of Indian Pines (AVIRIS; Baumgardner et al. 2015) as a .npy file.
 
-    ``hsi/Indian_pines_corrected.npy`` in the data folder, else the copy in tensorly's wheel.
+    ``hsi/Indian_pines_corrected.npy`` in the data folder, else the copy in tensorly's wheel. In
+    that copy (tensorly 0.9 and 0.10) every byte 13 has become a byte 10: values from 3328 to 3583
+    read 768 lower. It is used as it is; a sound file can be put into the data folder.
     """
     copy = folder("hsi")
     if copy and (copy / PINES).is_file():
