@@ -12,6 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
+
+from dunfold_lib import checks
 
 PINES = "Indian_pines_corrected.npy"
 CAVE_BANDS = 31
@@ -59,6 +63,19 @@ def array(path: Path) -> Any:
     """The array of a .npy file; pickled objects are refused."""
     with reading(path):
         return np.load(path, allow_pickle=False)
+
+
+def tensor(value: Any, name: str) -> Tensor:
+    """An array as a finite float32 tensor."""
+    try:
+        made = value if isinstance(value, Tensor) else torch.as_tensor(np.asarray(value))
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} is a {type(value).__name__}; it must be an array") from None
+    if made.dtype.is_complex:
+        raise TypeError(f"{name} has dtype {made.dtype}; it must be real")
+    made = made.detach().float()
+    checks.finite(name, made)
+    return made
 
 
 def hdf5(what: str) -> Any:

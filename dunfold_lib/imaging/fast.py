@@ -13,16 +13,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from dunfold_lib import checks
+from dunfold_lib.blocks import composed
 from dunfold_lib.imaging.model import ISTANet, ISTANetPlus, channels_last, conv, fits
 from dunfold_lib.operators import Blockwise, Linear, Sensing
 from dunfold_lib.prox import soft
 
 BLOCKS = 32  # at once: their features stay in a core's cache
-
-
-def composed(first: Tensor, second: Tensor) -> Tensor:
-    """The filter (out, in, 5, 5) of the convolution by ``first``, then by ``second``."""
-    return functional.conv2d(first.transpose(0, 1), second.flip(2, 3), padding=2).transpose(0, 1)
 
 
 def along(lines: Tensor, w: Tensor, pad: int) -> Tensor:

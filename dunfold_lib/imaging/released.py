@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dunfold_lib import checks
+from dunfold_lib import fetch
 from dunfold_lib.imaging.data import SIDE
 from dunfold_lib.imaging.model import ISTANet, ISTANetPlus, names
 from dunfold_lib.operators import Fourier, Linear, Sensing
@@ -42,7 +42,9 @@ def load_released(
         Q = held_Q if Q is None else Q
     source = "weights" if isinstance(weights, Mapping) else str(weights)
     raw = weights if isinstance(weights, Mapping) else _read_weights(Path(weights))
-    held = {str(k).removeprefix("module."): _tensor(v, f"{source}: {k}") for k, v in raw.items()}
+    held = {
+        str(k).removeprefix("module."): fetch.tensor(v, f"{source}: {k}") for k, v in raw.items()
+    }
     K = len({k.split(".")[1] for k in held if k.startswith("fcs.") and k.count(".") == 2})
     kind = ISTANetPlus if "fcs.0.conv_D" in held else ISTANet
     first = held.get("fcs.0.conv1_forward")
@@ -81,7 +83,7 @@ def load_operator(*paths: Path | str) -> tuple[Linear, Tensor | None]:
     for path in map(Path, paths):
         for key, value in _read_arrays(path).items():
             if key in ("phi", "Qinit", "mask_matrix"):
-                found[key] = _tensor(value, f"{path}: {key}").float()
+                found[key] = fetch.tensor(value, f"{path}: {key}").float()
     source = ", ".join(map(str, paths)) or "no file"
     if "mask_matrix" in found and "phi" not in found:
         return Fourier(found["mask_matrix"]), None
@@ -121,19 +123,6 @@ def _named(A: Linear) -> str:
     if isinstance(A, Sensing):
         return f"phi {tuple(A.Phi.shape)}"
     return f"mask_matrix {A.domain[1:]}"
-
-
-def _tensor(value: Any, name: str) -> Tensor:
-    """An array as a finite float32 tensor."""
-    try:
-        tensor = value if isinstance(value, Tensor) else torch.as_tensor(np.asarray(value))
-    except (TypeError, ValueError):
-        raise ValueError(f"{name} is a {type(value).__name__}; it must be an array") from None
-    if tensor.dtype.is_complex:
-        raise TypeError(f"{name} has dtype {tensor.dtype}; it must be real")
-    tensor = tensor.detach().float()
-    checks.finite(name, tensor)
-    return tensor
 
 
 def _read_weights(path: Path) -> Mapping[str, Any]:

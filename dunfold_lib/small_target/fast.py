@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dunfold_lib import checks
+from dunfold_lib.blocks import composed
 from dunfold_lib.small_target.model import Excite, Learned, LRPCANet, Network
 
 Layer = tuple[Tensor, Tensor]  # weight (out, in, k, k) and bias (out,) of a convolution
@@ -37,11 +38,6 @@ def folded(F: Learned) -> list[Layer]:
             weight, bias = made[-1]
             made[-1] = (weight * scale[:, None, None, None], (bias - mean) * scale + module.bias)
     return made
-
-
-def composed(first: Tensor, second: Tensor) -> Tensor:
-    """The filter (out, in, 5, 5) of the 3×3 convolution by ``first``, then by ``second``."""
-    return functional.conv2d(first.transpose(0, 1), second.flip(2, 3), padding=2).transpose(0, 1)
 
 
 def mean_after(z: Tensor, wide: Layer) -> Tensor:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dunfold_lib import checks
+from dunfold_lib import fetch
 from dunfold_lib.small_target.model import Excite, Learned, LRPCANet, Network, RPCANet
 
 PARTS = {"FB": "lowrank", "FT": "sparse", "FN": "residual", "FD": "merge"}
@@ -33,7 +33,7 @@ def load_released(weights: Path | str | Mapping[str, Any]) -> RPCANet | LRPCANet
     source = "weights" if isinstance(weights, Mapping) else str(weights)
     raw = weights if isinstance(weights, Mapping) else _read(Path(weights))
     held = {
-        str(k).removeprefix("module."): _tensor(v, f"{source}: {k}")
+        str(k).removeprefix("module."): fetch.tensor(v, f"{source}: {k}")
         for k, v in _unwrapped(raw).items()
         if not str(k).endswith("num_batches_tracked")
     }
@@ -145,19 +145,6 @@ def _unwrapped(raw: Mapping[str, Any]) -> Mapping[str, Any]:
         if isinstance(raw.get(key), Mapping):
             return raw[key]
     return raw
-
-
-def _tensor(value: Any, name: str) -> Tensor:
-    """An array as a finite float32 tensor."""
-    try:
-        tensor = value if isinstance(value, Tensor) else torch.as_tensor(np.asarray(value))
-    except (TypeError, ValueError):
-        raise ValueError(f"{name} is a {type(value).__name__}; it must be an array") from None
-    if tensor.dtype.is_complex:
-        raise TypeError(f"{name} has dtype {tensor.dtype}; it must be real")
-    tensor = tensor.detach().float()
-    checks.finite(name, tensor)
-    return tensor
 
 
 def _read(path: Path) -> Mapping[str, Any]:
