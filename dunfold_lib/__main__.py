@@ -67,12 +67,17 @@ def select(where: str | None) -> dict[str, Experiment]:
     return chosen
 
 
+def for_gpu(recipe: str) -> bool:
+    """Whether a recipe of this name runs on a GPU where there is one: gpu, gpu-…"""
+    return recipe.split("-")[0] == "gpu"
+
+
 def owed(name: str, e: Experiment) -> str:
     """Whether a GPU run is still owed: '–' without a GPU recipe, else 'yes' or 'no'."""
-    if "gpu" not in e.recipes:
+    if not any(map(for_gpu, e.recipes)):
         return "–"
     runs = records.recorded(name)
-    made = any(r.get("recipe_name") == "gpu" and r.get("device") != "cpu" for r in runs)
+    made = any(for_gpu(r.get("recipe_name", "")) and r.get("device") != "cpu" for r in runs)
     return "no" if made else "yes"
 
 
@@ -151,7 +156,7 @@ def trained(
     settings = override(e.recipes[recipe], changes)
     net: Any = e.build(settings) if records.takes_recipe(e) else e.build()
     begun, cpu = time.perf_counter(), time.process_time()
-    device = "cuda" if torch.cuda.is_available() and recipe == "gpu" else "cpu"
+    device = "cuda" if torch.cuda.is_available() and for_gpu(recipe) else "cpu"
     with tqdm(unit=" steps", disable=None) as bar:
         told = lambda step, loss: (
             bar.update(step + 1 - bar.n),
