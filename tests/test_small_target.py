@@ -1149,7 +1149,9 @@ def test_a_study_changes_one_thing():
             changed = {
                 f.name for f in fields(base) if getattr(base, f.name) != getattr(recipe, f.name)
             }
-            assert changed <= allowed[name.split("-")[0]], (name, key)
+            assert changed <= allowed[name.split("-")[0]] | {"steps"}, (name, key)
+            plain = EXPERIMENTS["lipschitz"].recipes[key]  # as long as every other study
+            assert recipe.steps == plain.steps <= base.steps, (name, key)
     net = EXPERIMENTS["se-BT"].build()
     assert [isinstance(getattr(net, m)[0].excite, Excite) for m in ("FB", "FT", "FN", "FD")] == [
         True,
