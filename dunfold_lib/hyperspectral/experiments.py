@@ -118,6 +118,7 @@ METHODS: dict[str, Method] = {
     "star-classical-mixed": partial(star, model=Star(gamma1=1.2, mixed=True)),
     "star-classical-no-a": partial(star, model=Star(moving=False)),
     "star-classical-svt": partial(star, model=Star(gamma1=1.0, gamma2=0.5, beta=2.0)),
+    "star-classical-beta": partial(star, model=Star(gamma1=1.0, beta=2.0)),  # its control
     "pca": pca,
     **{f"subspace-{n}": partial(subspace_denoiser, denoise=f) for n, f in DENOISERS.items()},
     "lrtdtv": lrtdtv,
