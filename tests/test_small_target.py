@@ -1133,6 +1133,8 @@ def test_experiments_are_complete_and_build_their_networks():
     assert count(control.build(control.recipes["gpu"])) == 679_896
     narrow = EXPERIMENTS["narrow-merge"]
     assert count(narrow.build(narrow.recipes["gpu"])) == 55_356
+    for recipe in narrow.recipes.values():  # a quarter of the channels, whatever the width
+        assert 4 * recipe.merge == recipe.width
     assert whole.recipes["cpu"].data == "synthetic"  # needs no data folder
     assert records.takes_recipe(whole)
 

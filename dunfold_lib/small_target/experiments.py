@@ -279,6 +279,11 @@ def _study(
 
 _ON_NUDT = f"{PAPER}, {{}}, on NUDT-SIRST: {{}} IoU; ours on SIRST v1 answers for the order alone"
 _CLEAN: dict[str, Any] = {}
+_QUARTER = _study("L-RPCANet with a quarter of the channels in F_D (d = c/4)", merge=2)
+_NARROW = replace(
+    _QUARTER,
+    recipes=_QUARTER.recipes | {"gpu": replace(_QUARTER.recipes["gpu"], merge=8)},
+)
 _NOISE: dict[str, Any] = {"sigma": 25.0, "density": 0.1}
 
 EXPERIMENTS = {
@@ -320,5 +325,5 @@ EXPERIMENTS = {
         "L-RPCANet, N = 0 at the start of each stage, as the released code has it",
         build_as={"carry_noise": False},
     ),
-    "narrow-merge": _study("L-RPCANet with 8 channels in F_D (d = 8)", merge=8),
+    "narrow-merge": _NARROW,
 }
