@@ -1,0 +1,43 @@
+"""Solutions of the exercises in star.md; tests/test_star_page.py checks them."""
+
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from dunfold_lib.hyperspectral import Star, data, runs, star
+from dunfold_lib.hyperspectral.lowrank import band_noise, nuclear
+
+
+def svt_by_gram(X: Tensor, tau: float) -> Tensor:
+    """Singular value thresholding of (r, q) from eigenvalues of the small matrix X Xᵀ."""
+    squares, U = torch.linalg.eigh(X @ X.T)  # (r,), (r, r)
+    s = squares.clamp(min=1e-30).sqrt()
+    shrink = (1 - tau / s).clamp(min=0)
+    return (U * shrink) @ U.T @ X
+
+
+def norms_of_rotated(G: Tensor, Q: Tensor) -> tuple[float, float]:
+    """(ℓ₁ norm, nuclear norm) of Qᵀ G, for G (r, pixels) and an orthogonal Q (r, r)."""
+    turned = Q.T @ G
+    return float(turned.abs().sum()), float(nuclear(turned))
+
+
+def whitened(denoise: Callable[[Tensor, float], Tensor], Y: Tensor) -> Tensor:
+    """A denoiser of white noise applied to bands of different noise levels, which it estimates."""
+    deviation = band_noise(Y)[:, :, None, None].clamp(min=1e-6)  # (N, bands, 1, 1)
+    return deviation * denoise(Y / deviation, 1.0)
+
+
+def truncated(G: Tensor, sigma: float) -> Tensor:
+    """G (r, pixels) without the rows in which the noise has more energy than the signal."""
+    signal = G.square().mean(1) - sigma**2  # of every row, estimated
+    return G * (signal > sigma**2)[:, None]
+
+
+def with_svt(gamma1: float, beta: float = 0.0, gamma2: float = 0.0) -> float:
+    """Mean PSNR on the validation part at σ = 10, 30, 50."""
+    model = Star(gamma1=gamma1, beta=beta, gamma2=gamma2, stride=3)
+    kinds = tuple(data.Noise(level) for level in (10, 30, 50))
+    return sum(runs.validation(partial(star, model=model), kinds)) / len(kinds)

@@ -1,0 +1,347 @@
+"""Figures of the chapter on STAR-Net: its layers, its singular values, its blocks.
+
+Everything is shown on a 48 × 48 crop of Indian Pines' test part in white noise of known σ, with
+a patch on every third pixel, as in training. The network is the recorded one; where none is
+recorded, a fresh one.
+"""
+
+from copy import copy
+from functools import cache
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dunfold_lib import checks, records
+from dunfold_lib.explore import Explorer, Slider
+from dunfold_lib.hyperspectral import data, runs
+from dunfold_lib.hyperspectral.experiments import EXPERIMENTS
+from dunfold_lib.hyperspectral.lowrank import project, svt
+from dunfold_lib.hyperspectral.model import Noisy, Numbers, STARNet, State, measured
+from dunfold_lib.hyperspectral.patches import analysis, dct, mean, synthesis
+from dunfold_lib.show import Curves, Frames, array, line
+
+TOP, SIDE = 48, 48  # of the crop in the test part
+STRIDE, BANDS = 3, (40, 120)  # of the patches; bands that are shown
+PIXEL = (20, 30)  # row and column whose spectrum is shown
+SHOWN = "star"  # the experiment whose network is shown
+LEVELS = runs.LEVELS
+TAUS = (0.0, 1.0, 2.0, 4.0, 6.0, 8.0, 10.0, 12.0, 16.0, 24.0, 48.0)
+NORMS = ("nuclear norm", "Frobenius norm")
+PLACES = ("field", "edge")
+ON, OFF = "on", "off"
+WIDE, HALF = (5.6, 2.6), (4.4, 3.1)  # of a panel that has a row for itself, or shares one
+MAGNIFIED, FLOOR = 8, 0.5  # of an error; smallest singular value that an axis shows
+
+
+@cache
+def truth() -> Tensor:
+    """The crop without added noise, (1, 200, 48, 48)."""
+    return data.part("test")[..., TOP : TOP + SIDE, :SIDE].contiguous()
+
+
+@cache
+def noisy(level: int) -> Tensor:
+    """The crop in white noise."""
+    checks.one_of("level", level, LEVELS)
+    return runs.noised(truth(), data.Noise(level), 0)
+
+
+def recorded() -> bool:
+    """Whether the network that is shown was trained and recorded."""
+    return (records.results_root() / f"hyperspectral/{SHOWN}/cpu-s0/weights.safetensors").exists()
+
+
+@cache
+def network() -> STARNet:
+    """The recorded network, seed 0; a fresh one where there is none. With patches of ``STRIDE``."""
+    e = EXPERIMENTS[SHOWN]
+    net = records.trained(f"hyperspectral/{SHOWN}", e) if recorded() else e.build()
+    assert isinstance(net, STARNet)
+    net.eval()
+    net.stride = STRIDE
+    return net.requires_grad_(False)
+
+
+class Switched(STARNet):
+    """A network some of whose blocks are switched off after training, its weights kept.
+
+    without A it stays as it was estimated; without SVT, τ = 0, so L is B and U stays 0; without G
+    only the last layer makes G.
+    """
+
+    off: frozenset[str] = frozenset()
+
+    def numbers(self, k: int) -> Numbers:
+        n = super().numbers(k)
+        if "SVT" in self.off and n.tau is not None:
+            n = n._replace(tau=torch.zeros_like(n.tau))
+        return n._replace(alpha=None) if "G" in self.off and k < self.K - 1 else n
+
+
+def switched(*off: str) -> STARNet:
+    """``network()`` without the blocks that are named: "A", "SVT", "G"."""
+    for name in off:
+        checks.one_of("block", name, ("A", "SVT", "G"))
+    net = copy(network())
+    net.__class__ = Switched
+    assert isinstance(net, Switched)
+    net.off = frozenset(off)
+    net.procrustes = 0 if "A" in off else net.procrustes
+    return net
+
+
+class Run(NamedTuple):
+    """What a network makes of the crop: the first cube, then one after every layer."""
+
+    cubes: list[Tensor]
+    psnr: list[float]
+    codes: list[float]  # PSNR of what the codes of a layer alone say
+
+
+@torch.no_grad()
+def run(net: STARNet, level: int) -> Run:
+    """All layers of a network on the crop at one level of noise."""
+    b, sigma = measured(noisy(level), level / 255, net.r, net.window)
+    states = list(net.states(b))
+    score = lambda x: runs.psnr(sigma * x, truth())
+    cubes = [net.readout(x) for x in states]
+    alone = [score(of_codes(net, p, x, b)) for p, x in pairwise(states)]
+    return Run([sigma * x for x in cubes], [score(x) for x in cubes], alone)
+
+
+def of_codes(net: STARNet, before: State, x: State, b: Noisy) -> Tensor:
+    """The cube if a layer were the last one: G by the last layer's α, from this layer's codes."""
+    alpha = net.numbers(net.K - 1).alpha
+    assert alpha is not None
+    patches = synthesis(x.B, *net.W) + mean(net.R(before.G))
+    return net.readout(x._replace(G=net.blend(project(b.Y, before.A), patches, alpha)))
+
+
+@cache
+def run_of(level: int, *off: str) -> Run:
+    """``run`` of the shown network, some of its blocks switched off."""
+    return run(switched(*off), level)
+
+
+def layer(k: int = 6, level: int = 30) -> tuple[Frames, Curves, Curves]:
+    """Three bands after k layers, one pixel's spectrum, and PSNR after every layer.
+
+    k : 0 is the projection on the basis, before the first layer.
+    """
+    made, clean, noise = run_of(level), truth(), noisy(level)
+    _layer(k, len(made.cubes) - 1)
+    X = made.cubes[k]
+    frames = Frames(
+        images=(*(_band(X, b) for b in BANDS), _error(X, BANDS[1])),
+        captions=(*(f"band {b}" for b in BANDS), f"error in band {BANDS[1]} × {MAGNIFIED}"),
+        alt=f"The crop after {k} layers",
+        zoom=2,
+    )
+    at = (0, slice(None), *PIXEL)
+    bands = range(clean.shape[1])
+    spectrum = Curves(
+        lines=(
+            line(bands, noise[at], "noisy", 5),
+            line(bands, X[at], "estimate", 1),
+            line(bands, clean[at], "truth", 2, "dashed"),
+        ),
+        xlabel="band",
+        ylabel="value",
+        xlim=(-2, clean.shape[1] + 1),
+        ylim=(-0.6, 1.6),
+        alt="The spectrum of one pixel: noisy, true, and estimated",
+        size=HALF,
+    )
+    layers, shown = range(len(made.psnr)), made.psnr[k]
+    curve = Curves(
+        lines=(
+            line(layers, made.psnr, "G ×₃ A as it is", 0, "path"),
+            line(layers[1:], made.codes, "by the codes alone", 1, "path"),
+            line([k], [shown], "shown", 3, "dots"),
+        ),
+        xlabel="layer k",
+        ylabel="PSNR, dB",
+        xlim=(-0.2, len(made.psnr) - 0.8),
+        ylim=(28, 47),
+        alt="PSNR after each layer, of the cube and of what the codes of that layer alone say",
+        size=HALF,
+        note=f"σ = {level}, layer {k}: {shown:.2f} dB; noisy {runs.psnr(noise, clean):.2f} dB",
+    )
+    return frames, spectrum, curve
+
+
+@cache
+def codes(place: str) -> Tensor:
+    """The codes (9, 81) of one patch of the crop in noise of σ = 10, in units of σ.
+
+    place : "field", the patch of least energy beside its mean, or "edge", that of most.
+    """
+    checks.one_of("place", place, PLACES)
+    net = network()
+    b, _ = measured(noisy(LEVELS[0]), LEVELS[0] / 255, net.r)
+    fresh = STARNet(stride=STRIDE)
+    with torch.no_grad():
+        X = net.R(project(b.Y, b.A))
+        found = analysis(X - mean(X), *fresh.C)[0].permute(2, 0, 1)
+    energy = found.square().sum((1, 2))
+    return found[int(energy.argmin() if place == "field" else energy.argmax())].double()
+
+
+def shrink(X: Tensor, tau: float, norm: str) -> Tensor:
+    """The prox of τ times a norm of matrices (…, 9, 81)."""
+    checks.one_of("norm", norm, NORMS)
+    if norm == "nuclear norm":
+        return svt(X, tau)
+    length = X.flatten(-2).norm(dim=-1)[..., None, None]
+    return X * (1 - tau / length).relu()
+
+
+def passes(X: Tensor, tau: float, norm: str) -> Tensor:
+    """⟨E, J E⟩ for the prox's Jacobian J at X and the 9 × 9 directions E = u_i v_jᵀ.
+
+    By one backward pass of ``shrink`` over 81 copies of X, whose singular vectors u and v are.
+    """
+    U, _, Vt = torch.linalg.svd(X, full_matrices=False)
+    E = torch.einsum("ai,jb->ijab", U, Vt).flatten(0, 1)
+    many = X.expand(len(E), *X.shape).clone().requires_grad_()
+    (J,) = torch.autograd.grad(shrink(many, tau, norm), many, E)
+    return (E * J).sum((1, 2)).reshape(len(U), len(U)).detach()
+
+
+def values(
+    tau: float = 8.0, norm: str = "nuclear norm", place: str = "edge"
+) -> tuple[Frames, Curves]:
+    """Singular values of a patch's codes before and after the prox, and what passes a gradient."""
+    checks.one_of("tau", tau, TAUS)
+    X = codes(place)
+    Y = shrink(X, tau, norm)
+    before, after = (torch.linalg.svdvals(t) for t in (X, Y))
+    kept = int((after > 1e-6).sum())
+    curve = Curves(
+        lines=(
+            line(range(1, 10), before.clamp(min=FLOOR), "before", 5, "path"),
+            line(range(1, 10), after.clamp(min=FLOOR), "after", 1, "path"),
+        ),
+        xlabel="i",
+        ylabel="singular value, in σ",
+        xlim=(0.6, 9.4),
+        logy=True,
+        ylim=(FLOOR / 1.3, 250),
+        alt="Nine singular values of a patch's codes before and after the proximal map",
+        size=WIDE,
+        note=f"{norm}, τ = {tau:g}: {kept} of 9 singular values stay",
+    )
+    passed = array(passes(X, tau, norm).clamp(0, 1))
+    frames = Frames(
+        images=(passed, _patch(X, X), _patch(Y, X)),
+        captions=("gradient that passes", "patch", f"after, τ = {tau:g}"),
+        alt=f"Patch {place}, {norm}",
+        zoom=14,
+    )
+    return frames, curve
+
+
+def blocks(
+    a: str = ON, low_rank: str = ON, blend: str = ON, level: int = 50
+) -> tuple[Frames, Curves]:
+    """The shown network with blocks switched off at test time, its weights kept."""
+    for name, value in (("a", a), ("low_rank", low_rank), ("blend", blend)):
+        checks.one_of(name, value, (ON, OFF))
+    chosen = {"A": a, "SVT": low_rank, "G": blend}
+    off = tuple(name for name, value in chosen.items() if value == OFF)
+    X = run_of(level, *off).cubes[-1]
+    whole, made = ([run_of(v, *o).psnr[-1] for v in LEVELS] for o in ((), off))
+    here = made[LEVELS.index(level)]
+    frames = Frames(
+        images=(_band(X, BANDS[1]), _error(X, BANDS[1])),
+        captions=(f"band {BANDS[1]}", f"error × {MAGNIFIED}"),
+        alt="The crop's estimate",
+        zoom=4,
+    )
+    change = [m - w for m, w in zip(made, whole, strict=True)]
+    curve = Curves(
+        lines=(
+            line(LEVELS, [0] * len(LEVELS), "all blocks", 5, "dashed"),
+            line(LEVELS, change, "as switched", 0, "path"),
+            line([level], [change[LEVELS.index(level)]], "shown", 3, "dots"),
+        ),
+        xlabel="σ of 255",
+        ylabel="change of PSNR, dB",
+        xlim=(6, 74),
+        ylim=(-2, 0.5),
+        fixed=1,
+        alt="Change of PSNR over the level of noise when blocks are switched off",
+        size=(4.6, 3.2),
+        note=f"σ = {level}, off: {', '.join(off) or 'none'}; {here:.2f} dB, "
+        f"all blocks {whole[LEVELS.index(level)]:.2f} dB",
+    )
+    return frames, curve
+
+
+def layer_explorer() -> Explorer:
+    """Sliders over ``layer``."""
+    last = network().K
+    return Explorer(
+        layer,
+        {
+            "k": Slider("layers", tuple(range(last + 1)), last, "{:d}"),
+            "level": Slider("noise σ", LEVELS, 1, "{:d}"),
+        },
+        "After which layer does the noise leave the bands? And when did the codes know?",
+    )
+
+
+def values_explorer() -> Explorer:
+    """Sliders over ``values``."""
+    return Explorer(
+        values,
+        {
+            "tau": Slider("τ, in σ", TAUS, TAUS.index(8.0), "{:g}"),
+            "norm": Slider("penalty", NORMS),
+            "place": Slider("patch", PLACES, 1),
+        },
+        "Noise alone has singular values between 6 and 12. Which τ takes it away, and what else?",
+    )
+
+
+def blocks_explorer() -> Explorer:
+    """Sliders over ``blocks``."""
+    return Explorer(
+        blocks,
+        {
+            "a": Slider("A at the end", (ON, OFF)),
+            "low_rank": Slider("SVT", (ON, OFF)),
+            "blend": Slider("G in every layer", (ON, OFF)),
+            "level": Slider("noise σ", LEVELS, 2, "{:d}"),
+        },
+        "Nothing is trained again. Which block does the network miss, and at which noise?",
+    )
+
+
+def _band(X: Tensor, b: int) -> NDArray[np.float64]:
+    """One band, stretched by the truth's own range."""
+    clean = truth()[0, b]
+    low, high = float(clean.min()), float(clean.max())
+    return array(((X[0, b] - low) / (high - low)).clamp(0, 1))
+
+
+def _error(X: Tensor, b: int) -> NDArray[np.float64]:
+    return array((0.5 + MAGNIFIED * (X[0, b] - truth()[0, b])).clamp(0, 1))
+
+
+def _patch(codes: Tensor, of: Tensor) -> NDArray[np.float64]:
+    """The patch of codes (9, 81) in the eigen-image that is strongest in ``of``; grey is 0."""
+    i = int(of.norm(dim=1).argmax())
+    D = dct(9, codes.dtype)
+    top = 2 * float((D @ of[i].reshape(9, 9) @ D.T).abs().max())
+    return array((0.5 + D @ codes[i].reshape(9, 9) @ D.T / top).clamp(0, 1))
+
+
+def _layer(k: int, last: int) -> None:
+    checks.whole("k", k)
+    if k > last:
+        raise ValueError(f"k is {k}; the network has {last} layers")

@@ -1,0 +1,283 @@
+"""The chapter on STAR-Net: its explorers and the solutions of its exercises."""
+
+import importlib.util
+import inspect
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from dunfold_lib import records
+from dunfold_lib.hyperspectral import (
+    SMDSNet,
+    STARNet,
+    STARNetPaper,
+    STARNetS,
+    data,
+    denoise,
+    explorers,
+    measured,
+    runs,
+)
+from dunfold_lib.hyperspectral.experiments import EXPERIMENTS
+from dunfold_lib.show import Curves, Frames
+
+PATH = Path(__file__).resolve().parents[1] / "book/hyperspectral/star_net_solutions.py"
+spec = importlib.util.spec_from_file_location("star_net_solutions", PATH)
+SOLUTIONS = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(SOLUTIONS)
+CACHED = [f for _, f in inspect.getmembers(explorers) if hasattr(f, "cache_clear")]
+F64 = torch.float64
+EXPLORERS = (
+    explorers.layer_explorer,
+    explorers.values_explorer,
+    explorers.blocks_explorer,
+)
+
+
+def cleared():
+    for f in CACHED:
+        if f.__module__ == explorers.__name__:
+            f.cache_clear()
+
+
+@pytest.fixture
+def unrecorded(tmp_path, monkeypatch):
+    """Explorers over the fresh network, whatever is recorded."""
+    cleared()
+    monkeypatch.setattr(records, "results_root", lambda: tmp_path)
+    yield
+    cleared()
+
+
+@pytest.fixture
+def little(unrecorded, monkeypatch):
+    """A made-up crop and two layers, so that every state takes no time."""
+    cube = data.synthetic(torch.Generator().manual_seed(1), (24, 26), 16, 3)
+    net = STARNet(K=2, stride=3).requires_grad_(False)
+    monkeypatch.setattr(explorers, "truth", lambda: cube)
+    monkeypatch.setattr(explorers, "network", lambda: net)
+    monkeypatch.setattr(explorers, "BANDS", (2, 7))
+    yield net
+    cleared()
+
+
+def test_the_crop_is_of_the_test_part_and_its_noise_of_the_level():
+    assert torch.equal(explorers.truth(), data.part("test")[..., 48:, :48])
+    deviation = (explorers.noisy(50) - explorers.truth()).std()
+    assert float(deviation) == pytest.approx(50 / 255, rel=0.01)
+    assert torch.equal(explorers.noisy(10), explorers.noisy(10))
+
+
+def test_the_network_is_fresh_where_none_is_recorded_and_the_recorded_one_where_there_is(
+    unrecorded, tmp_path
+):
+    assert not explorers.recorded()
+    net, fresh = explorers.network(), STARNet()
+    for p, q in zip(net.parameters(), fresh.parameters(), strict=True):
+        assert torch.equal(p, q)
+    assert net.stride == explorers.STRIDE == EXPERIMENTS[explorers.SHOWN].recipes["cpu"].stride
+    cleared()
+    with torch.no_grad():
+        fresh.free_tau.fill_(3)
+    folder = tmp_path / "hyperspectral" / explorers.SHOWN / "cpu-s0"
+    made = records.save_weights(folder, fresh)
+    records.save(folder, {"scores": {}, "weights": made, "recipe_name": "cpu"})
+    assert explorers.recorded()
+    assert (explorers.network().free_tau == 3).all()
+
+
+def test_a_run_is_the_networks_own_and_its_last_codes_are_its_estimate(little):
+    made = explorers.run(little, 30)
+    Y = explorers.noisy(30)
+    torch.testing.assert_close(made.cubes[-1], denoise(little, Y, 30 / 255))
+    assert len(made.cubes) == len(made.psnr) == 3
+    assert made.codes[-1] == pytest.approx(made.psnr[-1], abs=1e-5)
+    assert made.psnr[-1] == pytest.approx(runs.psnr(made.cubes[-1], explorers.truth()))
+    # the codes of layer 1 alone: a network of one layer with the same numbers
+    one = STARNet(K=1, stride=3, procrustes=0)
+    b, sigma = measured(Y, 30 / 255, 9)
+    with torch.no_grad():
+        first = runs.psnr(sigma * one(b), explorers.truth())
+    assert made.codes[0] == pytest.approx(first, abs=1e-4)
+
+
+def test_switched_blocks_do_nothing_and_the_network_stays_as_it_was(little):
+    b, _ = measured(explorers.noisy(30), 30 / 255, 9)
+    whole = little(b)
+    start, *states = explorers.switched("G").states(b)
+    assert torch.equal(states[0].G, start.G)
+    assert not torch.equal(states[-1].G, start.G)
+    *states, last = explorers.switched("A").states(b)
+    assert torch.equal(last.A, b.A)
+    states = list(explorers.switched("SVT").states(b))
+    torch.testing.assert_close(states[1].L, states[1].B, rtol=0, atol=1e-4)
+    assert float(states[1].U.abs().max()) < 1e-4
+    assert torch.equal(explorers.switched()(b), whole)
+    assert torch.equal(little(b), whole)
+    assert type(little) is STARNet
+    outcomes = [explorers.switched(name)(b) for name in ("A", "SVT", "G")]
+    assert all(not torch.allclose(x, whole, atol=1e-4) for x in outcomes)
+
+
+@pytest.mark.parametrize("tau", [0.5, 4.0, 14.0])
+def test_what_passes_of_a_gradient_is_the_closed_form(tau):
+    X = torch.randn(9, 81, dtype=F64, generator=torch.Generator().manual_seed(3))
+    s = torch.linalg.svdvals(X)
+    for norm in explorers.NORMS:
+        found = explorers.passes(X, tau, norm)
+        if norm == "nuclear norm":
+            out = (s - tau).relu()
+            rise = (s * out)[:, None] - (s * out)
+            run = (s**2)[:, None] - s**2 + torch.eye(9)
+            expected = torch.where(torch.eye(9) > 0, (s > tau).to(F64), rise / run)
+        else:
+            length = X.norm()
+            keep = max(1 - tau / float(length), 0)
+            expected = keep + torch.diag(tau * s**2 / length**3)
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-9)
+
+
+def value(size_of, X, L):
+    return 0.5 * (X - L).square().sum() + 5 * size_of(L)
+
+
+def test_shrinking_is_the_prox_of_the_norm():
+    X = torch.randn(9, 81, dtype=F64, generator=torch.Generator().manual_seed(4))
+    sizes = (lambda L: torch.linalg.matrix_norm(L, "nuc"), torch.linalg.matrix_norm)
+    for norm, size_of in zip(explorers.NORMS, sizes, strict=True):
+        L = explorers.shrink(X, 5.0, norm)
+        g = torch.Generator().manual_seed(5)
+        for size in (0.01, 0.1, 1.0):
+            other = L + size * torch.randn(L.shape, dtype=F64, generator=g)
+            assert value(size_of, X, L) <= value(size_of, X, other)
+        assert value(size_of, X, L) <= value(size_of, X, 0.99 * L)
+        assert not explorers.shrink(X, 1e3, norm).any()
+
+
+def test_the_patches_shown_are_those_of_least_and_most_energy():
+    field, edge = (explorers.codes(p) for p in explorers.PLACES)
+    assert field.shape == edge.shape == (9, 81)
+    assert float(edge.norm()) > 2 * float(field.norm())
+    assert float(edge[:, 0].abs().max()) < 1e-3  # the mean is out
+
+
+@pytest.mark.slow
+def test_every_state_lies_within_its_axes_and_the_ends_of_every_slider_differ(unrecorded):
+    states(EXPLORERS)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not explorers.recorded(), reason="the network is not recorded")
+def test_every_state_over_the_recorded_network_lies_within_its_axes():
+    cleared()
+    states(EXPLORERS)
+
+
+def states(makers):
+    for make in makers:
+        explorer = make()
+        sizes = [len(s.values) for s in explorer.sliders.values()]
+        assert np.prod(sizes) <= 80
+        for index in itertools.product(*map(range, sizes)):
+            for panel in explorer.panels(index):
+                if isinstance(panel, Curves):
+                    within(panel)
+                else:
+                    assert all(0 <= i.min() <= i.max() <= 1 + 1e-9 for i in panel.images)
+        start = [s.start for s in explorer.sliders.values()]
+        for i, n in enumerate(sizes):
+            ends = [[*start[:i], end, *start[i + 1 :]] for end in (0, n - 1)]
+            one, two = (pictures(explorer.panels(index)) for index in ends)
+            assert one != two
+        assert explorer.html().count("<img") >= 2
+
+
+def pictures(panels):
+    return [i.tobytes() for p in panels if isinstance(p, Frames) for i in p.images]
+
+
+def within(curves):
+    for c in curves.lines:
+        assert np.isfinite(c.y).all()
+        for (low, high), values in ((curves.xlim, c.x), (curves.ylim, c.y)):
+            assert low <= values.min() <= values.max() <= high
+
+
+@pytest.mark.parametrize(
+    "call, says",
+    [
+        (lambda: explorers.noisy(20), "level is 20; it must be one of 10, 30, 50, 70"),
+        (lambda: explorers.layer(7, 30), "k is 7; the network has 2 layers"),
+        (lambda: explorers.layer(-1, 30), "k is -1; it must be at least 0"),
+        (lambda: explorers.values(3.0), "tau is 3.0; it must be one of 0.0, 1.0"),
+        (lambda: explorers.shrink(torch.ones(9, 81), 1.0, "rank"), "norm is 'rank'; it must be"),
+        (lambda: explorers.codes("water"), "place is 'water'; it must be one of field, edge"),
+        (lambda: explorers.blocks(a="maybe"), "a is 'maybe'; it must be one of on, off"),
+        (lambda: explorers.switched("B"), "block is 'B'; it must be one of A, SVT, G"),
+    ],
+)
+def test_a_bad_position_is_answered_in_one_line(little, call, says):
+    with pytest.raises(ValueError, match=says) as caught:
+        call()
+    assert "\n" not in str(caught.value)
+
+
+# exercises
+
+
+@pytest.mark.parametrize("kind", [SMDSNet, STARNet, STARNetS])
+@pytest.mark.parametrize("K, p, r", [(6, 9, 9), (3, 4, 5)])
+@pytest.mark.parametrize("thresholds", ["layer", "atom"])
+def test_the_formula_counts_the_parameters(kind, K, p, r, thresholds):
+    held = sum(p.numel() for p in kind(K=K, side=p, r=r, thresholds=thresholds).parameters())
+    assert SOLUTIONS.parameters(kind.__name__, K, p, r, thresholds) == held
+
+
+@pytest.mark.parametrize("K, p, r", [(9, 9, 9), (6, 9, 9), (2, 3, 4)])
+def test_the_formula_counts_the_papers_layout(K, p, r):
+    held = sum(p.numel() for p in STARNetPaper(K=K, side=p, r=r).parameters())
+    assert SOLUTIONS.parameters("STARNetPaper", K, p, r) == held
+
+
+def test_the_garrote_and_its_backward_hold_at_equal_singular_values():
+    g = torch.Generator().manual_seed(0)
+    X = torch.randn(3, 4, 7, dtype=F64, generator=g)
+    U, s, Vt = torch.linalg.svd(X, full_matrices=False)
+    expected = (U * (s - 1.5**2 / s).relu()[..., None, :]) @ Vt
+    torch.testing.assert_close(SOLUTIONS.garrote(X, 1.5), expected, rtol=0, atol=1e-11)
+    run = lambda X: SOLUTIONS.garrote(X, 1.5)
+    equal = 3 * torch.eye(4, 7, dtype=F64)
+    empty = torch.cat([X[0, :2], torch.zeros(2, 7, dtype=F64)])
+    for case in (X, equal, empty):
+        assert torch.autograd.gradcheck(run, (case.clone().requires_grad_(),))
+    near, far = (torch.diag(torch.tensor([v, 1.0], dtype=F64)) for v in (2.0, 2.1))
+    moved = SOLUTIONS.garrote(far, 1.5) - SOLUTIONS.garrote(near, 1.5)
+    assert float(moved.norm()) > 0.1  # further than its argument: no convex penalty has this prox
+
+
+def test_what_the_solutions_say_of_the_shown_network():
+    cleared()
+    net, truth = explorers.network(), explorers.truth()
+    for level in explorers.LEVELS:
+        Y, sigma = explorers.noisy(level), level / 255
+        factors = (0.5, 1.0, 1.1, 2.0)
+        half, right, tenth, twice, blind = SOLUTIONS.told(net, Y, truth, sigma, factors)
+        assert right == pytest.approx(explorers.run_of(level).psnr[-1], abs=1e-4)
+        assert blind == pytest.approx(runs.psnr(denoise(net, Y), truth))
+        assert right - half > (1 if level == 10 else 6)
+        assert right - twice < right - half
+        assert (tenth < right) == (level == 30)
+    found = SOLUTIONS.at_strides(net, explorers.noisy(30), truth, 30 / 255, (1, 3, 9))
+    (n1, one), (n3, three), (_, nine) = found
+    assert 8 < n1 / n3 < 8.5
+    assert abs(one - three) < 0.15
+    assert nine < three - 0.2
+    assert net.stride == explorers.STRIDE
+
+
+def test_a_share_that_lambda_makes_depends_on_the_stride():
+    assert SOLUTIONS.share(0.05, 3, 1) == pytest.approx(0.32, abs=2e-3)
+    assert SOLUTIONS.share(0.3, 2, 2) == pytest.approx(0.3)
