@@ -132,12 +132,14 @@ def train(
     seed: int = 0,
     device: str = "cpu",
     watch: Callable[[int, float], None] | None = None,
+    looked: Callable[[int, float], None] | None = None,
 ) -> list[float]:
     """Train a network by a recipe; the loss of every step.
 
     The network ends with the weights that found most on the validation part, never on the test.
+    looked : called with (step, IoU on the validation part) after each look at it.
     """
-    frames, best = part(recipe.data, "train"), Best(net, recipe, folder)
+    frames, best = part(recipe.data, "train"), Best(net, recipe, folder, looked)
 
     def sample(batch: int, g: torch.Generator) -> tuple[Tensor, Tensor]:
         image, mask = data.crops(frames, batch, recipe.crop, g)
@@ -170,8 +172,14 @@ def _disturbed(image: Tensor, recipe: Training, g: torch.Generator) -> Tensor:
 class Best:
     """Keeps the weights with the highest IoU on the validation part, in the run's folder too."""
 
-    def __init__(self, net: Network, recipe: Training, folder: Path | None):
-        self.net, self.recipe = net, recipe
+    def __init__(
+        self,
+        net: Network,
+        recipe: Training,
+        folder: Path | None,
+        looked: Callable[[int, float], None] | None = None,
+    ):
+        self.net, self.recipe, self.looked = net, recipe, looked
         self.path = folder / BEST if folder else None
         self.score, self.step, self.weights = -1.0, 0, dict[str, Tensor]()
         if self.path and self.path.exists():
@@ -183,6 +191,8 @@ class Best:
             return
         frames = part(self.recipe.data, "val")
         score = metrics_ist.iou(predicted(self.net, frames), frames.mask)
+        if self.looked:
+            self.looked(step, score)
         if score > self.score:
             kept = {k: v.detach().cpu().clone() for k, v in self.net.state_dict().items()}
             self.score, self.step, self.weights = score, step, kept

@@ -1,0 +1,43 @@
+"""Solutions of the exercises in rpca.md; tests/test_rpca_page.py checks them."""
+
+import torch
+from torch import Tensor
+
+from dunfold_lib.prox import soft
+from dunfold_lib.small_target import svt
+from dunfold_lib.small_target.classical import default_lam, patch_matrix
+from dunfold_lib.small_target.metrics_ist import components
+
+
+def certificates(P: Tensor) -> tuple[Tensor, Tensor]:
+    """(Y for T = 0 and any λ ≥ 1, Y for B = 0 and λ = 1/√(mn)) of P (m, n)."""
+    U, _, Vt = torch.linalg.svd(P, full_matrices=False)
+    return U @ Vt, P.sign() / P.numel() ** 0.5
+
+
+def growing(P: Tensor, mu: float, factor: float, tol: float = 1e-7) -> tuple[Tensor, Tensor, int]:
+    """(B, T, steps) of ADMM whose penalty starts at mu and grows by a factor a step."""
+    T, Y, lam, steps = torch.zeros_like(P), torch.zeros_like(P), default_lam(P), 0
+    while True:
+        B = svt(P - T + Y / mu, 1 / mu)
+        T = soft(P - B + Y / mu, lam / mu)
+        rest = P - B - T
+        Y, mu, steps = Y + mu * rest, factor * mu, steps + 1
+        if rest.norm() <= tol * P.norm():
+            return B, T, steps
+
+
+def stripes(columns: Tensor) -> int:
+    """Rank of the patch matrix of a square image whose columns are constant, columns (n,)."""
+    image = columns.expand(len(columns), -1)
+    return int(torch.linalg.matrix_rank(patch_matrix(image, 50, 10)))
+
+
+def squares(mask: Tensor, reach: int) -> Tensor:
+    """A square of 2·reach + 1 pixels around every target's centroid, for a mask (h, w)."""
+    labels, count = components(mask.numpy())
+    made = torch.zeros_like(mask)
+    for i in range(1, count + 1):
+        y, x = (int(v.mean().round()) for v in (labels == i).nonzero())
+        made[max(y - reach, 0) : y + reach + 1, max(x - reach, 0) : x + reach + 1] = True
+    return made

@@ -1,0 +1,252 @@
+"""The chapter on robust PCA and small targets: explorers, solutions, and what the page names."""
+
+import importlib.util
+import re
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from dunfold_lib.explore import MOST_FRAMES
+from dunfold_lib.show import Curves, Frames
+from dunfold_lib.small_target import classical, data
+from dunfold_lib.small_target import explorers_rpca as explorers
+from dunfold_lib.small_target.experiments import EXPERIMENTS
+from dunfold_lib.small_target.metrics_ist import by_centroid, by_overlap, iou
+
+BOOK = Path(__file__).resolve().parents[1] / "book/small_target"
+spec = importlib.util.spec_from_file_location("rpca_solutions", BOOK / "rpca_solutions.py")
+SOLUTIONS = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(SOLUTIONS)
+F64 = torch.float64
+FIRST, LAST = explorers.SHARES[0], explorers.SHARES[-1]
+
+
+def randn(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=F64)
+
+
+def planted(n=30, rank=2, density=0.05):
+    B = randn(n, rank) @ randn(rank, n, seed=1) / n**0.5
+    where = torch.rand(n, n, generator=torch.Generator().manual_seed(2)) < density
+    return B, randn(n, n, seed=3).sign() * where
+
+
+def pixels(frames: Frames):
+    return [image.tobytes() for image in frames.images]
+
+
+# scenes
+
+
+def test_the_scenes_are_the_generators_and_nothing_is_chosen():
+    made = explorers.scenes()
+    first = explorers.SEEDS[0]
+    assert list(explorers.SEEDS) == list(range(first, first + 6))
+    for i, seed in enumerate(explorers.SEEDS):
+        alone = data.synthetic(torch.Generator().manual_seed(seed), 1, explorers.SIDE)
+        assert torch.equal(made.image[i], alone.image[0])
+        assert torch.equal(made.mask[i], alone.mask[0])
+    image, mask = explorers.scene(2)
+    assert torch.equal((255 * image).round().to(torch.uint8), made.image[2, 0])
+    assert torch.equal(mask, made.mask[2, 0])
+
+
+def test_the_contrast_of_a_known_target():
+    """Noise of deviation 8, a square of 3 × 3 that stands 80 above it."""
+    g = torch.Generator().manual_seed(0)
+    image = 100 + 8 * torch.randn(1, 1, 64, 64, generator=g)
+    mask = torch.zeros(1, 1, 64, 64, dtype=torch.bool)
+    mask[0, 0, 30:33, 40:43] = True
+    image = (image + 80 * mask).round().to(torch.uint8)
+    (area,), (ratio,) = explorers.contrast(data.Frames(("x",), image, mask))
+    assert area == 9
+    assert ratio == pytest.approx(10, rel=0.1)
+    wide = mask.clone()  # what is next to a target is left out
+    wide[0, 0, 28:35, 38:45] = True
+    halo = torch.where(wide & ~mask, 250, image.int()).to(torch.uint8)
+    assert explorers.contrast(data.Frames(("x",), halo, mask))[1] == pytest.approx([ratio])
+
+
+def test_paint_is_green_orange_and_blue():
+    found = torch.tensor([[True, True, False, False]])
+    mask = torch.tensor([[True, False, True, False]])
+    made = explorers.painted(torch.full((1, 4), 0.5), found, mask)
+    expected = [explorers.HIT, explorers.FALSE, explorers.MISSED, (0.4, 0.4, 0.4)]
+    np.testing.assert_allclose(made[0], expected)
+
+
+# the explorer over λ
+
+
+def test_the_parts_are_the_librarys_iterates():
+    image, _ = explorers.scene()
+    P = classical.patch_matrix(image, classical.IPI_PATCH, classical.IPI_STEP)
+    k = explorers.STEPS[1]
+    run = classical.rpca_apg(P, FIRST / explorers.SIDE**0.5, *explorers.weights(P))
+    *_, x = islice(run, k)
+    made = explorers.taken_apart(FIRST)[k]
+    assert made.rank == x.rank
+    assert made.share == pytest.approx(float((x.T != 0).double().mean()))
+    there = classical.from_patches(x.T, image.shape, classical.IPI_PATCH, classical.IPI_STEP)
+    torch.testing.assert_close(made.T, there)
+    assert classical.default_lam(P) * explorers.SIDE**0.5 == pytest.approx(explorers.THEORY)
+
+
+def test_the_ends_of_its_sliders_show_different_images():
+    early, late = explorers.STEPS[0], explorers.STEPS[-1]
+    start = pixels(explorers.parts(FIRST, late))
+    for other in (explorers.parts(LAST, late), explorers.parts(FIRST, early)):
+        assert all(a != b for a, b in zip(start, pixels(other), strict=True))
+    low, high = (explorers.taken_apart(s)[late] for s in (FIRST, LAST))
+    assert low.share > 0.9 > 0.01 > high.share
+    assert low.rank < 10 < high.rank
+    assert "3 of 3 targets hit" in explorers.parts(FIRST, late).note
+
+
+# the explorer over thresholds
+
+
+def test_maps_are_the_detectors_over_their_largest_value():
+    for name in ("top-hat", "mpcm", "pstnn"):
+        raw = classical.DETECTORS[name](explorers.scene(1)[0])
+        torch.testing.assert_close(explorers.maps(name)[1], raw / raw.max())
+    assert set(explorers.TITLES) == set(classical.DETECTORS)
+
+
+@pytest.mark.parametrize("share", [explorers.CUTS[0], 0.5, explorers.CUTS[-1]])
+def test_the_moving_point_lies_on_the_fixed_curves_and_within_the_axes(share):
+    for name in explorers.TITLES:
+        frames, pixel, target = explorers.cut(name, share)
+        assert len(frames.images) == 3
+        for panel in (pixel, target):
+            assert panel.fixed == len(explorers.TITLES) == len(panel.lines) - 1
+            for c in panel.lines:
+                assert panel.xlim[0] <= c.x.min() <= c.x.max() <= panel.xlim[1]
+                assert panel.ylim[0] <= c.y.min() <= c.y.max() <= panel.ylim[1]
+        here = [*explorers.TITLES].index(name)
+        dot, curve = target.lines[-1], target.lines[here]
+        assert (dot.x[0], dot.y[0]) in zip(curve.x, curve.y, strict=True)
+        found, truth = explorers.maps(name) > share, explorers.scenes().mask[:, 0]
+        tpr = 100 * float((found & truth).sum() / truth.sum())
+        assert pixel.lines[-1].y[0] == pytest.approx(tpr)
+        assert f"{by_overlap(found, truth).hits} of 11 targets" in target.note
+
+
+def test_the_ends_of_the_threshold_show_different_points():
+    for name in ("top-hat", "mpcm", "pstnn"):
+        ends = [explorers.cut(name, s) for s in (explorers.CUTS[0], explorers.CUTS[-1])]
+        assert pixels(ends[0][0])[2] != pixels(ends[1][0])[2]
+        for a, b in zip(ends[0][1:], ends[1][1:], strict=True):
+            assert a.lines[-1].x[0] > b.lines[-1].x[0]
+
+
+def test_a_curve_stops_where_a_map_is_zero():
+    whole = explorers.pixel_curve("pstnn")
+    drawn = explorers.above_zero(whole)
+    assert float(whole.fpr[-1]) == 1.0
+    assert float(drawn.fpr[-1]) < 0.01
+    assert bool((drawn.threshold > 0).all())
+
+
+# both
+
+
+def test_the_explorers_fit_a_page_and_start_where_it_says():
+    parts, cut = explorers.parts_explorer(), explorers.cut_explorer()
+    for made in (parts, cut):
+        states = np.prod([len(s.values) for s in made.sliders.values()])
+        assert states <= MOST_FRAMES
+    assert parts.sliders["share"].values[parts.sliders["share"].start] == FIRST
+    assert parts.sliders["steps"].values[parts.sliders["steps"].start] == explorers.STEPS[-1]
+    assert cut.sliders["share"].values[cut.sliders["share"].start] == 0.5
+    for panel in (*parts.panels([0, 4]), *cut.panels([0, 7])):
+        assert " " in panel.alt
+        assert not isinstance(panel, Curves) or panel.xlim
+
+
+def test_a_bad_position_is_answered_in_one_line():
+    for call, message in (
+        (lambda: explorers.parts(1.0, 7), "steps is 7; it must be one of"),
+        (lambda: explorers.cut("lcm", 0.5), "detector is 'lcm'; it must be one of"),
+    ):
+        with pytest.raises(ValueError, match=re.escape(message)) as caught:
+            call()
+        assert "\n" not in str(caught.value)
+
+
+# the page
+
+
+def test_every_experiment_that_the_page_names_exists():
+    text = (BOOK / "rpca.md").read_text(encoding="utf-8")
+    names = set(re.findall(r'`"([a-z0-9-]+)"`', text))
+    assert names == {f"{name}-sirst" for name in classical.DETECTORS}
+    for name in names:
+        for ending in ("sirst", "nudt", "sirst-aug", "irstd1k"):
+            assert name.replace("sirst", ending) in EXPERIMENTS
+
+
+def test_every_solution_is_shown_and_tested():
+    text = (BOOK / "rpca.md").read_text(encoding="utf-8")
+    shown = re.findall(r":pyobject: (\w+)", text)
+    assert shown == ["certificates", "growing", "stripes", "squares"]
+    assert text.count(":::{exercise}") == len(shown) == text.count(":::{solution}")
+
+
+# solutions
+
+
+@pytest.mark.parametrize("shape", [(9, 5), (6, 6), (4, 11)])
+def test_the_certificates_of_both_ends(shape):
+    P = randn(*shape)
+    Y, Z = SOLUTIONS.certificates(P)
+    norm = lambda M: float(torch.linalg.matrix_norm(M, 2))
+    nuclear = float(torch.linalg.matrix_norm(P, "nuc"))
+    assert norm(Y) == pytest.approx(1)
+    assert float((Y * P).sum()) == pytest.approx(nuclear)
+    assert float(Y.abs().max()) <= 1 + 1e-12
+    lam = 1 / P.numel() ** 0.5
+    assert norm(Z) <= 1 + 1e-12
+    assert float((Z * P).sum()) == pytest.approx(lam * float(P.abs().sum()))
+    assert float(Z.abs().max()) <= lam + 1e-12
+    assert float(classical.rpca(P, 1.0, 1e-9, 5000).T.abs().max()) < 1e-6
+    assert float(classical.rpca(P, lam, 1e-9, 5000).B.abs().max()) < 1e-6
+
+
+def test_a_growing_penalty_mends_a_small_one_and_a_hasty_one_loses_the_solution():
+    B, T = planted(60, 3, 0.05)
+    P, lam = B + T, classical.default_lam(B)
+    fixed, grown, hasty = (SOLUTIONS.growing(P, 0.02, f) for f in (1.0, 1.1, 5.0))
+    assert 170 < fixed[2] < 210
+    assert 4.5 < fixed[2] / grown[2] < 6.5
+    assert 10 <= hasty[2] <= 13
+    for found in (fixed, grown):
+        torch.testing.assert_close(found[0], B, rtol=0, atol=1e-4)
+    best = classical.objective(B, T, lam)
+    assert classical.objective(*grown[:2], lam) == pytest.approx(best, rel=1e-6)
+    assert classical.objective(*hasty[:2], lam) > 1.2 * best
+    assert float((P - hasty[0] - hasty[1]).norm()) <= 1e-7 * float(P.norm())
+    good = P.numel() / (4 * float(P.abs().sum()))
+    assert SOLUTIONS.growing(P, good, 1.1)[2] >= SOLUTIONS.growing(P, good, 1.0)[2]
+
+
+def test_stripes_have_one_pattern_a_position():
+    columns = randn(128)
+    assert SOLUTIONS.stripes(columns) == 9
+    assert SOLUTIONS.stripes(randn(70)) == 3
+    stripy = (0.5 + 0.02 * columns).expand(128, -1)
+    assert float(classical.mpcm(stripy).max()) < 1e-12
+    assert float(classical.top_hat(stripy).max()) > 0.03
+
+
+def test_squares_fool_the_one_family_and_not_the_other():
+    mask = torch.zeros(60, 60, dtype=torch.bool)
+    mask[20, 20] = mask[40:42, 41:43] = True
+    made = SOLUTIONS.squares(mask, 7)[None]
+    near, touch = by_centroid(made, mask[None]), by_overlap(made, mask[None])
+    assert (near.pd, near.false) == (1.0, 0)
+    assert (touch.pd, touch.false) == (1.0, 2 * 15**2 - 5)
+    assert iou(made, mask[None]) < 0.05
