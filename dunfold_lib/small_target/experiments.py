@@ -282,7 +282,7 @@ _CLEAN: dict[str, Any] = {}
 _QUARTER = _study("L-RPCANet with a quarter of the channels in F_D (d = c/4)", merge=2)
 _NARROW = replace(
     _QUARTER,
-    recipes=_QUARTER.recipes | {"gpu": replace(_QUARTER.recipes["gpu"], merge=8)},
+    recipes={**_QUARTER.recipes, "gpu": replace(_QUARTER.recipes["gpu"], merge=8)},
 )
 _NOISE: dict[str, Any] = {"sigma": 25.0, "density": 0.1}
 
