@@ -632,6 +632,14 @@ def write_hdf5(path, name, a):
         file.write(b"MATLAB 7.3 MAT-file, Platform: GLNXA64")
 
 
+def test_of_a_file_of_icvl_the_radiance_is_read_and_files_of_classes_are_left_out(tmp_path):
+    rad = np.arange(60.0).reshape(3, 4, 5)
+    savemat(tmp_path / "scene.mat", {"rad": rad, "rgb": np.ones((3, 4, 3))})
+    savemat(tmp_path / "scene_gt.mat", {"classes": np.ones((3, 4))})
+    (cube,) = folders.read_folder(tmp_path).values()
+    assert torch.equal(cube, data.scaled(rad, "rad"))
+
+
 def test_cubes_are_read_from_every_kind_of_file(tmp_path):
     a = small()
     savemat(tmp_path / "PaviaU.mat", {"paviaU": a, "wavelengths": np.arange(4.0)})

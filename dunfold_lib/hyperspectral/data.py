@@ -161,14 +161,14 @@ NOISES: Mapping[str, Noise] = {
 def crops(cube: Tensor, batch: int, side: int, g: torch.Generator) -> Tensor:
     """Random crops (batch, B, side, side) of one cube, each in one of 8 symmetries."""
     checks.whole("batch", batch, 1)
-    checks.whole("side", side, 1)
-    if cube.ndim != 4 or len(cube) != 1 or min(cube.shape[2:]) < side:
-        raise ValueError(f"the cube {tuple(cube.shape)} holds no crop of {side}×{side}")
     return torch.cat([crop(cube, side, g) for _ in range(batch)])
 
 
 def crop(cube: Tensor, side: int, g: torch.Generator) -> Tensor:
     """One of ``crops``."""
+    checks.whole("side", side, 1)
+    if cube.ndim != 4 or len(cube) != 1 or min(cube.shape[2:]) < side:
+        raise ValueError(f"the cube {tuple(cube.shape)} holds no crop of {side}×{side}")
     top, left = (int(torch.randint(n - side + 1, (1,), generator=g)) for n in cube.shape[2:])
     turn = int(torch.randint(8, (1,), generator=g))
     cut = cube[..., top : top + side, left : left + side].rot90(turn % 4, (2, 3))

@@ -1,8 +1,9 @@
 """Cubes in the files and folders in which they are downloaded.
 
 layout                                             what is read
-``<name>.mat``                                     ICVL, Washington DC Mall, PaviaU: version 5 by
-                                                   scipy, version 7.3 by h5py (extra ``data``)
+``<name>.mat``                                     ICVL (``rad``, beside an ``rgb``), Washington DC
+                                                   Mall, PaviaU: version 5 by scipy, version 7.3 by
+                                                   h5py (extra ``data``); not ``<name>_gt.mat``
 ``<name>.npy``, ``<name>.npz``                     one array (height, width, bands)
 ``<scene>_ms/**/<scene>_ms_01.png`` … ``_31.png``  CAVE: cubes of 31 bands, 512 × 512, 16 bit
 
@@ -21,17 +22,20 @@ from dunfold_lib import fetch
 from dunfold_lib.hyperspectral.data import scaled
 
 SUFFIXES = (".mat", ".npy", ".npz")
+RADIANCE = "rad"  # ICVL's cube; its files hold a picture in colour, too
+TRUTH = "_gt"  # ends the name of a file of classes
 HDF5 = b"MATLAB 7.3"  # how a version 7.3 file begins
 
 
 def read_cube(path: Path) -> Tensor:
-    """The one three-dimensional array of a file, (1, B, H, W)."""
+    """The one three-dimensional array of a file, or ICVL's ``rad``, (1, B, H, W)."""
     read = {".mat": _mat, ".npy": _npy, ".npz": _npz}.get(path.suffix.lower())
     if read is None:
         raise ValueError(f"{path} is no cube; allowed are {', '.join(SUFFIXES)}")
     with fetch.reading(path):
         held = read(path)
     cubes = [k for k, a in held.items() if a.ndim == 3]
+    cubes = [RADIANCE] if RADIANCE in cubes else cubes
     if len(cubes) != 1:
         names = ", ".join(cubes) or "none"
         raise ValueError(f"{path} holds the cubes {names}; it must hold one array (h, w, bands)")
@@ -76,7 +80,8 @@ def read_folder(folder: Path) -> dict[str, Tensor]:
         raise ValueError(f"{folder} is no folder; it must hold cubes {', '.join(SUFFIXES)}")
     if any(folder.glob("*_ms")):
         return cave(folder)
-    files = [p for p in sorted(folder.iterdir()) if p.suffix.lower() in SUFFIXES]
+    kinds = lambda p: p.suffix.lower() in SUFFIXES and not p.stem.endswith(TRUTH)
+    files = [p for p in sorted(folder.iterdir()) if kinds(p)]
     if not files:
         raise ValueError(f"{folder} holds no cube; allowed are {', '.join(SUFFIXES)}")
     return {p.stem: read_cube(p) for p in files}
