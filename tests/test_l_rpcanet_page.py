@@ -79,9 +79,9 @@ def test_a_scene_has_a_target_and_the_noise_is_that_of_the_tables():
 
 
 def test_a_stage_shows_the_networks_own_maps(unrecorded):
-    frames, curve = explorers.stage(2, "both", "ground")
-    net, b = unrecorded["lrpcanet-sirst"], explorers.disturbed(explorers.scene("ground"), "both")
-    seen, truth = [*net.states(b)], explorers.scene("ground").mask
+    frames, curve = explorers.stage(2, "both", "cloud")
+    net, b = unrecorded["lrpcanet-sirst"], explorers.disturbed(explorers.scene("cloud"), "both")
+    seen, truth = [*net.states(b)], explorers.scene("cloud").mask
     for shown, own in zip(frames.images[1:], (seen[1].D, *seen[2][1:]), strict=False):
         low, high = own.min(), own.max()
         torch.testing.assert_close(
@@ -94,6 +94,10 @@ def test_a_stage_shows_the_networks_own_maps(unrecorded):
     shares = [100 * iou(s.T > 0, truth) for s in seen[1:]]
     assert curve.lines[0].y.tolist() == pytest.approx(shares)
     assert curve.lines[1].y[0] == pytest.approx(shares[1])
+    assert shares[0] != pytest.approx(shares[1])
+    found = explorers.painted(seen[2].T[0, 0] > 0, truth[0, 0])
+    assert np.array_equal(frames.images[5], found)
+    assert not np.array_equal(found, explorers.painted(seen[2].B[0, 0] > 0, truth[0, 0]))
 
 
 def test_a_flat_map_is_grey_and_its_caption_tells_its_value():
