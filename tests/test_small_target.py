@@ -1031,7 +1031,9 @@ def test_the_checkpoint_is_the_one_that_validation_chose(few, monkeypatch, tmp_p
     monkeypatch.setattr(runs, "predicted", pretend)
     monkeypatch.setattr(runs.metrics_ist, "iou", lambda p, y: next(values))
     net = runs.build(LRPCANet, recipe)
-    runs.train(net, recipe, tmp_path)
+    told: list[tuple[int, float]] = []
+    runs.train(net, recipe, tmp_path, looked=lambda step, iou: told.append((step, iou)))
+    assert told == [(2, 0.1), (4, 0.5), (6, 0.2)]
     assert len(seen) == 3  # after steps 2, 4, 6
     for key, value in net.state_dict().items():
         assert torch.equal(value, seen[1][key]), key
