@@ -1,10 +1,7 @@
 """The chapter on ISTA-Net: its explorers and the solutions of its exercises."""
 
-import importlib.util
-import inspect
-from pathlib import Path
-
 import numpy as np
+import pages
 import pytest
 import torch
 
@@ -12,13 +9,9 @@ from dunfold_lib import records
 from dunfold_lib.imaging import ISTANet, ISTANetPlus, data, explorers, start_quietly
 from dunfold_lib.imaging.fast import reconstruct
 from dunfold_lib.operators import Fourier, Sensing
-from dunfold_lib.show import Curves
 
-PATH = Path(__file__).resolve().parents[1] / "book/imaging/ista_net_solutions.py"
-spec = importlib.util.spec_from_file_location("ista_net_solutions", PATH)
-SOLUTIONS = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(SOLUTIONS)
-CACHED = [f for _, f in inspect.getmembers(explorers) if hasattr(f, "cache_clear")]
+SOLUTIONS = pages.solutions("imaging/ista_net")
+cleared = pages.clearing(explorers)
 
 
 def small(ratio=25, kind=ISTANetPlus, channels=4, K=2):
@@ -36,25 +29,14 @@ def small(ratio=25, kind=ISTANetPlus, channels=4, K=2):
 @pytest.fixture
 def unrecorded(monkeypatch):
     """Explorers over small networks, whatever is recorded; their caches are emptied around it."""
-    own = [f for f in CACHED if f.__module__ == explorers.__name__]
-    for f in own:
-        f.cache_clear()
+    cleared()
     nets = {r: small(r) for r in (10, 25)}
     monkeypatch.setattr(explorers, "network", nets.__getitem__)
     monkeypatch.setattr(explorers, "recorded_ratios", lambda: (10, 25))
     monkeypatch.setattr(explorers, "NOISE", (0, 20))
     monkeypatch.setattr(explorers, "TV_STEPS", 20)
     yield nets
-    for f in own:
-        f.cache_clear()
-
-
-def inside(curves: Curves):
-    """Every point of an explorer's curves lies within its fixed axes."""
-    for c in curves.lines:
-        assert np.isfinite(c.y).all()
-        for (low, high), values in ((curves.xlim, c.x), (curves.ylim, c.y)):
-            assert low <= values.min() <= values.max() <= high
+    cleared()
 
 
 def test_a_phase_shows_the_networks_own_estimate(unrecorded):
@@ -141,7 +123,7 @@ def test_a_bad_position_is_answered_in_one_line(unrecorded, call, says):
 def test_every_state_over_the_recorded_networks_lies_within_its_axes():
     for ratio in explorers.recorded_ratios():
         for name in explorers.CROPS:
-            inside(explorers.phase(ratio, explorers.network(ratio).K, name)[1])
+            pages.inside(explorers.phase(ratio, explorers.network(ratio).K, name)[1])
 
 
 @pytest.mark.parametrize("K, c", [(9, 32), (5, 16), (2, 3)])

@@ -1,24 +1,16 @@
 """The chapter on L-RPCANet: its explorers and the solutions of its exercises."""
 
-import importlib.util
-import inspect
-import itertools
-from pathlib import Path
-
 import numpy as np
+import pages
 import pytest
 import torch
 
 from dunfold_lib import records
-from dunfold_lib.show import Curves, Frames
 from dunfold_lib.small_target import LRPCANet, RPCANet, data, explorers, images, iou, metrics_ist
 from dunfold_lib.small_target.experiments import EXPERIMENTS
 
-PATH = Path(__file__).resolve().parents[1] / "book/small_target/l_rpcanet_solutions.py"
-spec = importlib.util.spec_from_file_location("l_rpcanet_solutions", PATH)
-SOLUTIONS = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(SOLUTIONS)
-CACHED = [f for _, f in inspect.getmembers(explorers) if hasattr(f, "cache_clear")]
+SOLUTIONS = pages.solutions("small_target/l_rpcanet")
+cleared = pages.clearing(explorers)
 EXPLORERS = (
     explorers.stage_explorer,
     explorers.threshold_explorer,
@@ -26,12 +18,6 @@ EXPLORERS = (
 )
 RECORDED = bool(explorers.recorded())
 DEEP = bool(explorers.depths()[1])
-
-
-def cleared():
-    for f in CACHED:
-        if f.__module__ == explorers.__name__:
-            f.cache_clear()
 
 
 def small(K=2, seed=0, **changes):
@@ -168,18 +154,8 @@ def test_the_depth_figure_shows_the_networks_of_each_k(unrecorded):
 
 def ends_and_axes(every):
     for make in every:
-        explorer = make()
-        sizes = [len(s.values) for s in explorer.sliders.values()]
-        assert np.prod(sizes) <= 80
-        for index in itertools.product(*map(range, sizes)):
-            for panel in explorer.panels(index):
-                if isinstance(panel, Curves):
-                    within(panel)
-        start = [s.start for s in explorer.sliders.values()]
-        for i, n in enumerate(sizes):
-            ends = [[*start[:i], end, *start[i + 1 :]] for end in (0, n - 1)]
-            one, two = (pictures(explorer.panels(index)) for index in ends)
-            assert one != two, (make.__name__, i)
+        pages.states_lie_inside(make())
+        pages.ends_differ(make())
 
 
 def test_every_state_lies_within_its_axes_and_the_ends_of_every_slider_differ(unrecorded):
@@ -193,17 +169,6 @@ def test_every_state_lies_within_its_axes_and_the_ends_of_every_slider_differ(un
 def test_every_state_over_the_recorded_networks_lies_within_its_axes():
     cleared()
     ends_and_axes(EXPLORERS if DEEP else EXPLORERS[:2])
-
-
-def pictures(panels):
-    return [i.tobytes() for p in panels if isinstance(p, Frames) for i in p.images]
-
-
-def within(curves):
-    for c in curves.lines:
-        assert np.isfinite(c.y).all()
-        for (low, high), values in ((curves.xlim, c.x), (curves.ylim, c.y)):
-            assert low <= values.min() <= values.max() <= high
 
 
 def test_the_shown_recipe_is_the_best_that_has_weights(tmp_path, monkeypatch):
@@ -353,7 +318,7 @@ def test_the_best_cut_is_the_best():
 
 
 def test_the_names_of_every_learned_experiment_stand_on_the_page():
-    page = (PATH.parent / "l_rpcanet.md").read_text(encoding="utf-8")
+    page = (pages.BOOK / "small_target/l_rpcanet.md").read_text(encoding="utf-8")
     for name in EXPERIMENTS:
         assert f'"{name}"' in page, name
 

@@ -1,32 +1,24 @@
 """The chapter on the Newton networks: its explorers and the solutions of its exercises."""
 
-import importlib.util
-import inspect
-import itertools
-from pathlib import Path
-
 import numpy as np
+import pages
 import pytest
 import torch
 
 from dunfold_lib import records
 from dunfold_lib.newton_sr import FirstOrderSR, LearnedInverseSR, NewtonSR, Pair, explorers, runs
 from dunfold_lib.newton_sr.theory import dense
-from dunfold_lib.show import Curves, Frames
 
-PATH = Path(__file__).resolve().parents[1] / "book/newton_sr/network_solutions.py"
-spec = importlib.util.spec_from_file_location("network_solutions", PATH)
-SOLUTIONS = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(SOLUTIONS)
-CACHED = [f for _, f in inspect.getmembers(explorers) if hasattr(f, "cache_clear")]
+SOLUTIONS = pages.solutions("newton_sr/network")
+cleared = pages.clearing(explorers)
 CLASSES = {"Newton": NewtonSR, "learned inverse": LearnedInverseSR, "first-order": FirstOrderSR}
+EXPLORERS = (
+    explorers.stage_explorer,
+    explorers.products_explorer,
+    explorers.jacobian_explorer,
+    explorers.guide_explorer,
+)
 RECORDED = bool(explorers.recorded())
-
-
-def cleared():
-    for f in CACHED:
-        if f.__module__ == explorers.__name__:
-            f.cache_clear()
 
 
 def small(kind=NewtonSR, K=2, c=3, seed=0):
@@ -128,53 +120,19 @@ def test_shares_inside_the_thresholds_are_one_for_wide_and_zero_for_far_centres(
 
 @pytest.mark.slow
 def test_every_state_lies_within_its_axes_and_the_ends_of_every_slider_differ(unrecorded):
-    for make in (
-        explorers.stage_explorer,
-        explorers.products_explorer,
-        explorers.jacobian_explorer,
-        explorers.guide_explorer,
-    ):
+    for make in EXPLORERS:
         explorer = make()
-        sizes = [len(s.values) for s in explorer.sliders.values()]
-        assert np.prod(sizes) <= 80
-        for index in itertools.product(*map(range, sizes)):
-            for panel in explorer.panels(index):
-                if isinstance(panel, Curves):
-                    within(panel)
-        start = [s.start for s in explorer.sliders.values()]
-        for i, n in enumerate(sizes):
-            ends = [[*start[:i], end, *start[i + 1 :]] for end in (0, n - 1)]
-            one, two = (pictures(explorer.panels(index)) for index in ends)
-            assert one != two
+        pages.states_lie_inside(explorer)
+        pages.ends_differ(explorer)
         assert explorer.html().count("<img") >= 3
-
-
-def pictures(panels):
-    return [i.tobytes() for p in panels if isinstance(p, Frames) for i in p.images]
-
-
-def within(curves):
-    for c in curves.lines:
-        assert np.isfinite(c.y).all()
-        for (low, high), values in ((curves.xlim, c.x), (curves.ylim, c.y)):
-            assert low <= values.min() <= values.max() <= high
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not RECORDED, reason="the three networks are not recorded")
 def test_every_state_over_the_recorded_networks_lies_within_its_axes():
     cleared()
-    for make in (
-        explorers.stage_explorer,
-        explorers.products_explorer,
-        explorers.jacobian_explorer,
-        explorers.guide_explorer,
-    ):
-        explorer = make()
-        for index in itertools.product(*(range(len(s.values)) for s in explorer.sliders.values())):
-            for panel in explorer.panels(index):
-                if isinstance(panel, Curves):
-                    within(panel)
+    for make in EXPLORERS:
+        pages.states_lie_inside(make())
 
 
 def test_a_recipe_is_shown_only_where_all_three_networks_are_recorded(tmp_path, monkeypatch):

@@ -1,10 +1,8 @@
 """The chapter on semi-smooth Newton: its explorers and the solutions of its exercises."""
 
-import importlib.util
 from itertools import pairwise
-from pathlib import Path
 
-import numpy as np
+import pages
 import pytest
 import torch
 
@@ -12,25 +10,13 @@ from dunfold_lib.newton_sr import explorers_newton as explorers
 from dunfold_lib.newton_sr.classical import minimise
 from dunfold_lib.newton_sr.ssnal import Lasso, history, ista
 from dunfold_lib.newton_sr.theory import Groups, clarke, dense, directional, filter_norm, majorised
-from dunfold_lib.show import Curves
 
-PATH = Path(__file__).resolve().parents[1] / "book/newton_sr/newton_solutions.py"
-spec = importlib.util.spec_from_file_location("newton_solutions", PATH)
-SOLUTIONS = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(SOLUTIONS)
+SOLUTIONS = pages.solutions("newton_sr/newton")
 F64 = torch.float64
 
 
 def randn(*shape, seed=0):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=F64)
-
-
-def inside(curves: Curves):
-    """Every point of an explorer's curves lies within its fixed axes."""
-    for c in curves.lines:
-        assert np.isfinite(c.y).all()
-        for (low, high), values in ((curves.xlim, c.x), (curves.ylim, c.y)):
-            assert low <= values.min() <= values.max() <= high
 
 
 # explorers
@@ -40,7 +26,7 @@ def inside(curves: Curves):
 @pytest.mark.parametrize("share", explorers.SHARES)
 def test_the_race_lies_within_its_axes_and_ssnal_ends(condition, share):
     for panel in explorers.conditioning(condition, share):
-        inside(panel)
+        pages.inside(panel)
         assert [c.label for c in panel.lines] == ["SSNAL", "ADMM", "FISTA", "ISTA"]
     ours = explorers.race(condition, share)["SSNAL"]
     assert ours.error[-1] <= 1e-12
@@ -62,7 +48,7 @@ def test_a_first_order_curve_is_the_methods_own_history():
 def test_the_primal_explorers_curves_lie_within_their_axes(s):
     for cg in explorers.CG_STEPS:
         for panel in explorers.primal(s, cg):
-            inside(panel)
+            pages.inside(panel)
 
 
 @pytest.mark.parametrize("M", [clarke, majorised])
@@ -87,16 +73,13 @@ def test_the_depth_problem_keeps_the_priors_weights_and_its_filters_have_norm_1(
 
 
 def test_the_ends_of_every_slider_show_different_curves():
-    drawn = lambda panels: [
-        array.tobytes() for p in panels for c in p.lines for array in (c.x, c.y)
-    ]
     c, s = explorers.CONDITIONS, explorers.SHARES
     at = explorers.conditioning
-    assert drawn(at(c[0], s[0])) != drawn(at(c[-1], s[0]))
-    assert drawn(at(c[0], s[0])) != drawn(at(c[0], s[-1]))
+    assert pages.drawn(at(c[0], s[0])) != pages.drawn(at(c[-1], s[0]))
+    assert pages.drawn(at(c[0], s[0])) != pages.drawn(at(c[0], s[-1]))
     p, k = explorers.PENALTIES, explorers.CG_STEPS
-    assert drawn(explorers.primal(p[0], k[-1])) != drawn(explorers.primal(p[-1], k[-1]))
-    assert drawn(explorers.primal(p[2], k[0])) != drawn(explorers.primal(p[2], k[-1]))
+    assert pages.drawn(explorers.primal(p[0], k[-1])) != pages.drawn(explorers.primal(p[-1], k[-1]))
+    assert pages.drawn(explorers.primal(p[2], k[0])) != pages.drawn(explorers.primal(p[2], k[-1]))
 
 
 def test_the_explorers_start_where_the_page_says():

@@ -1,11 +1,10 @@
 """Chapter `imaging`, the classical half: total variation, wavelets, plug-and-play, its theory."""
 
-import importlib.util
 from itertools import islice
-from pathlib import Path
 
 import cvxpy as cp
 import numpy as np
+import pages
 import pytest
 import torch
 from hypothesis import given, settings
@@ -420,32 +419,27 @@ def test_the_theory_says_what_is_wrong():
 # --- the page's solutions ---
 
 
-def solutions():
-    path = Path(__file__).resolve().parents[1] / "book/imaging/plug_and_play_solutions.py"
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+SOLUTIONS = pages.solutions("imaging/plug_and_play")
 
 
 def test_averaging_makes_the_oscillation_stop():
     A, b, _ = problem("whole blocks")
     v = torch.rand(2, 1, 16, 16, generator=seeded(), dtype=F64)
-    xs = pnp_ista(A, 0 * b, solutions().averaged(lambda v, s: -v), 0.1, 4, start=v)
+    xs = pnp_ista(A, 0 * b, SOLUTIONS.averaged(lambda v, s: -v), 0.1, 4, start=v)
     assert float(xs[1].norm()) < 1e-12
 
 
 def test_the_data_step_by_hand_is_the_solver():
     A, b, truth = problem("whole blocks")
     assert torch.allclose(
-        solutions().data_step(A, b, truth / 2, 0.3), data_prox(A, b, truth / 2, 0.3)
+        SOLUTIONS.data_step(A, b, truth / 2, 0.3), data_prox(A, b, truth / 2, 0.3)
     )
 
 
 def test_the_prior_of_a_linear_denoiser_has_it_as_its_prox():
     D, _ = theory.spectral_example(0.95)
     v = torch.randn(1, 12, generator=seeded(), dtype=F64)
-    value = lambda x: float(solutions().prior(D, x) + 0.5 * (x - v).square().sum())
+    value = lambda x: float(SOLUTIONS.prior(D, x) + 0.5 * (x - v).square().sum())
     best = v @ D
     for s in range(20):
         step = 0.1 * torch.randn(1, 12, generator=seeded(s), dtype=F64)

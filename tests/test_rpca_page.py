@@ -1,25 +1,21 @@
 """The chapter on robust PCA and small targets: explorers, solutions, and what the page names."""
 
-import importlib.util
 import re
 from itertools import islice
-from pathlib import Path
 
 import numpy as np
+import pages
 import pytest
 import torch
 
 from dunfold_lib.explore import MOST_FRAMES
-from dunfold_lib.show import Curves, Frames
+from dunfold_lib.show import Curves
 from dunfold_lib.small_target import classical, data
 from dunfold_lib.small_target import explorers_rpca as explorers
 from dunfold_lib.small_target.experiments import EXPERIMENTS
 from dunfold_lib.small_target.metrics_ist import by_centroid, by_overlap, iou
 
-BOOK = Path(__file__).resolve().parents[1] / "book/small_target"
-spec = importlib.util.spec_from_file_location("rpca_solutions", BOOK / "rpca_solutions.py")
-SOLUTIONS = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(SOLUTIONS)
+SOLUTIONS = pages.solutions("small_target/rpca")
 F64 = torch.float64
 FIRST, LAST = explorers.SHARES[0], explorers.SHARES[-1]
 
@@ -32,10 +28,6 @@ def planted(n=30, rank=2, density=0.05):
     B = randn(n, rank) @ randn(rank, n, seed=1) / n**0.5
     where = torch.rand(n, n, generator=torch.Generator().manual_seed(2)) < density
     return B, randn(n, n, seed=3).sign() * where
-
-
-def pixels(frames: Frames):
-    return [image.tobytes() for image in frames.images]
 
 
 # scenes
@@ -97,9 +89,9 @@ def test_the_parts_are_the_librarys_iterates():
 
 def test_the_ends_of_its_sliders_show_different_images():
     early, late = explorers.STEPS[0], explorers.STEPS[-1]
-    start = pixels(explorers.parts(FIRST, late))
+    start = pages.pictures([explorers.parts(FIRST, late)])
     for other in (explorers.parts(LAST, late), explorers.parts(FIRST, early)):
-        assert all(a != b for a, b in zip(start, pixels(other), strict=True))
+        assert all(a != b for a, b in zip(start, pages.pictures([other]), strict=True))
     low, high = (explorers.taken_apart(s)[late] for s in (FIRST, LAST))
     assert low.share > 0.9 > 0.01 > high.share
     assert low.rank < 10 < high.rank
@@ -123,9 +115,7 @@ def test_the_moving_point_lies_on_the_fixed_curves_and_within_the_axes(share):
         assert len(frames.images) == 3
         for panel in (pixel, target):
             assert panel.fixed == len(explorers.TITLES) == len(panel.lines) - 1
-            for c in panel.lines:
-                assert panel.xlim[0] <= c.x.min() <= c.x.max() <= panel.xlim[1]
-                assert panel.ylim[0] <= c.y.min() <= c.y.max() <= panel.ylim[1]
+            pages.inside(panel)
         here = [*explorers.TITLES].index(name)
         dot, curve = target.lines[-1], target.lines[here]
         assert (dot.x[0], dot.y[0]) in zip(curve.x, curve.y, strict=True)
@@ -138,7 +128,7 @@ def test_the_moving_point_lies_on_the_fixed_curves_and_within_the_axes(share):
 def test_the_ends_of_the_threshold_show_different_points():
     for name in ("top-hat", "mpcm", "pstnn"):
         ends = [explorers.cut(name, s) for s in (explorers.CUTS[0], explorers.CUTS[-1])]
-        assert pixels(ends[0][0])[2] != pixels(ends[1][0])[2]
+        assert pages.pictures(ends[0][:1])[2] != pages.pictures(ends[1][:1])[2]
         for a, b in zip(ends[0][1:], ends[1][1:], strict=True):
             assert a.lines[-1].x[0] > b.lines[-1].x[0]
 
@@ -181,7 +171,7 @@ def test_a_bad_position_is_answered_in_one_line():
 
 
 def test_every_experiment_that_the_page_names_exists():
-    text = (BOOK / "rpca.md").read_text(encoding="utf-8")
+    text = (pages.BOOK / "small_target/rpca.md").read_text(encoding="utf-8")
     names = set(re.findall(r'`"([a-z0-9-]+)"`', text))
     assert names == {f"{name}-sirst" for name in classical.DETECTORS}
     for name in names:
@@ -190,7 +180,7 @@ def test_every_experiment_that_the_page_names_exists():
 
 
 def test_every_solution_is_shown_and_tested():
-    text = (BOOK / "rpca.md").read_text(encoding="utf-8")
+    text = (pages.BOOK / "small_target/rpca.md").read_text(encoding="utf-8")
     shown = re.findall(r":pyobject: (\w+)", text)
     assert shown == ["certificates", "growing", "stripes", "squares"]
     assert text.count(":::{exercise}") == len(shown) == text.count(":::{solution}")

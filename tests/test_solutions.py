@@ -1,9 +1,8 @@
 """The solutions that the exercises show do what the page says."""
 
-import importlib.util
 from itertools import pairwise
-from pathlib import Path
 
+import pages
 import pytest
 import torch
 
@@ -11,19 +10,7 @@ from dunfold_lib.operators import Matrix
 from dunfold_lib.sparse import LISTACP, extrapolated, lasso, theory
 from dunfold_lib.sparse.data import SparseProblem
 
-BOOK = Path(__file__).resolve().parents[1] / "book"
-
-
-def solutions(page):
-    """The module of solutions beside a page."""
-    path = BOOK / f"{page}_solutions.py"
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-ISTA = solutions("sparse/ista")
+ISTA = pages.solutions("sparse/ista")
 
 
 @pytest.mark.parametrize("beta", [0.0, 0.3, 0.6, 0.9, 1.0])
@@ -70,13 +57,13 @@ def test_the_refit_returns_the_truth_where_the_signs_were_right():
 def test_an_uncoupled_network_has_the_iterates_of_the_coupled_one(tiny):
     A, b, _ = tiny
     net = LISTACP(A, K=4, lam=0.1, W=theory.analytic_weights(A.A))
-    free = solutions("sparse/lista").uncouple(net)
+    free = pages.solutions("sparse/lista").uncouple(net)
     for x, y in zip(net.iterates(b), free.iterates(b), strict=True):
         torch.testing.assert_close(x, y, rtol=0, atol=1e-12)
 
 
 def test_the_number_of_layers_is_the_first_that_reaches_the_target():
-    layers = solutions("sparse/lista_cp").layers_needed
+    layers = pages.solutions("sparse/lista_cp").layers_needed
     K = layers(0.078, 4, 1.0, 1e-6)
     E = theory.error_bounds(0.078, 4, 1.0, 1.0, K)
     assert E[K] <= 1e-6 < E[K - 1]
@@ -85,7 +72,7 @@ def test_the_number_of_layers_is_the_first_that_reaches_the_target():
 
 
 def test_the_best_step_beats_every_other_step():
-    best = solutions("sparse/alista").best_step(0.078, 4)
+    best = pages.solutions("sparse/alista").best_step(0.078, 4)
     others = [theory.contraction(0.078, 4, g / 100) for g in range(1, 200)]
     assert theory.contraction(0.078, 4, best) <= min(others) + 1e-12
 
@@ -93,6 +80,6 @@ def test_the_best_step_beats_every_other_step():
 def test_the_closed_form_attains_the_sum_of_inverse_leverage(tiny):
     A = tiny[0].A
     W = theory.analytic_weights(A)
-    value = solutions("sparse/alista").leverage_objective(A)
+    value = pages.solutions("sparse/alista").leverage_objective(A)
     assert float((W.T @ A).square().sum()) == pytest.approx(value, rel=1e-12)
     assert value >= A.shape[1] ** 2 / A.shape[0]

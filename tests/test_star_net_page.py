@@ -1,11 +1,6 @@
 """The chapter on STAR-Net: its explorers and the solutions of its exercises."""
 
-import importlib.util
-import inspect
-import itertools
-from pathlib import Path
-
-import numpy as np
+import pages
 import pytest
 import torch
 
@@ -22,25 +17,15 @@ from dunfold_lib.hyperspectral import (
     runs,
 )
 from dunfold_lib.hyperspectral.experiments import EXPERIMENTS
-from dunfold_lib.show import Curves, Frames
 
-PATH = Path(__file__).resolve().parents[1] / "book/hyperspectral/star_net_solutions.py"
-spec = importlib.util.spec_from_file_location("star_net_solutions", PATH)
-SOLUTIONS = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(SOLUTIONS)
-CACHED = [f for _, f in inspect.getmembers(explorers) if hasattr(f, "cache_clear")]
+SOLUTIONS = pages.solutions("hyperspectral/star_net")
+cleared = pages.clearing(explorers)
 F64 = torch.float64
 EXPLORERS = (
     explorers.layer_explorer,
     explorers.values_explorer,
     explorers.blocks_explorer,
 )
-
-
-def cleared():
-    for f in CACHED:
-        if f.__module__ == explorers.__name__:
-            f.cache_clear()
 
 
 @pytest.fixture
@@ -179,31 +164,9 @@ def test_every_state_over_the_recorded_network_lies_within_its_axes():
 def states(makers):
     for make in makers:
         explorer = make()
-        sizes = [len(s.values) for s in explorer.sliders.values()]
-        assert np.prod(sizes) <= 80
-        for index in itertools.product(*map(range, sizes)):
-            for panel in explorer.panels(index):
-                if isinstance(panel, Curves):
-                    within(panel)
-                else:
-                    assert all(0 <= i.min() <= i.max() <= 1 + 1e-9 for i in panel.images)
-        start = [s.start for s in explorer.sliders.values()]
-        for i, n in enumerate(sizes):
-            ends = [[*start[:i], end, *start[i + 1 :]] for end in (0, n - 1)]
-            one, two = (pictures(explorer.panels(index)) for index in ends)
-            assert one != two
+        pages.states_lie_inside(explorer)
+        pages.ends_differ(explorer)
         assert explorer.html().count("<img") >= 2
-
-
-def pictures(panels):
-    return [i.tobytes() for p in panels if isinstance(p, Frames) for i in p.images]
-
-
-def within(curves):
-    for c in curves.lines:
-        assert np.isfinite(c.y).all()
-        for (low, high), values in ((curves.xlim, c.x), (curves.ylim, c.y)):
-            assert low <= values.min() <= values.max() <= high
 
 
 @pytest.mark.parametrize(

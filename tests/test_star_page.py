@@ -1,11 +1,10 @@
 """The chapter on STAR: its explorers and the solutions of its exercises."""
 
-import importlib.util
 from functools import partial
 from itertools import pairwise, product
-from pathlib import Path
 
 import numpy as np
+import pages
 import pytest
 import torch
 
@@ -22,40 +21,14 @@ from dunfold_lib.hyperspectral.lowrank import (
     svt,
 )
 from dunfold_lib.hyperspectral.patches import Patches, mean
-from dunfold_lib.show import Curves, Frames
+from dunfold_lib.show import Curves
 
-PATH = Path(__file__).resolve().parents[1] / "book/hyperspectral/star_solutions.py"
-spec = importlib.util.spec_from_file_location("star_solutions", PATH)
-SOLUTIONS = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(SOLUTIONS)
+SOLUTIONS = pages.solutions("hyperspectral/star")
 F64 = torch.float64
 
 
 def randn(*shape, seed=0):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=F64)
-
-
-def inside(panel):
-    """Every point of an explorer's curves lies within its fixed axes, every pixel in [0, 1]."""
-    assert " " in panel.alt
-    if isinstance(panel, Frames):
-        for image in panel.images:
-            assert np.isfinite(image).all()
-            assert image.min() >= 0
-            assert image.max() <= 1
-        return
-    for c in panel.lines:
-        assert np.isfinite(c.y).all()
-        for (low, high), values in ((panel.xlim, c.x), (panel.ylim, c.y)):
-            assert low <= values.min() <= values.max() <= high
-
-
-def drawn(panels):
-    """What the reader sees of some panels, as bytes."""
-    arrays = []
-    for p in panels:
-        arrays += p.images if isinstance(p, Frames) else [a for c in p.lines for a in (c.x, c.y)]
-    return [a.tobytes() for a in arrays]
 
 
 MADE = {
@@ -68,22 +41,19 @@ MADE = {
 @pytest.mark.parametrize("name", MADE)
 def test_every_end_lies_within_the_axes_and_every_sliders_ends_differ(name):
     made = MADE[name]()
-    start = [s.start for s in made.sliders.values()]
     corners = product(*({0, s.start, len(s.values) - 1} for s in made.sliders.values()))
     for index in corners:
         for panel in made.panels(index):
-            inside(panel)
-    for i, slider in enumerate(made.sliders.values()):
-        low, high = start.copy(), start.copy()
-        low[i], high[i] = 0, len(slider.values) - 1
-        assert drawn(made.panels(low)) != drawn(made.panels(high)), slider.label
+            assert " " in panel.alt
+            pages.inside(panel)
+    pages.ends_differ(made, pages.drawn)
 
 
 def test_the_explorers_start_at_their_figures_defaults():
     for name, make in MADE.items():
         made = make()
         start = [s.start for s in made.sliders.values()]
-        assert drawn(made.panels(start)) == drawn(getattr(explorers, name)()), name
+        assert pages.drawn(made.panels(start)) == pages.drawn(getattr(explorers, name)()), name
 
 
 def test_the_viewer_shows_the_librarys_star_on_a_crop_of_the_test_part():
