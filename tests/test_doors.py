@@ -106,6 +106,13 @@ def test_evaluate_measures_what_is_recorded(name, capsys):
     assert now["nmse_db"] == pytest.approx(runs[0]["nmse_db"], abs=tolerance)
 
 
+def mean_of_seeds(name, score, recipe):
+    """The mean of a score over at least three recorded runs of one recipe."""
+    scores = records.values(name, score, recipe)
+    assert len(scores) >= 3, f"{name} has {len(scores)} recorded runs of {recipe}"
+    return sum(scores) / len(scores)
+
+
 # NMSE in dB that recorded runs must reach in the mean over their seeds. A test set may hold a few
 # dense signals, which a ratio of sums is made of, so a single seed may stand several dB above.
 BARS = {
@@ -159,9 +166,7 @@ def test_the_linear_start_lies_where_it_must_and_the_network_above_tv():
 
 # Guided super-resolution: RMSE in 0 … 255, mean over three recorded seeds
 def depth(kind, scene, recipe="cpu-middlebury"):
-    scores = records.values(f"newton_sr/{kind}-4", f"rmse_{scene}", recipe)
-    assert len(scores) >= 3, f"{kind}-4 has {len(scores)} recorded runs of {recipe}"
-    return sum(scores) / len(scores)
+    return mean_of_seeds(f"newton_sr/{kind}-4", f"rmse_{scene}", recipe)
 
 
 def test_newton_reaches_its_bars_and_stands_below_the_networks_that_do_not_solve():
@@ -193,10 +198,8 @@ BM4D = (42.01, 36.87, 34.37, 32.61)  # measured with the package bm4d 4.2, same 
 FASTHYDE = (44.41, 40.03, 37.50, 36.32)  # the same crop; top eigen-images with BM3D, best number
 
 
-def cubes(name, score, least=3):
-    found = records.values(f"hyperspectral/{name}", score, "cpu")
-    assert len(found) >= least, f"{name} has {len(found)} recorded runs"
-    return sum(found) / len(found)
+def cubes(name, score):
+    return mean_of_seeds(f"hyperspectral/{name}", score, "cpu")
 
 
 def test_hyperspectral_networks_reach_their_bars():

@@ -80,8 +80,8 @@ def read_folder(folder: Path) -> dict[str, Tensor]:
         raise ValueError(f"{folder} is no folder; it must hold cubes {', '.join(SUFFIXES)}")
     if any(folder.glob("*_ms")):
         return cave(folder)
-    kinds = lambda p: p.suffix.lower() in SUFFIXES and not p.stem.endswith(TRUTH)
-    files = [p for p in sorted(folder.iterdir()) if kinds(p)]
+    is_cube = lambda p: p.suffix.lower() in SUFFIXES and not p.stem.endswith(TRUTH)
+    files = [p for p in sorted(folder.iterdir()) if is_cube(p)]
     if not files:
         raise ValueError(f"{folder} holds no cube; allowed are {', '.join(SUFFIXES)}")
     return {p.stem: read_cube(p) for p in files}

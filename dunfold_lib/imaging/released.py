@@ -83,7 +83,7 @@ def load_operator(*paths: Path | str) -> tuple[Linear, Tensor | None]:
     for path in map(Path, paths):
         for key, value in _read_arrays(path).items():
             if key in ("phi", "Qinit", "mask_matrix"):
-                found[key] = fetch.tensor(value, f"{path}: {key}").float()
+                found[key] = fetch.tensor(value, f"{path}: {key}")
     source = ", ".join(map(str, paths)) or "no file"
     if "mask_matrix" in found and "phi" not in found:
         return Fourier(found["mask_matrix"]), None
