@@ -76,6 +76,13 @@ def whole(name: str, value: int, low: int = 0) -> None:
         raise ValueError(f"{name} is {value}; it must be at least {low}")
 
 
+def layer(k: int, last: int, what: str, first: int = 0) -> None:
+    """Refuse a k that is none of a network's ``what`` (layers, stages): ``first`` to ``last``."""
+    whole("k", k, first)
+    if k > last:
+        raise ValueError(f"k is {k}; the network has {last} {what}")
+
+
 def one_of(name: str, value: Any, allowed: Iterable[Any]) -> None:
     """Refuse what is not among the allowed values."""
     if value not in (known := list(allowed)):

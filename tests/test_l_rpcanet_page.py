@@ -8,6 +8,7 @@ import torch
 from dunfold_lib import records
 from dunfold_lib.small_target import LRPCANet, RPCANet, data, explorers, images, iou, metrics_ist
 from dunfold_lib.small_target.experiments import EXPERIMENTS
+from dunfold_lib.small_target.pictures import DARK, FALSE, HIT, MISSED, painted
 
 SOLUTIONS = pages.solutions("small_target/l_rpcanet")
 cleared = pages.clearing(explorers)
@@ -81,9 +82,9 @@ def test_a_stage_shows_the_networks_own_maps(unrecorded):
     assert curve.lines[0].y.tolist() == pytest.approx(shares)
     assert curve.lines[1].y[0] == pytest.approx(shares[1])
     assert shares[0] != pytest.approx(shares[1])
-    found = explorers.painted(seen[2].T[0, 0] > 0, truth[0, 0])
+    found = painted(seen[2].T[0, 0] > 0, truth[0, 0])
     assert np.array_equal(frames.images[5], found)
-    assert not np.array_equal(found, explorers.painted(seen[2].B[0, 0] > 0, truth[0, 0]))
+    assert not np.array_equal(found, painted(seen[2].B[0, 0] > 0, truth[0, 0]))
 
 
 def test_a_flat_map_is_grey_and_its_caption_tells_its_value():
@@ -98,9 +99,9 @@ def test_a_flat_map_is_grey_and_its_caption_tells_its_value():
 def test_the_picture_of_a_detection_tells_hits_misses_and_false_alarms_apart():
     truth = torch.tensor([[True, True, False, False]])
     found = torch.tensor([[True, False, True, False]])
-    shown = explorers.painted(found, truth)
+    shown = painted(found, truth)
     assert shown.shape == (1, 4, 3)
-    colours = [explorers.HIT, explorers.MISSED, explorers.FALSE, explorers.DARK]
+    colours = [HIT, MISSED, FALSE, (DARK, DARK, DARK)]
     assert [tuple(v) for v in shown[0]] == colours
 
 

@@ -14,6 +14,7 @@ from dunfold_lib.small_target import classical, data
 from dunfold_lib.small_target import explorers_rpca as explorers
 from dunfold_lib.small_target.experiments import EXPERIMENTS
 from dunfold_lib.small_target.metrics_ist import by_centroid, by_overlap, iou
+from dunfold_lib.small_target.pictures import FALSE, HIT, MISSED, painted
 
 SOLUTIONS = pages.solutions("small_target/rpca")
 F64 = torch.float64
@@ -65,8 +66,8 @@ def test_the_contrast_of_a_known_target():
 def test_paint_is_green_orange_and_blue():
     found = torch.tensor([[True, True, False, False]])
     mask = torch.tensor([[True, False, True, False]])
-    made = explorers.painted(torch.full((1, 4), 0.5), found, mask)
-    expected = [explorers.HIT, explorers.FALSE, explorers.MISSED, (0.4, 0.4, 0.4)]
+    made = painted(found, mask, torch.full((1, 4), 0.5))
+    expected = [HIT, FALSE, MISSED, (0.4, 0.4, 0.4)]
     np.testing.assert_allclose(made[0], expected)
 
 

@@ -133,7 +133,7 @@ def layer(k: int = 6, level: int = 30) -> tuple[Frames, Curves, Curves]:
     k : 0 is the projection on the basis, before the first layer.
     """
     made, clean, noise = run_of(level), truth(), noisy(level)
-    _layer(k, len(made.cubes) - 1)
+    checks.layer(k, len(made.cubes) - 1, "layers")
     X = made.cubes[k]
     frames = Frames(
         images=(*(_band(X, b) for b in BANDS), _error(X, BANDS[1])),
@@ -339,9 +339,3 @@ def _patch(codes: Tensor, of: Tensor) -> NDArray[np.float64]:
     D = dct(9, codes.dtype)
     top = 2 * float((D @ of[i].reshape(9, 9) @ D.T).abs().max())
     return array((0.5 + D @ codes[i].reshape(9, 9) @ D.T / top).clamp(0, 1))
-
-
-def _layer(k: int, last: int) -> None:
-    checks.whole("k", k)
-    if k > last:
-        raise ValueError(f"k is {k}; the network has {last} layers")

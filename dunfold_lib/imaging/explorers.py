@@ -68,7 +68,7 @@ def phase(ratio: int = 25, k: int = 5, name: str = "camera") -> tuple[Frames, Cu
     ratio : one of ``RATIOS``.  name : "camera" or "coffee".
     """
     truth, seen = photograph(name), run(ratio, name)
-    _depth(k, len(seen) - 1)
+    checks.layer(k, len(seen) - 1, "phases")
     x = seen[k]["x"]
     db = [score(s["x"], truth) for s in seen]
     error = (0.5 + 4 * (x - truth)).clamp(0, 1)
@@ -132,7 +132,7 @@ def noise(level: int = 5, k: int = 5) -> tuple[Frames, Curves]:
     """
     checks.one_of("level", level, NOISE)
     runs, db, i = noisy_runs(), noisy_scores(), NOISE.index(level)
-    _depth(k, len(runs["network"]) - 1)
+    checks.layer(k, len(runs["network"]) - 1, "phases")
     shown = (runs["network"][k][i], runs["tv"][i], runs["weighted"][i])
     here = (db["network"][k][i], db["tv"][0][i], db["weighted"][0][i])
     methods = (f"network, phase {k}", "TV, exact fit", "TV, weighted fit")
@@ -167,7 +167,7 @@ def features(k: int = 1, channel: int = 1) -> Frames:
     channel : 1 is the feature with the most energy in this phase.
     """
     net, seen = network(25), run(25, "camera")
-    _depth(k, len(seen) - 1, 1)
+    checks.layer(k, len(seen) - 1, "phases", 1)
     checks.whole("channel", channel, 1)
     energy = seen[k]["z"][0].square().mean((1, 2))
     if channel > len(energy):
@@ -228,9 +228,3 @@ def features_explorer() -> Explorer:
         },
         "Which features are edges, and of which is little left behind the threshold?",
     )
-
-
-def _depth(k: int, last: int, first: int = 0) -> None:
-    checks.whole("k", k, first)
-    if k > last:
-        raise ValueError(f"k is {k}; the network has {last} phases")

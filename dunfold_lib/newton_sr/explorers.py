@@ -122,7 +122,7 @@ def stage(kind: str = "Newton", k: int = 3, name: str = "rear") -> tuple[Frames,
     checks.one_of("kind", kind, tuple(KINDS))
     truth, Y = scene(name)
     made = {n: run_of(n, name) for n in KINDS}
-    _stage(k, len(made[kind].U) - 1)
+    checks.layer(k, len(made[kind].U) - 1, "stages")
     U, rmse = made[kind].U[k], made[kind].rmse
     frames = Frames(
         images=tuple(_grey(t) for t in (Y, truth, U, _error(U, truth))),
@@ -152,7 +152,7 @@ def products(cg: int = 4, k: int = 3, name: str = "rear") -> tuple[Frames, Curve
     """
     checks.one_of("cg", cg, CG)
     made, left = newton_run(cg, "majorised", name), [left_over(c, name) for c in CG]
-    _stage(k, len(left[0]), 1)
+    checks.layer(k, len(left[0]), "stages", 1)
     truth, rmse, here = scene(name).truth, made.rmse[k], left[CG.index(cg)][k - 1]
     frames = Frames(
         images=tuple(_grey(t) for t in (truth, made.U[k], _error(made.U[k], truth))),
@@ -348,9 +348,3 @@ def _error(U: Tensor, truth: Tensor) -> Tensor:
 def _grey(x: Tensor) -> NDArray[np.float64]:
     """The first channel of the first row, within [0, 1]."""
     return array(x.clamp(0, 1))[0, 0]
-
-
-def _stage(k: int, last: int, first: int = 0) -> None:
-    checks.whole("k", k, first)
-    if k > last:
-        raise ValueError(f"k is {k}; the network has {last} stages")

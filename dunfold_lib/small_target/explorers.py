@@ -18,6 +18,7 @@ from dunfold_lib.small_target import data, metrics_ist
 from dunfold_lib.small_target.experiments import EXPERIMENTS, PUBLISHED_STAGES
 from dunfold_lib.small_target.fast import compact
 from dunfold_lib.small_target.model import Network, State
+from dunfold_lib.small_target.pictures import painted
 
 SIDE = 128  # of a scene, in pixels
 # whose weights are shown, the first that is there: what is shown are made-up scenes
@@ -33,8 +34,6 @@ MANY, MANY_SEED = 12, 400  # scenes that the ROC is made of
 FEW = 4  # of them, for the networks of all depths
 RATES = (0.3, 0.1, 0.03, 0.01, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5)  # of false positives: thresholds
 LEAST = 1e-5  # smallest rate of false positives that the ROC shows
-HIT, MISSED, FALSE = (1.0, 1.0, 1.0), (0.84, 0.37, 0.0), (0.0, 0.45, 0.7)  # white, orange, blue
-DARK = (0.12, 0.12, 0.12)
 WIDE = (4.4, 3.2)
 
 
@@ -147,7 +146,7 @@ def stage(k: int = 1, noise: str = "none", name: str = "cloud") -> tuple[Frames,
     Each map is stretched between its own extremes, which its caption tells.
     """
     seen = states(name, noise)
-    _stage(k, len(seen) - 1)
+    checks.layer(k, len(seen) - 1, "stages", 1)
     truth, x = scene(name).mask, seen[k]
     shares = [share(s.T > 0, truth) for s in seen[1:]]
     maps = ((f"D{_up(k - 1)}, given", seen[k - 1].D),)
@@ -174,8 +173,8 @@ def stage(k: int = 1, noise: str = "none", name: str = "cloud") -> tuple[Frames,
         ylim=(-3, 103),
         alt="IoU of T above zero after each stage, with the shown one marked",
         size=WIDE,
-        note=f"{name}, noise: {noise}, stage {k}: IoU {shares[k - 1]:.0f} %. White: found, orange: "
-        "missed, blue: false",
+        note=f"{name}, noise: {noise}, stage {k}: IoU {shares[k - 1]:.0f} %. Green: found, orange: "
+        "false, blue: missed",
     )
     return frames, curve
 
@@ -316,15 +315,6 @@ def depth_explorer() -> Explorer:
     )
 
 
-def painted(found: Tensor, truth: Tensor) -> NDArray[np.float64]:
-    """Masks (h, w) as one picture (h, w, 3): white found, orange missed, blue false."""
-    made = np.empty((*truth.shape, 3))
-    made[:] = DARK
-    for where, colour in ((found & truth, HIT), (~found & truth, MISSED), (found & ~truth, FALSE)):
-        made[where.numpy()] = colour
-    return made
-
-
 def _stretched(x: Tensor) -> NDArray[np.float64]:
     """A map (1, 1, h, w) from its least value, black, to its largest, white; flat: grey."""
     low, high = x.min(), x.max()
@@ -341,9 +331,3 @@ def _extremes(x: Tensor) -> str:
 def _up(k: int) -> str:
     """k as a superscript."""
     return "".join("⁰¹²³⁴⁵⁶⁷⁸⁹"[int(d)] for d in str(k))
-
-
-def _stage(k: int, last: int) -> None:
-    checks.whole("k", k, 1)
-    if k > last:
-        raise ValueError(f"k is {k}; the network has {last} stages")

@@ -2,7 +2,7 @@
 
 from functools import cache
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ from dunfold_lib.small_target.metrics_ist import (
     iou,
     roc,
 )
+from dunfold_lib.small_target.pictures import painted
 
 SEEDS, SIDE = tuple(range(30, 36)), 128  # one made-up scene a seed; the first is the page's own
 THEORY = (SIDE / classical.IPI_PATCH**2) ** 0.5  # 1/√(rows of P), in units of 1/√SIDE
@@ -31,7 +32,6 @@ CUTS = (0.01, 0.03, 0.06, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.97)
 TITLES = {"top-hat": "top-hat", "mpcm": "MPCM", "pstnn": "PSTNN", "ipi": "IPI"}
 GUARD, AROUND = 3, 12  # pixels around a target that are left out, and that are looked at
 LEAST = 3e-6  # a share of pixels that is drawn in the place of 0
-HIT, FALSE, MISSED = (0.0, 0.62, 0.45), (0.84, 0.37, 0.0), (0.0, 0.45, 0.7)
 
 
 @cache
@@ -72,14 +72,6 @@ def contrast(frames: Scenes) -> tuple[list[int], list[float]]:
             gap = abs(x[rows, columns].mean() - clutter.mean())
             ratios.append(float(gap / max(clutter.std(), 1e-6)))
     return areas, ratios
-
-
-def painted(image: Tensor, found: Tensor, mask: Tensor) -> Any:
-    """An image (h, w) in colour: hit pixels green, false ones orange, missed ones blue."""
-    colour = np.repeat(array(image)[..., None] * 0.8, 3, axis=2)
-    for where, paint in ((found & mask, HIT), (found & ~mask, FALSE), (mask & ~found, MISSED)):
-        colour[where.numpy()] = paint
-    return colour
 
 
 # robust PCA of a scene's patches
@@ -130,7 +122,7 @@ def parts(share: float = 1.0, steps: int = 40) -> Frames:
         f"‖P‖; {got.hits} of {got.targets} targets hit, {got.false} false pixels"
     )
     return Frames(
-        images=(array(x.B), array(0.5 + x.T / 0.3), painted(image, found, mask)),
+        images=(array(x.B), array(0.5 + x.T / 0.3), painted(found, mask, image)),
         captions=("B", "T, grey is 0", "scene and what is found"),
         alt="A made-up cloudy scene taken apart by robust PCA",
         note=note,
@@ -218,7 +210,7 @@ def cut(name: str = "top-hat", share: float = 0.5) -> tuple[Frames, Curves, Curv
     low = 0.7 * LEAST
     return (
         Frames(
-            (array(image), array(maps(name)[0]), painted(image, found[0], mask)),
+            (array(image), array(maps(name)[0]), painted(found[0], mask, image)),
             ("scene 1", "map", "found"),
             f"{TITLES[name]} on the made-up cloudy scene",
             zoom=2,
