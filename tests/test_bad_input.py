@@ -78,6 +78,16 @@ def test_whole_refuses(given, error, says):
     refused(lambda: checks.whole("k", given), error, says)
 
 
+def test_a_layer_is_one_of_the_networks():
+    checks.layer(0, 3, "layers")
+    checks.layer(3, 3, "stages", 1)
+    refused(lambda: checks.layer(4, 3, "layers"), ValueError, "k is 4; the network has 3 layers")
+    refused(lambda: checks.layer(0, 3, "stages", 1), ValueError, "k is 0; it must be at least 1")
+    refused(
+        lambda: checks.layer(1.0, 3, "layers"), TypeError, "k is 1.0; it must be a whole number"
+    )
+
+
 @cases(
     ((8,), ValueError, rf"side is \(8,\); {SIZE}"),
     (8, ValueError, f"side is 8; {SIZE}"),

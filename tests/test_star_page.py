@@ -65,6 +65,10 @@ def test_the_viewer_shows_the_librarys_star_on_a_crop_of_the_test_part():
     assert torch.equal(made, star(noisy, 50 / 255))
     frames, curves = explorers.viewer(25, 50.0)
     assert frames.captions == ("truth", "noisy", "STAR")
+    for image, cube in zip(frames.images, (truth, noisy, made), strict=True):
+        low, high = truth[0, 25].min(), truth[0, 25].max()
+        expected = ((cube[0, 25] - low) / (high - low)).clip(0, 1)
+        np.testing.assert_allclose(image, expected, atol=1e-6)
     assert [c.label for c in curves.lines] == ["noisy", "STAR", "truth", "shown"]
     i, j = explorers.PIXEL
     np.testing.assert_array_equal(curves.lines[2].y, truth[0, :, i, j].double().numpy())
