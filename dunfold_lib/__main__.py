@@ -22,6 +22,7 @@ from tqdm.auto import tqdm
 
 from dunfold_lib import __version__, records
 from dunfold_lib.records import Experiment
+from dunfold_lib.training import Origin
 
 HEAD = ("experiment", "score", "paper", "ours", "GPU run owed")
 ROOMS = ("sparse", "imaging", "newton_sr", "hyperspectral", "small_target")
@@ -154,6 +155,9 @@ def trained(
     if folder.exists() and not resume:
         raise ValueError(f"{folder} exists; go on with --resume, or remove it")
     settings = override(e.recipes[recipe], changes)
+    if (folder / "run.json").exists():
+        path = folder / "run.json"
+        Origin(settings, seed, name).check(path, path.read_text(encoding="utf-8"))
     net: Any = e.build(settings) if records.takes_recipe(e) else e.build()
     begun, cpu = time.perf_counter(), time.process_time()
     device = "cuda" if torch.cuda.is_available() and for_gpu(recipe) else "cpu"
@@ -162,7 +166,7 @@ def trained(
             bar.update(step + 1 - bar.n),
             bar.set_postfix(loss=f"{loss:.2f}"),
         )
-        losses = e.train(net, settings, folder, seed, device, told)
+        losses = e.train(net, settings, folder, seed, device, told, experiment=name)
     made = measured(name, e, net, seed)
     made |= {"recipe_name": recipe, "recipe": asdict(settings)}
     made |= {"device": made["device"] if device == "cuda" else "cpu"}

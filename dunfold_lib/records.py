@@ -36,7 +36,8 @@ class Experiment:
                 classical algorithm.
     measure   : (network or None, seed) -> our scores by name; lists are curves over the layers.
                 Where readers may bring data, a third argument is their folder.
-    train     : (network, recipe, folder, seed, device, watch) -> losses; None: nothing to learn.
+    train     : (network, recipe, folder, seed, device, watch, experiment="room/name") -> losses;
+                None: nothing to learn.
     recipes   : by name, ``cpu`` (minutes on two cores) and ``gpu`` (the paper's size).
     released  : (weights file, operator files) -> the network that its authors released.
     """

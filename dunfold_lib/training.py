@@ -18,9 +18,11 @@ Loss = Callable[[nn.Module, Any, Tensor], Tensor]
 SAVE_EVERY = 500  # steps between checkpoints
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Recipe:
     """How to train. Counts steps, never seconds, so that a resumed run ends in the same numbers.
+
+    A room's recipe is a subclass with more fields, and other defaults where it needs them.
 
     steps  : optimiser steps (Adam).
     batch  : signals a step, over all processes together.
@@ -46,15 +48,47 @@ class Recipe:
         checks.number("end", self.end, 0, 1)
         checks.number("clip", self.clip, 0, open_low=True)
 
-    @classmethod
-    def part_of(cls, recipe: Any) -> "Recipe":
-        """What the loop needs of a room's recipe, whose fields bear the same names."""
-        return cls(**{f.name: getattr(recipe, f.name) for f in fields(cls)})
-
     def rate(self, step: int) -> float:
         """The learning rate of a step."""
         wave = 0.5 * (1 + math.cos(math.pi * step / max(self.steps, 1)))
         return self.lr * (self.end + (1 - self.end) * wave)
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What the numbers of a run come from: its recipe, its seed, and the experiment ``room/name``.
+
+    Every file that a run can go on from names its origin, and belongs to no other.
+    """
+
+    recipe: Any
+    seed: int = 0
+    experiment: str = ""
+
+    def text(self) -> str:
+        """As JSON, for a file's metadata."""
+        return json.dumps(asdict(self))
+
+    def check(self, path: Path, named: str | None) -> None:
+        """ValueError in one line unless a file that names this origin (as JSON) is of this run.
+
+        A field that the file lacks had its default: it was written before there was one.
+        """
+        try:
+            there = dict(json.loads(named or ""))
+            fields_there, seed, experiment = there["recipe"], there["seed"], there["experiment"]
+        except (ValueError, KeyError, TypeError):
+            raise ValueError(f"{path}: names no recipe, seed and experiment; remove it") from None
+        here = json.loads(json.dumps(asdict(self.recipe)))
+        default = {f.name: f.default for f in fields(self.recipe)}
+        pairs = {n: (fields_there.get(n, default.get(n)), v) for n, v in here.items()}
+        pairs |= {n: (v, None) for n, v in fields_there.items() if n not in here}
+        pairs |= {"seed": (seed, self.seed), "experiment": (experiment, self.experiment)}
+        other = [f"{n} is {u!r} there and {v!r} here" for n, (u, v) in pairs.items() if u != v]
+        if other:
+            raise ValueError(
+                f"{path}: belongs to another run ({'; '.join(other)}); go on with that"
+            )
 
 
 def fit(
@@ -66,6 +100,7 @@ def fit(
     seed: int = 0,
     device: str = "cpu",
     watch: Callable[[int, float], None] | None = None,
+    origin: Origin | None = None,
 ) -> list[float]:
     """Train ``net`` in place and give the loss of every step.
 
@@ -74,6 +109,7 @@ def fit(
     give the numbers of one.
     folder : where a checkpoint is kept every ``SAVE_EVERY`` steps; a run that finds one goes on
     from it to the same numbers.  watch : called with (step, loss).
+    origin : what a checkpoint belongs to; by default the recipe and the seed.
 
     With several processes each draws the whole batch from the same generator and takes its own
     rows; gradients are averaged.
@@ -81,11 +117,12 @@ def fit(
     from accelerate import Accelerator
 
     machine = Accelerator(cpu=device == "cpu")
+    origin = origin or Origin(recipe, seed)
     generator = torch.Generator().manual_seed(seed)
     net.to(machine.device).train()
     weights = [p for p in net.parameters() if p.requires_grad]
     adam = torch.optim.Adam(weights, lr=recipe.lr)
-    history = _resume(folder, net, adam, generator, recipe)
+    history = _resume(folder, net, adam, generator, origin)
     mixed = partial(torch.autocast, machine.device.type, torch.bfloat16)
     precision = mixed if recipe.precision == "bf16" else machine.autocast
     loss = torch.compile(loss) if recipe.compile else loss
@@ -106,7 +143,7 @@ def fit(
             watch(step, history[-1])
         last = step + 1 == recipe.steps
         if folder and machine.is_main_process and (last or (step + 1) % SAVE_EVERY == 0):
-            _checkpoint(folder, net, adam, generator, history, recipe)
+            _checkpoint(folder, net, adam, generator, history, origin, last)
     net.eval()
     return history
 
@@ -121,9 +158,12 @@ def grow(
     seed: int = 0,
     device: str = "cpu",
     watch: Callable[[int, float], None] | None = None,
+    origin: Origin | None = None,
 ) -> list[float]:
     """Stage-wise training. For t = 1…K layer t begins as a copy of layer t − 1, and all layers up
     to t are trained by ``stage`` on ``loss_at(t)``; then the whole network by ``finish``.
+
+    origin : what the checkpoints belong to; by default each to its recipe and seed.
     """
     from accelerate import PartialState
 
@@ -136,7 +176,7 @@ def grow(
             copy_layer(net, t - 2, t - 1)
         told = partial(_shifted, watch, len(history)) if watch else None
         recipe, loss = (finish, loss_at(K)) if whole else (stage, loss_at(t))
-        history += fit(net, sample, loss, recipe, here, 1000 * seed + t, device, told)
+        history += fit(net, sample, loss, recipe, here, 1000 * seed + t, device, told, origin)
         if folder and t > 1 and PartialState().is_main_process:
             _strip(folder / f"stage-{t - 1:02d}")  # the next stage's checkpoint holds its layers
     return history
@@ -178,18 +218,19 @@ def _checkpoint(
     adam: torch.optim.Adam,
     generator: torch.Generator,
     history: list[float],
-    recipe: Recipe,
+    origin: Origin,
+    finished: bool,
 ) -> None:
     """Everything a run needs to go on, in one file that is replaced whole."""
     from safetensors.torch import save
 
     tensors = {f"net.{k}": v for k, v in net.state_dict().items()}
     tensors["generator"] = generator.get_state()
-    unfinished = len(history) < recipe.steps  # a finished run needs no optimiser state
-    for i, state in adam.state_dict()["state"].items() if unfinished else ():
+    states = {} if finished else adam.state_dict()["state"]  # a finished run needs none
+    for i, state in states.items():
         tensors |= {f"adam.{i}.{k}": v for k, v in state.items()}
     tensors["history"] = torch.tensor(history, dtype=torch.float64)
-    about = {"recipe": json.dumps(asdict(recipe))}
+    about = {"origin": origin.text()}
     contiguous = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
     records.write_bytes(folder / "checkpoint.safetensors", save(contiguous, about))
 
@@ -217,7 +258,7 @@ def _resume(
     net: nn.Module,
     adam: torch.optim.Adam,
     generator: torch.Generator,
-    recipe: Recipe,
+    origin: Origin,
 ) -> list[float]:
     """Load a checkpoint where there is one, and give the losses so far."""
     path = folder / "checkpoint.safetensors" if folder else None
@@ -227,13 +268,10 @@ def _resume(
     from safetensors.torch import load
 
     try:
-        tensors, made = load(path.read_bytes()), _metadata(path).get("recipe", "")
-        if not made:
+        tensors, about = load(path.read_bytes()), _metadata(path)
+        if "origin" not in about:
             raise KeyError("it names no recipe")
-        if made != json.dumps(asdict(recipe)):
-            raise ValueError(
-                f"{path}: belongs to the recipe {made}; resume with that, or remove it"
-            )
+        origin.check(path, about["origin"])
         part = lambda name: {
             k.removeprefix(name): v for k, v in tensors.items() if k.startswith(name)
         }

@@ -827,7 +827,7 @@ def test_experiments_are_complete_and_build_their_networks():
         assert (e.train is None) == (not e.recipes)
         for recipe in e.recipes.values():
             assert isinstance(recipe, runs.Training)
-            assert isinstance(recipe.plain(), training.Recipe)
+            assert isinstance(recipe, training.Recipe)
         net = e.build()
         assert (net is None) == (e.train is None)
         assert net is None or e.recipes["cpu"].layers == net.K

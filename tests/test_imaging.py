@@ -3,7 +3,7 @@
 import copy
 import json
 import math
-from dataclasses import fields, replace
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -1294,13 +1294,6 @@ def test_a_shorter_recipe_has_its_share_of_the_steps_and_nothing_else_changes():
     assert runs.shorter(recipe, 1) == recipe
 
 
-def test_the_loops_recipe_has_every_number_of_the_chapters():
-    odd = runs.Training("T91", 3, 4, 7, 8, 0.3, 0.2, 0.1, 0.5, False, "bf16", True)
-    plain = odd.plain()
-    for f in fields(plain):
-        assert getattr(plain, f.name) == getattr(odd, f.name), f.name
-
-
 def test_the_covariance_is_read_from_its_record_and_else_computed(scraps, tmp_path, monkeypatch):
     monkeypatch.undo()
     monkeypatch.setattr(runs, "training_patches", lambda name: scraps)
@@ -1457,7 +1450,7 @@ def test_every_network_of_the_tables_has_a_gpu_recipe_of_the_papers_size(name):
     assert (recipe.phases, recipe.channels) == (9, 32)
     assert next(iter(e.recipes)) == "cpu"
     assert list(e.recipes)[-1] == "gpu"
-    assert recipe.plain().precision == "bf16"
+    assert recipe.precision == "bf16"
     assert e.released is not None
     assert records.takes_recipe(e)
     if name.startswith("mri"):

@@ -449,7 +449,7 @@ def test_a_slice_of_another_size_than_the_mask_is_refused(run):
     ({"symmetry": NAN}, ValueError, "symmetry is nan; it must be finite .*"),
 )
 def test_a_recipe_refuses(given, error, says):
-    refused(lambda: runs.Training(**given).plain(), error, says)
+    refused(lambda: runs.Training(**given), error, says)
 
 
 @cases(

@@ -880,7 +880,7 @@ def test_experiments_are_complete_and_build_their_networks():
         assert all((e.title, e.protocol, e.source)), name
         for recipe in e.recipes.values():
             assert isinstance(recipe, runs.Training)
-            assert isinstance(recipe.plain(), training.Recipe)
+            assert isinstance(recipe, training.Recipe)
             ratio = int(name.rpartition("-")[2]) if name[-1].isdigit() else 4
             assert recipe.patch % ratio == 0, name
     for name in ("newton-4", "learned-inverse-8", "first-order-16", "newton-fusion"):

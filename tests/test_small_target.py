@@ -5,7 +5,7 @@ import math
 import os
 import pickle
 from collections import OrderedDict
-from dataclasses import fields
+from dataclasses import fields, replace
 from itertools import islice, pairwise
 from pathlib import Path
 
@@ -1006,7 +1006,7 @@ def test_two_steps_of_training_are_two_steps_by_hand(few):
     g, adam = seeded(4), torch.optim.Adam(twin.train().parameters(), lr=recipe.lr)
     for step in range(2):
         image, mask = data.crops(runs.part("synthetic", "train"), 2, 32, g)
-        adam.param_groups[0]["lr"] = recipe.plain().rate(step)
+        adam.param_groups[0]["lr"] = recipe.rate(step)
         adam.zero_grad()
         loss = total_loss(twin, image, mask, pooled=True, bce=1.0)
         loss.backward()
@@ -1065,6 +1065,23 @@ def test_an_interrupted_run_goes_on_to_the_same_numbers(few, monkeypatch, tmp_pa
     assert runs.train(fresh, recipe, tmp_path) == losses
     for a, b in zip(fresh.state_dict().values(), whole.state_dict().values(), strict=True):
         assert torch.equal(a, b)
+
+
+def test_the_best_weights_belong_to_one_recipe_seed_and_experiment(few, tmp_path):
+    """Killed before its first checkpoint, a run has nothing else to be known by."""
+    recipe = tiny_recipe(steps=2, every=1)
+    net = runs.build(LRPCANet, recipe)
+    runs.train(net, recipe, tmp_path, experiment="room/one")
+    (tmp_path / "checkpoint.safetensors").unlink()
+    for change, seed, name in (
+        ({"lr": 1e-9}, 0, "room/one"),
+        ({"density": 0.5}, 0, "room/one"),
+        ({}, 1, "room/one"),
+        ({}, 0, "room/two"),
+    ):
+        with pytest.raises(ValueError, match=r"best.safetensors: belongs to another run") as error:
+            runs.train(net, replace(recipe, **change), tmp_path, seed, experiment=name)
+        assert "\n" not in str(error.value)
 
 
 def test_noise_in_training_comes_from_the_recipe_alone(few):

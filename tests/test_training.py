@@ -1,11 +1,15 @@
 """Training: the loop, its checkpoints, stage-wise growth, and the command line around them."""
 
+import contextlib
 import json
 import math
+import shutil
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import fields, replace
+from functools import partial
 from itertools import pairwise
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -14,9 +18,10 @@ import torch
 from dunfold_lib import __main__ as door
 from dunfold_lib import records, training
 from dunfold_lib.__main__ import main
+from dunfold_lib.hyperspectral import runs as hyperspectral_runs
 from dunfold_lib.sparse import ALISTA, LISTACP, experiments, runs
 from dunfold_lib.sparse.data import SparseProblem
-from dunfold_lib.training import Recipe, fit, grow
+from dunfold_lib.training import Origin, Recipe, fit, grow
 
 PROBLEM = SparseProblem(m=12, n=20, p=0.15, dtype=torch.float64)
 A = PROBLEM.operator()
@@ -251,6 +256,97 @@ def test_a_checkpoint_of_another_recipe_is_refused(tmp_path):
     one_line(error)
 
 
+# whose file it is
+
+
+RECIPES = {
+    f"{name} {key}": recipe
+    for name, e in door.experiments().items()
+    for key, recipe in e.recipes.items()
+}
+
+
+def other(value):
+    """Another value of the same type."""
+    return not value if isinstance(value, bool) else value + type(value)(1)
+
+
+def test_every_field_of_every_recipe_tells_a_run_from_another():
+    for name, recipe in RECIPES.items():
+        here = Origin(recipe, 1, "room/one")
+        here.check(Path("x"), here.text())
+        text = json.loads(here.text())
+        for field in fields(recipe):
+            changed = text["recipe"] | {field.name: other(text["recipe"][field.name])}
+            with pytest.raises(ValueError, match=rf"x: belongs to another run \({field.name} is"):
+                here.check(Path("x"), json.dumps(text | {"recipe": changed}))
+        for change in ({"seed": 2}, {"experiment": "room/two"}):
+            with pytest.raises(ValueError, match="belongs to another run") as error:
+                here.check(Path("x"), json.dumps(text | change))
+            assert next(iter(change)) in one_line(error), name
+
+
+def test_a_field_that_a_file_does_not_know_had_its_default():
+    here = Origin(Recipe(batch=3))
+    old = {"recipe": {"steps": 1000, "batch": 3}, "seed": 0, "experiment": ""}
+    here.check(Path("x"), json.dumps(old))
+    with pytest.raises(ValueError, match=r"\(lr is 0.001 there and 0.5 here\)"):
+        Origin(Recipe(batch=3, lr=0.5)).check(Path("x"), json.dumps(old))
+    with pytest.raises(ValueError, match="speed is 3 there and None here"):
+        here.check(Path("x"), json.dumps(old | {"recipe": {"batch": 3, "speed": 3}}))
+
+
+@pytest.mark.parametrize("text", [None, "", "{", "[]", "3", '{"recipe": {}}', '{"recipe": 3}'])
+def test_a_file_that_names_no_origin_is_refused(text):
+    with pytest.raises(ValueError, match="x: names no recipe, seed and experiment") as error:
+        Origin(Recipe()).check(Path("x"), text)
+    one_line(error)
+
+
+@pytest.mark.parametrize("killed_at", [None, 3])
+@pytest.mark.parametrize(
+    "change, seed, experiment",
+    [
+        ({"low": 6.0}, 0, "room/one"),
+        ({"stride": 4}, 0, "room/one"),
+        ({"lr": 0.5}, 0, "room/one"),
+        ({}, 1, "room/one"),
+        ({}, 0, "room/two"),
+    ],
+)
+def test_a_run_of_another_recipe_seed_or_experiment_is_not_gone_on_with(
+    killed_at, change, seed, experiment, tmp_path, monkeypatch
+):
+    """A room's own fields too, and whether it was finished or not."""
+    monkeypatch.setattr(training, "SAVE_EVERY", 2)
+    recipe = hyperspectral_runs.Training(steps=6, batch=4)
+    begun = Origin(recipe, 0, "room/one")
+    with contextlib.suppress(Killed):
+        watch = killer(killed_at)
+        fit(net(), sample, runs.mean_square, recipe, tmp_path, 0, watch=watch, origin=begun)
+    files = {p: p.read_bytes() for p in tmp_path.rglob("*")}
+    now = replace(recipe, **change)
+    go_on = partial(fit, net(), sample, runs.mean_square, now, tmp_path, seed)
+    with pytest.raises(ValueError, match="belongs to another run") as error:
+        go_on(origin=Origin(now, seed, experiment), watch=killer(0))
+    assert "checkpoint.safetensors" in one_line(error)
+    assert {p: p.read_bytes() for p in tmp_path.rglob("*")} == files
+
+
+def test_a_growth_that_was_killed_early_does_not_go_on_with_another_finish(tmp_path):
+    """The stage at which it was killed has nothing to do with what changed."""
+    stage = replace(SHORT, steps=5)
+    grown = runs.Growth(stage_steps=5, finish_steps=8, batch=6)
+    at = lambda depth: lambda *given: runs.batch_db(depth, *given)
+    call = lambda now, **more: grow(
+        net(), sample, at, stage, SHORT, tmp_path, 3, origin=Origin(now, 3, ""), **more
+    )
+    with pytest.raises(Killed):
+        call(grown, watch=killer(7))
+    with pytest.raises(ValueError, match=r"finish_lr is 0\.0003 there and 0\.5 here"):
+        call(replace(grown, finish_lr=0.5))
+
+
 # several processes
 
 
@@ -372,6 +468,27 @@ def test_resuming_a_finished_run_changes_nothing(made, name):
     assert {k: v for k, v in after.items() if k not in times} == {
         k: v for k, v in before.items() if k not in times
     }
+
+
+@every_run
+@pytest.mark.parametrize("how", ["field", "seed", "experiment"])
+def test_a_finished_run_does_not_take_another_recipe_seed_or_experiment(
+    made, name, how, tmp_path, capsys
+):
+    experiment, seed = f"sparse/{name.split('/')[0]}", name[-1]
+    changes = ["evaluations=6", "signals=20"] if "hyper" in name else TINY
+    if how == "field":
+        changes = ["evaluations=7", "signals=20"] if "hyper" in name else [*TINY, "finish_lr=0.5"]
+    seed = "5" if how == "seed" else seed
+    experiment += "-snr40" if how == "experiment" and "50" not in name else ""
+    if how == "experiment" and "50" in name:
+        experiment = "sparse/lista"
+    there = tmp_path / experiment / f"cpu-s{seed}"
+    shutil.copytree(made / "sparse" / name, there)
+    before = {p: p.read_bytes() for p in there.rglob("*") if p.is_file()}
+    call = ("train", experiment, "--resume", "--seed", seed, "--out", tmp_path, *changes)
+    assert "belongs to another run" in refused(capsys, *call)
+    assert {p: p.read_bytes() for p in there.rglob("*") if p.is_file()} == before
 
 
 def refused(capsys, *arguments):

@@ -27,7 +27,7 @@ from dunfold_lib.hyperspectral.model import (
     measured,
     squared,
 )
-from dunfold_lib.training import Loss, Recipe, fit
+from dunfold_lib.training import Loss, Origin, Recipe, fit
 
 LEVELS = (10, 30, 50, 70)  # σ of 255
 TEST_SEED = 2**31  # noise of the tests comes from this seed plus the run's
@@ -41,8 +41,8 @@ FOLDERS = ("icvl", "cave", "wdc", "paviau")  # below hsi/ of the data folder
 Method = Callable[[Tensor, float], Tensor]  # (Y, σ) -> estimate
 
 
-@dataclass(frozen=True)
-class Training:
+@dataclass(frozen=True, kw_only=True)
+class Training(Recipe):
     """How to train one network; its size is part of the recipe.
 
     data       : "indian-pines" (columns 0–79), "synthetic", or a folder of cubes below hsi/ of the
@@ -74,11 +74,9 @@ class Training:
     batch: int = 4
     lr: float = 1e-2
     end: float = 0.01
-    clip: float = 1.0
-    precision: str = "no"
-    compile: bool = False
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         checks.one_of("data", self.data, (*WHEEL, *FOLDERS))
         checks.one_of("loss", self.loss, tuple(LOSSES))
         checks.one_of("thresholds", self.thresholds, ("layer", "atom"))
@@ -88,11 +86,6 @@ class Training:
         checks.whole("draws", self.draws, 1)
         for name in ("patch", "layers", "stride"):
             checks.whole(name, getattr(self, name), 1)
-        self.plain()
-
-    def plain(self) -> Recipe:
-        """The part that the loop needs."""
-        return Recipe.part_of(self)
 
 
 def build(kind: type[Sweeps], recipe: Training, **switches: Any) -> Sweeps:
@@ -157,8 +150,10 @@ def train(
     seed: int = 0,
     device: str = "cpu",
     watch: Callable[[int, float], None] | None = None,
+    experiment: str = "",
 ) -> list[float]:
     """Train a network by a recipe; the loss of every step."""
+    origin = Origin(recipe, seed, experiment)
     bank = draws(recipe, net.r, net.window, torch.Generator().manual_seed(seed))
 
     def sample(batch: int, g: torch.Generator) -> tuple[Noisy, Tensor]:
@@ -170,7 +165,7 @@ def train(
     moving = net.procrustes if recipe.whole else 0
     with set_to(net, stride=recipe.stride, procrustes=moving):
         loss = LOSSES[recipe.loss]
-        return fit(net, sample, loss, recipe.plain(), folder, seed, device, watch)
+        return fit(net, sample, loss, recipe, folder, seed, device, watch, origin)
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from dunfold_lib.imaging.plug_and_play import d_amp, falling, pnp_admm, pnp_hqs,
 from dunfold_lib.imaging.runs import block_tests, mri_tests, patch_covariance, scores
 from dunfold_lib.operators import Blockwise, Blur, Fourier, Sensing
 from dunfold_lib.records import Experiment
-from dunfold_lib.training import Recipe, fit
+from dunfold_lib.training import Origin, Recipe, fit
 
 TEST_SEED = 2**31  # noise of the tests comes from this seed plus the run's
 PATCH, MOST_NOISE = 40, 50 / 255  # of the denoiser's training
@@ -62,9 +62,11 @@ def train_denoiser(
     seed: int = 0,
     device: str = "cpu",
     watch: Callable[[int, float], None] | None = None,
+    experiment: str = "",
 ) -> list[float]:
     """Train the learned denoiser on the wheel's images; the loss of every step."""
-    return fit(net, noisy_patches, denoising_loss, recipe, folder, seed, device, watch)
+    origin = Origin(recipe, seed, experiment)
+    return fit(net, noisy_patches, denoising_loss, recipe, folder, seed, device, watch, origin)
 
 
 def learned() -> Denoise:

@@ -18,14 +18,14 @@ from dunfold_lib.imaging import data
 from dunfold_lib.imaging.fast import on_image, plus_loss, reconstruct
 from dunfold_lib.imaging.model import ISTANet, ISTANetPlus, start_quietly, symmetric_loss
 from dunfold_lib.operators import Blockwise, Fourier, Sensing
-from dunfold_lib.training import Recipe, fit
+from dunfold_lib.training import Origin, Recipe, fit
 
 Network = ISTANet | ISTANetPlus
 STRIDE = 20  # between training patches, in pixels: 11,114 of them from T91, 88,912 with symmetries
 
 
-@dataclass(frozen=True)
-class Training:
+@dataclass(frozen=True, kw_only=True)
+class Training(Recipe):
     """How to train one network; its size is part of the recipe.
 
     data      : images to train on, "wheels" (inside scikit-image) or "T91" (data folder); for MRI
@@ -43,20 +43,12 @@ class Training:
     steps: int = 2500
     batch: int = 16
     lr: float = 2e-3
-    end: float = 0.0
-    clip: float = 1.0
     symmetry: float = 0.01
     quiet: bool = True
-    precision: str = "no"
-    compile: bool = False
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         checks.number("symmetry", self.symmetry, 0)
-        self.plain()
-
-    def plain(self) -> Recipe:
-        """The part that the loop needs."""
-        return Recipe.part_of(self)
 
 
 @cache
@@ -155,8 +147,10 @@ def train(
     seed: int = 0,
     device: str = "cpu",
     watch: Callable[[int, float], None] | None = None,
+    experiment: str = "",
 ) -> list[float]:
     """Train a network by a recipe; the loss of every step."""
+    origin = Origin(recipe, seed, experiment)
     draw = sampler(recipe)
 
     def sample(batch: int, g: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -166,7 +160,7 @@ def train(
     A = deepcopy(net.A).cpu()  # batches are drawn on the CPU, wherever the network is
     fused = isinstance(net, ISTANetPlus) and device == "cpu" and not recipe.compile
     loss = partial(plus_loss if fused else symmetric_loss, weight=recipe.symmetry)
-    return fit(net, sample, loss, recipe.plain(), folder, seed, device, watch)
+    return fit(net, sample, loss, recipe, folder, seed, device, watch, origin)
 
 
 def shorter(recipe: Training, share: float) -> Training:

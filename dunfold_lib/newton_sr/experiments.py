@@ -79,7 +79,7 @@ def _training(kind: str, data: str, ratio: int = 4, **fields: Any) -> Training:
     width = 20 if kind == "plain" else Training.width
     steps = STEPS[kind] if ratio == 4 else STEPS[kind] // 2
     lr = 2e-3 if kind == "plain" else Training.lr  # by the training loss: its ReLUs die at 4e-3
-    return Training(data, width=width, steps=steps, patch=_patch(ratio), lr=lr, **fields)
+    return Training(data=data, width=width, steps=steps, patch=_patch(ratio), lr=lr, **fields)
 
 
 def _depth(kind: str, ratio: int, title: str = "", **fields: Any) -> Experiment:

@@ -18,7 +18,7 @@ from dunfold_lib.newton_sr.degrade import Downsample
 from dunfold_lib.newton_sr.model import NewtonSR, Pair, PlainSR, Stages, charbonnier, steps
 from dunfold_lib.newton_sr.ssnal import Lasso, admm, fista, history, ista, ssnal
 from dunfold_lib.newton_sr.theory import L1, Groups, Penalty, clarke, majorised, orders
-from dunfold_lib.training import Recipe, fit
+from dunfold_lib.training import Origin, Recipe, fit
 
 BORDER = 6  # pixels on every side that no score looks at
 TEST_SEED = 2**31  # made-up test scenes come from this seed plus the run's
@@ -31,8 +31,8 @@ Network = Stages | PlainSR
 Method = Callable[[Tensor, Tensor], Tensor]  # (Z, Y) -> estimate
 
 
-@dataclass(frozen=True)
-class Training:
+@dataclass(frozen=True, kw_only=True)
+class Training(Recipe):
     """How to train one network; its size is part of the recipe.
 
     data      : "planes" (made up), "middlebury" (data folder, with Sintel) or "nyu" (data folder);
@@ -58,22 +58,15 @@ class Training:
     batch: int = 6
     lr: float = 4e-3
     end: float = 0.01
-    clip: float = 1.0
-    precision: str = "no"
-    compile: bool = False
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _known(self.data)
         if self.curvature not in CURVATURES:
             allowed = " or ".join(map(repr, CURVATURES))
             raise ValueError(f"curvature is {self.curvature!r}; it must be {allowed}")
         checks.number("residual", self.residual, 0)
         checks.number("fourier", self.fourier, 0)
-        self.plain()
-
-    def plain(self) -> Recipe:
-        """The part that the loop needs."""
-        return Recipe.part_of(self)
 
 
 def build(
@@ -171,8 +164,10 @@ def train(
     seed: int = 0,
     device: str = "cpu",
     watch: Callable[[int, float], None] | None = None,
+    experiment: str = "",
 ) -> list[float]:
     """Train a network by a recipe; the loss of every step."""
+    origin = Origin(recipe, seed, experiment)
     scenes, ratio = training_scenes(recipe.data), net.ratio
 
     def sample(batch: int, g: torch.Generator) -> tuple[Pair, Tensor]:
@@ -180,7 +175,7 @@ def train(
         return degraded(truth, Y, ratio), truth
 
     loss = partial(charbonnier, residual=recipe.residual, fourier=recipe.fourier)
-    return fit(net, sample, loss, recipe.plain(), folder, seed, device, watch)
+    return fit(net, sample, loss, recipe, folder, seed, device, watch, origin)
 
 
 def rmse(estimate: Tensor, truth: Tensor) -> float:

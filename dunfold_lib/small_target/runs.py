@@ -23,7 +23,7 @@ from dunfold_lib.small_target.model import (
     start_dark,
     total_loss,
 )
-from dunfold_lib.training import Recipe, fit
+from dunfold_lib.training import Origin, Recipe, fit
 
 TEST_SEED = 2**31  # made-up test scenes come from this seed plus the run's
 MADE_UP = {"train": (256, 1), "val": (64, 2)}  # made-up scenes of a part, and their seed
@@ -34,8 +34,8 @@ SIDES = {"irstd1k": 512}  # pixels; the others: 256
 BEST = "best.safetensors"
 
 
-@dataclass(frozen=True)
-class Training:
+@dataclass(frozen=True, kw_only=True)
+class Training(Recipe):
     """How to train one network; its size is part of the recipe.
 
     data      : "synthetic" (made up), "injected" (made-up targets in real scenes), or a set of the
@@ -67,11 +67,9 @@ class Training:
     batch: int = 8
     lr: float = 3e-3
     end: float = 0.02
-    clip: float = 1.0
-    precision: str = "no"
-    compile: bool = False
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _known(self.data)
         checks.whole("crop", self.crop, 1)
         checks.whole("every", self.every, 1)
@@ -79,11 +77,6 @@ class Training:
         checks.number("density", self.density, 0, 1)
         checks.number("bce", self.bce, 0)
         checks.number("dark", self.dark, 0)
-        self.plain()
-
-    def plain(self) -> Recipe:
-        """The part that the loop needs."""
-        return Recipe.part_of(self)
 
 
 def _known(name: str) -> str:
@@ -133,13 +126,15 @@ def train(
     device: str = "cpu",
     watch: Callable[[int, float], None] | None = None,
     looked: Callable[[int, float], None] | None = None,
+    experiment: str = "",
 ) -> list[float]:
     """Train a network by a recipe; the loss of every step.
 
     The network ends with the weights that found most on the validation part, never on the test.
     looked : called with (step, IoU on the validation part) after each look at it.
     """
-    frames, best = part(recipe.data, "train"), Best(net, recipe, folder, looked)
+    origin = Origin(recipe, seed, experiment)
+    frames, best = part(recipe.data, "train"), Best(net, recipe, folder, looked, origin)
 
     def sample(batch: int, g: torch.Generator) -> tuple[Tensor, Tensor]:
         image, mask = data.crops(frames, batch, recipe.crop, g)
@@ -151,7 +146,7 @@ def train(
             watch(step, loss)
 
     loss = partial(total_loss, pooled=recipe.pooled, bce=recipe.bce)
-    losses = fit(net, sample, loss, recipe.plain(), folder, seed, device, told)
+    losses = fit(net, sample, loss, recipe, folder, seed, device, told, origin)
     best.take()
     return losses
 
@@ -178,8 +173,10 @@ class Best:
         recipe: Training,
         folder: Path | None,
         looked: Callable[[int, float], None] | None = None,
+        origin: Origin | None = None,
     ):
         self.net, self.recipe, self.looked = net, recipe, looked
+        self.origin = origin or Origin(recipe)
         self.path = folder / BEST if folder else None
         self.score, self.step, self.weights = -1.0, 0, dict[str, Tensor]()
         if self.path and self.path.exists():
@@ -208,7 +205,8 @@ class Best:
         if self.path:
             from safetensors.torch import save
 
-            about = {"best": json.dumps({"iou": self.score, "step": self.step})}
+            best = json.dumps({"iou": self.score, "step": self.step})
+            about = {"best": best, "origin": self.origin.text()}
             plain = {k: v.contiguous() for k, v in self.weights.items()}
             records.write_bytes(self.path, save(plain, about))
 
@@ -217,12 +215,14 @@ class Best:
 
         try:
             with safe_open(path, "pt") as file:
-                told = json.loads((file.metadata() or {})["best"])
+                about = file.metadata() or {}
+                told = json.loads(about["best"])
                 self.weights = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118
                 self.score, self.step = float(told["iou"]), int(told["step"])
         except (SafetensorError, OSError, KeyError, ValueError) as error:
             reason = str(error).splitlines()[0]
             raise ValueError(f"{path}: holds no best weights ({reason}); remove it") from None
+        self.origin.check(path, about.get("origin"))
 
 
 def predicted(net: Network, frames: Frames) -> Tensor:

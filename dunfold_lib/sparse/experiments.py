@@ -163,10 +163,10 @@ EXPERIMENTS = {
     ),
     # The recipe race: the same networks, other recipes. Grown runs stand above.
     "race-lista-end-to-end": _network(
-        "LISTA, ISTA start, end to end", lambda A: LISTA(A, K), EndToEnd(1000), CLEAN
+        "LISTA, ISTA start, end to end", lambda A: LISTA(A, K), EndToEnd(steps=1000), CLEAN
     ),
     "race-lista-analytic-end-to-end": _network(
-        "LISTA, analytic start, end to end", _analytic(LISTA), EndToEnd(1000), CLEAN
+        "LISTA, analytic start, end to end", _analytic(LISTA), EndToEnd(steps=1000), CLEAN
     ),
     "race-lista-ss": _network(
         "LISTA + support selection, analytic start",
@@ -178,12 +178,15 @@ EXPERIMENTS = {
         "LISTA-CP, ISTA start", lambda A: LISTACP(A, K), _MATRICES, CLEAN
     ),
     "race-alista-end-to-end": _network(
-        "ALISTA, end to end", _analytic(ALISTA), EndToEnd(700, 128, 1e-2, 10.0, True), CLEAN
+        "ALISTA, end to end",
+        _analytic(ALISTA),
+        EndToEnd(steps=700, batch=128, lr=1e-2, clip=10.0, log=True),
+        CLEAN,
     ),
     "race-alista-ss-end-to-end": _network(
         "ALISTA + support selection, end to end",
         _analytic(ALISTA, support=SUPPORT),
-        EndToEnd(700, 128, 1e-2, 10.0, True),
+        EndToEnd(steps=700, batch=128, lr=1e-2, clip=10.0, log=True),
         CLEAN,
     ),
 }

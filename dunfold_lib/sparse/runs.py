@@ -15,7 +15,7 @@ from dunfold_lib import checks
 from dunfold_lib.metrics import nmse_db, nmse_db_median
 from dunfold_lib.sparse.data import SparseProblem
 from dunfold_lib.sparse.model import LISTA, HyperLISTA
-from dunfold_lib.training import Recipe, fit, grow
+from dunfold_lib.training import Origin, Recipe, fit, grow
 
 TEST_SEED = 2**31  # test signals come from this seed plus the run's; training and tuning never do
 TEST_SIZE = 1000
@@ -43,15 +43,27 @@ class Growth:
     finish_lr: float = 3e-4
     clip: float = 1.0
 
+    def __post_init__(self) -> None:
+        checks.whole("stage_steps", self.stage_steps, 0)
+        checks.whole("finish_steps", self.finish_steps, 0)
+        checks.number("finish_lr", self.finish_lr, 0, open_low=True)
+        self.stage()
 
-@dataclass(frozen=True)
-class EndToEnd:
+    def stage(self) -> Recipe:
+        """The recipe of each stage."""
+        steps, batch, lr, clip = self.stage_steps, self.batch, self.lr, self.clip
+        return Recipe(steps=steps, batch=batch, lr=lr, end=0.05, clip=clip)
+
+    def finish(self) -> Recipe:
+        """The recipe of the last stage, all layers together."""
+        steps, batch, lr, clip = self.finish_steps, self.batch, self.finish_lr, self.clip
+        return Recipe(steps=steps, batch=batch, lr=lr, clip=clip)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EndToEnd(Recipe):
     """All layers at once from the start, on the mean square error, or on NMSE in dB if ``log``."""
 
-    steps: int = 1000
-    batch: int = 64
-    lr: float = 1e-3
-    clip: float = 1.0
     log: bool = False
 
 
@@ -140,20 +152,19 @@ def train(
     seed: int = 0,
     device: str = "cpu",
     watch: Callable[[int, float], None] | None = None,
+    experiment: str = "",
 ) -> list[float]:
     """Train a network by a recipe of any of the three kinds; the loss of every step."""
-    A = problem.operator()
+    origin, A = Origin(recipe, seed, experiment), problem.operator()
     sample = lambda batch, g: problem.sample(A, batch, g)
     if isinstance(recipe, Search):
         return search(net, sample, recipe, seed, watch)
     if isinstance(recipe, EndToEnd):
         loss = partial(batch_db, net.K) if recipe.log else mean_square
-        plain = Recipe(recipe.steps, recipe.batch, recipe.lr, 0.0, recipe.clip)
-        return fit(net, sample, loss, plain, folder, seed, device, watch)
-    stage = Recipe(recipe.stage_steps, recipe.batch, recipe.lr, 0.05, recipe.clip)
-    finish = Recipe(recipe.finish_steps, recipe.batch, recipe.finish_lr, 0.0, recipe.clip)
+        return fit(net, sample, loss, recipe, folder, seed, device, watch, origin)
     at = lambda depth: partial(batch_db, depth)
-    return grow(net, sample, at, stage, finish, folder, seed, device, watch)
+    stage, finish = recipe.stage(), recipe.finish()
+    return grow(net, sample, at, stage, finish, folder, seed, device, watch, origin)
 
 
 def shorter(recipe: Any, share: float) -> Any:
