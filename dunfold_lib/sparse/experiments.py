@@ -177,6 +177,16 @@ EXPERIMENTS = {
     "race-lista-cp-ista-start": _network(
         "LISTA-CP, ISTA start", lambda A: LISTACP(A, K), _MATRICES, CLEAN
     ),
+    # LISTA and LISTA-CP from the same start by the same recipe; the other halves stand above.
+    "race-lista-cp-longer": _network(
+        "LISTA-CP, ISTA start, longer", lambda A: LISTACP(A, K), _LONGER, CLEAN
+    ),
+    "race-lista-analytic-shorter": _network(
+        "LISTA, analytic start, shorter", _analytic(LISTA), _MATRICES, CLEAN
+    ),
+    "race-lista-cp-gentler": _network(
+        "LISTA-CP, analytic start, gentler", _analytic(LISTACP), _GENTLER, CLEAN
+    ),
     "race-alista-end-to-end": _network(
         "ALISTA, end to end",
         _analytic(ALISTA),
