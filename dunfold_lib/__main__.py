@@ -130,10 +130,13 @@ def measured(
     parameters = sum(p.numel() for p in net.parameters()) if net is not None else 0
     if folder and len(inspect.signature(e.measure).parameters) < 3:
         raise ValueError(f"{name} is measured on synthetic signals; it takes no --data")
-    scores = e.measure(net, seed, folder) if folder else e.measure(net, seed)
-    protocol = f"data: {folder}; {e.protocol}" if folder else e.protocol
-    told = {"scores": scores, "protocol": protocol, "parameters": parameters}
-    return about | told | records.environment()
+    found = dict(e.measure(net, seed, folder) if folder else e.measure(net, seed))
+    ours = f"data: {folder}; {e.title}" if folder else e.protocol
+    told = {"protocol": found.pop("protocol", ours), "parameters": parameters}
+    told |= {"notes": [*found.pop("notes", ())]}
+    told |= {"absent": [score for score, value in found.items() if value is None]}
+    scores = {score: value for score, value in found.items() if value is not None}
+    return about | {"scores": scores} | told | records.environment()
 
 
 def trained(
@@ -246,6 +249,10 @@ def tell(name: str, made: dict[str, Any]) -> None:
     for score, value in made["scores"].items():
         if isinstance(value, float):
             print(f"{name}  {score} {value:.3f}")
+    for score in made.get("absent", ()):
+        print(f"{name}  {score} does not exist for these data")
+    for note in made.get("notes", ()):
+        print(f"note: {note}")
     print(f"protocol: {made['protocol']}; test seed {made['seed']}")
 
 

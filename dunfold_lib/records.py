@@ -35,7 +35,10 @@ class Experiment:
     build     : the untrained network, of a recipe where that decides its size; None for a
                 classical algorithm.
     measure   : (network or None, seed) -> our scores by name; lists are curves over the layers.
-                Where readers may bring data, a third argument is their folder.
+                Where readers may bring data, a third argument is their folder; then its key
+                "protocol" says what was measured (files, sizes, noise) in the place of ours.
+                Under "notes" it may have lines that are printed beside the scores, and a score
+                that does not exist for the data is None.
     train     : (network, recipe, folder, seed, device, watch, experiment="room/name") -> losses;
                 None: nothing to learn.
     recipes   : by name, ``cpu`` (minutes on two cores) and ``gpu`` (the paper's size).

@@ -268,6 +268,28 @@ def test_reproduce_run_writes_runs_and_record_keeps_them(results, tmp_path, monk
     assert "-3.00 ± 1.00" in capsys.readouterr().out
 
 
+def test_a_measure_says_what_it_measured_and_which_scores_do_not_exist(
+    monkeypatch, capsys, tmp_path
+):
+    def measure(net, seed, folder=None):
+        found = {"iou": 50.0, "auc": None, "curve": [1.0]}
+        return found | {"protocol": f"12 files of {folder}", "notes": ["3 of 12 targets vanished"]}
+
+    monkeypatch.setattr(door, "experiments", lambda: {"room/one": fake(measure=measure)})
+    call = ["evaluate", "room/one", "--data", str(tmp_path)]
+    assert main(call) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "room/one  iou 50.000"
+    assert "room/one  auc does not exist for these data" in lines
+    assert "note: 3 of 12 targets vanished" in lines
+    assert lines[-1] == f"protocol: 12 files of {tmp_path}; test seed 0"
+    assert main([*call, "--json"]) == 0
+    made = json.loads(capsys.readouterr().out)
+    assert made["scores"] == {"iou": 50.0, "curve": [1.0]}
+    assert made["absent"] == ["auc"]
+    assert made["notes"] == ["3 of 12 targets vanished"]
+
+
 def test_a_gpu_run_is_owed_until_one_made_on_a_gpu_is_recorded(results, monkeypatch):
     e = fake(recipes={"gpu": object()})
     assert door.owed("room/one", e) == "yes"
