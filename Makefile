@@ -12,11 +12,11 @@ HTML := _build/html/index.html
 export JUPYTER_PREFER_ENV_PATH := 1
 export PYDEVD_DISABLE_FILE_VALIDATION := 1
 
-.PHONY: book test lab check format map bench lock stamp clean help
+.PHONY: book test test-lowest test-newest lab check format map bench lock stamp clean help
 .DEFAULT_GOAL := help
 
 help:  ## what there is to make
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z -]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
 
 $(READY): requirements-torch.txt requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
@@ -53,6 +53,9 @@ format: $(READY)  ## format and mend what the linter can
 
 map: $(READY)  ## rewrite the table of rooms and floors in README.md
 	$(BIN)/python tools/map.py
+
+test-lowest test-newest: $(READY)  ## the tests at the lowest versions that are allowed, or the newest
+	$(BIN)/python tools/bounds.py $(@:test-%=%)
 
 bench: $(READY)  ## each speed-up beside its plain form, in one run, as a ratio
 	$(BIN)/python tools/bench.py

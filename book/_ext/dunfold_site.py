@@ -1,9 +1,27 @@
 """What this book asks of Sphinx beyond its configuration."""
 
 import os
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 os.environ["DUNFOLD_FACE"] = "page"  # the pages' kernels inherit it: explorers show their HTML face
+
+
+def own_folders(place: Path) -> None:
+    """Give the pages' kernels folders of their own, and let matplotlib build its list of fonts now.
+
+    Where a home cannot be written, or at a first start, packages say so on stderr, and a page that
+    writes there fails the build.
+    """
+    for name in ("MPLCONFIGDIR", "IPYTHONDIR"):
+        folder = place / name.lower()
+        folder.mkdir(parents=True, exist_ok=True)
+        os.environ[name] = str(folder)
+    quiet = place / "ipythondir" / "profile_default" / "ipython_kernel_config.py"
+    quiet.parent.mkdir(exist_ok=True)
+    quiet.write_text('c.IPKernelApp.log_level = "ERROR"\n', "utf-8")  # not a notice a page
+    import_module("matplotlib.font_manager")
 
 
 def no_thebe(app: Any, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
@@ -45,6 +63,7 @@ def settle(app: Any, config: Any) -> None:
 
 def setup(app: Any) -> dict[str, Any]:
     """Register the hooks."""
+    own_folders(Path(app.outdir).parent / ".kernels")
     app.connect("config-inited", settle, priority=900)
     app.connect("html-page-context", no_thebe, priority=900)
     app.connect("html-page-context", no_stumbles, priority=900)

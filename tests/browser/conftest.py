@@ -15,10 +15,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from playwright.sync_api import Browser, Error, Page, Playwright, sync_playwright
+from playwright.sync_api import Browser, Error, Page, Playwright, expect, sync_playwright
 
 ROOT = Path(__file__).resolve().parents[2]
 HTML = Path(os.environ.get("DUNFOLD_HTML") or ROOT / "_build" / "html")
+# Tests wait for a condition, never for a time. This is only when they give up, so that a machine
+# ten times slower than ours passes too.
+PATIENCE = 300.0  # seconds
+expect.set_options(timeout=1000 * PATIENCE)
 FLAGS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -85,7 +89,7 @@ def site() -> Iterator[str]:
 def watched(browser: Browser, origin: str, **options: Any) -> Iterator[Visit]:
     """An empty page of a new context that can only reach ``origin``; its complaints are kept."""
     context = browser.new_context(**options)
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(1000 * PATIENCE)
     visit = Visit(context.new_page(), [], [])
 
     def refuse(route: Any) -> None:

@@ -16,7 +16,7 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 import pytest
-from conftest import ROOT, watched
+from conftest import PATIENCE, ROOT, watched
 from playwright.sync_api import Browser, Page, expect
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -43,7 +43,7 @@ def free_port() -> int:
         return int(s.getsockname()[1])
 
 
-def until(what: str, ready: Callable[[], Any], seconds: float = 60) -> Any:
+def until(what: str, ready: Callable[[], Any], seconds: float = PATIENCE) -> Any:
     """The first true answer of ``ready``; an answer that cannot be had yet counts as false."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -56,7 +56,7 @@ def until(what: str, ready: Callable[[], Any], seconds: float = 60) -> Any:
 
 def get(address: str) -> Any:
     """JSON from the server; an error (a 500 while something starts) is an URLError."""
-    with urlopen(address, timeout=2) as answer:
+    with urlopen(address, timeout=60) as answer:
         return json.load(answer)
 
 
@@ -131,7 +131,7 @@ def settle(page: Page, lab: str) -> None:
 
     until("the kernel is idle and connected", idle)
     status = page.locator(".jp-StatusBar-Widget").filter(has_text="| Idle")
-    expect(status).to_be_visible(timeout=60_000)
+    expect(status).to_be_visible()
 
 
 def menu(page: Page, name: str, item: str) -> None:
@@ -153,7 +153,7 @@ def run_all(page: Page, notebook: Path) -> list[dict[str, Any]]:
     menu(page, "Run", "Run All Cells")
     last = page.locator(".jp-CodeCell").last.locator(".jp-InputPrompt")
     count = len([c for c in json.loads(notebook.read_text())["cells"] if c["cell_type"] == "code"])
-    expect(last).to_have_text(f"[{count}]:", timeout=90_000)
+    expect(last).to_have_text(f"[{count}]:")
     return saved(page, notebook)
 
 
@@ -167,7 +167,7 @@ def test_a_slider_moves_a_figure_in_jupyterlab(browser: Browser, lab: str, root:
     with watched(browser, lab, viewport={"width": 1280, "height": 1400}) as visit:
         page = visit.page
         page.goto(f"{lab}/lab/tree/{NOTEBOOK.name}")
-        page.locator(".jp-Notebook .jp-Cell").first.wait_for(timeout=60_000)
+        page.locator(".jp-Notebook .jp-Cell").first.wait_for()
         settle(page, lab)
         cells = run_all(page, root / NOTEBOOK.name)
         assert all(cell["execution_count"] for cell in cells), "a cell did not run"
@@ -179,7 +179,7 @@ def test_a_slider_moves_a_figure_in_jupyterlab(browser: Browser, lab: str, root:
         handle.focus()
         handle.press("ArrowRight")
         expect(value).not_to_have_text(text)
-        page.wait_for_function(CHANGED, arg=before, timeout=20_000)
+        page.wait_for_function(CHANGED, arg=before)
         assert complaints(saved(page, root / NOTEBOOK.name)) == []
         assert visit.foreign == []
 

@@ -1,0 +1,97 @@
+"""How the book is built: which pages run again, and in which surroundings."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT / "tools")]
+
+import stale  # noqa: E402
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A small checkout of two rooms with a page each, a page on neither, and a data folder."""
+    texts = {
+        "dunfold_lib/show.py": "x = 1",
+        "dunfold_lib/red/__init__.py": "",
+        "dunfold_lib/blue/__init__.py": "",
+        "results/red/a/cpu-s0/run.json": "{}",
+        "results/red/a/cpu-s0/weights.safetensors": "w",
+        "book/red/page.md": "from dunfold_lib.red import *",
+        "book/red/page_solutions.py": "",
+        "book/blue/page.md": "from dunfold_lib import show, blue\nThis page speaks of red.",
+        "book/both.md": "from dunfold_lib import red, blue",
+        "book/index.md": "no code",
+        "data/images/a.png": "a",
+    }
+    for name, text in texts.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    monkeypatch.setattr(stale, "ROOT", tmp_path)
+    monkeypatch.setattr(stale, "ROOMS", ["blue", "red"])
+    monkeypatch.setenv("DUNFOLD_DATA", str(tmp_path / "data"))
+    return tmp_path
+
+
+RED, BLUE, BOTH, INDEX = "book/red/page.md", "book/blue/page.md", "book/both.md", "book/index.md"
+
+
+@pytest.mark.parametrize(
+    ("changed", "pages"),
+    [
+        ("dunfold_lib/show.py", {RED, BLUE, BOTH, INDEX}),
+        ("dunfold_lib/red/model.py", {RED, BOTH}),
+        ("dunfold_lib/blue/deep/er.py", {BLUE, BOTH}),
+        ("results/red/a/cpu-s0/run.json", {RED, BOTH}),
+        ("results/red/a/cpu-s0/weights.safetensors", {RED, BOTH}),
+        ("book/red/page_solutions.py", {RED, BOTH}),
+        ("data/images/b.png", {RED, BLUE, BOTH, INDEX}),
+        ("book/red/page.md", set()),  # the cache knows a page's own cells
+        ("tests/test_x.py", set()),
+    ],
+)
+def test_a_change_makes_exactly_those_pages_run_again_that_hang_on_it(
+    checkout: Path, changed: str, pages: set[str]
+) -> None:
+    before = stale.keys()
+    path = checkout / changed
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text((path.read_text() if path.exists() else "") + "\n")
+    now = stale.keys()
+    assert {page for page in before if now[page] != before[page]} == pages
+
+
+def test_another_data_folder_makes_every_page_run_again(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = stale.keys()
+    monkeypatch.delenv("DUNFOLD_DATA")
+    now = stale.keys()
+    assert all(now[page] != before[page] for page in before)
+
+
+def test_the_rooms_of_the_real_book_are_found() -> None:
+    assert stale.rooms(ROOT / "book" / "sparse" / "lista.md") == ["sparse"]
+    assert {*stale.ROOMS} >= {"sparse", "imaging"}
+
+
+def test_a_page_writes_no_notice_where_the_home_cannot_be_written(tmp_path: Path) -> None:
+    """matplotlib and IPython say on stderr that they use a temporary folder, or build a cache."""
+    place = tmp_path / "kernels"
+    code = (
+        f"import sys; sys.path[:0] = [{str(ROOT / 'book' / '_ext')!r}]\n"
+        "import pathlib, subprocess, dunfold_site\n"
+        f"dunfold_site.own_folders(pathlib.Path({str(place)!r}))\n"
+        "code = 'import matplotlib.pyplot, IPython.paths; IPython.paths.get_ipython_dir()'\n"
+        "done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)\n"
+        "assert (done.returncode, done.stderr) == (0, ''), done.stderr\n"
+    )
+    nowhere = {"HOME": "/proc/none", "MPLCONFIGDIR": "/proc/none", "IPYTHONDIR": "/proc/none"}
+    subprocess.run([sys.executable, "-c", code], check=True, env=os.environ | nowhere)
+    assert [*place.rglob("fontlist*.json")]
