@@ -14,6 +14,7 @@ from dunfold_lib.small_target.model import (
     total_loss,
 )
 from dunfold_lib.small_target.released import load_released
+from dunfold_lib.small_target.runs import dead_maps
 
 __all__ = [
     "Frames",
@@ -24,6 +25,7 @@ __all__ = [
     "by_centroid",
     "by_overlap",
     "compact",
+    "dead_maps",
     "detect",
     "images",
     "imitate",

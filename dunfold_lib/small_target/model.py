@@ -39,7 +39,8 @@ released weights for NUDT-SIRST have β = 16, those for IRSTD-1k β = 16 and n =
 SIRST-Aug are the network of 0.216 M parameters.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import torch
@@ -50,6 +51,10 @@ from dunfold_lib import checks
 from dunfold_lib.unroll import Unrolled
 
 STEP = 0.01  # first ε and σ
+# what an awake map first makes of a constant image, times that: B = v/2, small steps of T and N,
+# and D = B + T + N
+MAPS = ("FB", "FT", "FN", "FD")
+GAIN = {"FB": -0.5, "FT": 1.0, "FN": 1.0, "FD": 1.0}
 SQUEEZE = (
     16  # c over the hidden channels of squeeze-and-excitation, of which there are two at least
 )
@@ -96,6 +101,31 @@ class Learned(nn.Module):
         self.excite = Excite(c, g) if se else nn.Identity()
         self.last = conv(3, c, 1, g)
 
+    @torch.no_grad()
+    def awake(self, gain: float) -> None:
+        """Pair the channels of fresh filters, so that no ReLU can silence the map.
+
+        Behind a pair (a, −a) the next filter takes relu(a) − relu(−a) = a: at first the map is
+        linear. What a constant image becomes, ``gain`` times itself, sets the sums of the taps;
+        all else of the filters stays as drawn. Balduzzi et al. 2017 pair channels so.
+        """
+        convs = [m for m in self.body if isinstance(m, nn.Conv2d)]
+        if min(m.out_channels for m in convs) < 2:
+            return  # one channel has no partner
+        constant, paired = torch.ones(1), False  # paired: what a layer is given left a ReLU
+        for m, behind in pairwise([*self.body, nn.Identity()]):
+            if isinstance(m, nn.Conv2d):
+                bent = not isinstance(behind, nn.Identity)
+                constant, paired = _pair(m, constant, paired, bent), bent
+        _pair(self.last, constant, paired, False, gain * (2 if self.excites() else 1))
+        if isinstance(self.excite, Excite):
+            w = self.excite.squeeze.weight
+            w[len(w) // 2 :] = -w[: -(len(w) // 2)]
+
+    def excites(self) -> bool:
+        """Whether it has squeeze-and-excitation, which halves fresh features."""
+        return isinstance(self.excite, Excite)
+
     def forward(self, x: Tensor) -> Tensor:
         return self.last(self.excite(self.body(x)))
 
@@ -112,6 +142,26 @@ def conv(k: int, into: int, out: int, g: torch.Generator) -> nn.Conv2d:
     made.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     made.bias = nn.Parameter(torch.zeros(out))
     return made
+
+
+def _pair(m: nn.Conv2d, constant: Tensor, into: bool, out: bool, gain: float = 1.0) -> Tensor:
+    """Filters on pairs of channels (a, −a), and that give such pairs, where asked for.
+
+    constant : (channels,) what a constant image has become.  Gives the same behind the layer, of
+    length ``gain`` times that. A channel left over by pairs keeps its filters.
+    """
+    w = m.weight
+    o, i = (len(w) // 2 if out else len(w)), len(constant)
+    core, middle = w[:o, :i].clone(), w.shape[2] // 2
+    now = core.sum((2, 3)) @ constant
+    then = gain * now / now.norm() if o > 1 else torch.full_like(now, gain)
+    core[:, :, middle, middle] += torch.outer(then - now, constant) / constant.square().sum()
+    w[:o, :i] = core
+    if into:
+        w[:o, i : 2 * i] = -core
+    if out:
+        w[o : 2 * o, : 2 * i] = -w[:o, : 2 * i]
+    return then
 
 
 def layers(first: int, c: int, count: int, norm: bool, g: torch.Generator) -> list[nn.Module]:
@@ -145,6 +195,13 @@ class Stages(Unrolled):
         B, T, N = self.parts(k, x)
         return State(self.FD[k](B + T + N), B, T, N)
 
+    def maps(self) -> Iterator[tuple[str, Learned]]:
+        """Their names, FB1, …, and the learned maps, stage by stage."""
+        for k in range(self.K):
+            for name in MAPS:
+                if hasattr(self, name):
+                    yield f"{name}{k + 1}", getattr(self, name)[k]
+
     def parts(self, k: int, x: State) -> tuple[Tensor, Tensor, Tensor]:
         """(B, T, N) of stage k: what the networks differ in."""
         raise NotImplementedError
@@ -168,9 +225,10 @@ class RPCANet(Stages):
     """Robust PCA with learned maps of c channels (Wu et al. 2024); 679,896 parameters.
 
     No noise term: N stays 0.  K : stages.  c : channels.  seed : of the fresh weights.
+    awake : as in ``LRPCANet``.
     """
 
-    def __init__(self, K: int = 6, c: int = 32, seed: int = 0):
+    def __init__(self, K: int = 6, c: int = 32, seed: int = 0, awake: bool = True):
         super().__init__()
         checks.whole("K", K, 1)
         checks.whole("c", c, 1)
@@ -183,6 +241,7 @@ class RPCANet(Stages):
             nn.ModuleList, (maps(3, True), maps(6, False), maps(3, True))
         )
         self.eps = nn.Parameter(torch.full((K,), STEP))
+        _wake(self, awake)
 
     def parts(self, k: int, x: State) -> tuple[Tensor, Tensor, Tensor]:
         B = self.background(k, x)
@@ -196,7 +255,8 @@ class LRPCANet(Stages):
     of F_N.  se : which of the maps B, T, N, D have squeeze-and-excitation.  carry_noise : a stage
     starts from the N before it, as the equations say; if not from 0, as the released code does.
     d : channels of F_D, c where 0; ``d=8`` is a narrower form of our own, 9,226 a stage.
-    seed : of the fresh weights.
+    seed : of the fresh weights.  awake : their channels in pairs (``Learned.awake``), ours; if not
+    Xavier's, as the paper has it, and then a third of the fresh maps F_T and F_N are constant.
     """
 
     def __init__(
@@ -209,6 +269,7 @@ class LRPCANet(Stages):
         carry_noise: bool = True,
         d: int = 0,
         seed: int = 0,
+        awake: bool = True,
     ):
         super().__init__()
         g = _light(self, K, c, b, se, d, seed, "BTND")
@@ -216,6 +277,7 @@ class LRPCANet(Stages):
         self.FN = nn.ModuleList(_neck(3, b, n_noise, False, c, "N" in se, g) for _ in range(K))
         self.sigma = nn.Parameter(torch.full((K,), STEP))
         self.n_noise, self.carry_noise = n_noise, carry_noise
+        _wake(self, awake)
 
     def parts(self, k: int, x: State) -> tuple[Tensor, Tensor, Tensor]:
         N = x.N if self.carry_noise else torch.zeros_like(x.N)
@@ -232,10 +294,18 @@ class TwoTerm(Stages):
     """
 
     def __init__(
-        self, K: int = 6, c: int = 32, b: int = 4, se: str = "BTD", d: int = 0, seed: int = 0
+        self,
+        K: int = 6,
+        c: int = 32,
+        b: int = 4,
+        se: str = "BTD",
+        d: int = 0,
+        seed: int = 0,
+        awake: bool = True,
     ):
         super().__init__()
         _light(self, K, c, b, se, d, seed, "BTD")
+        _wake(self, awake)
 
     def parts(self, k: int, x: State) -> tuple[Tensor, Tensor, Tensor]:
         B = self.background(k, x)
@@ -262,6 +332,13 @@ def _light(
     net.FD = nn.ModuleList(Learned(layers(3, d, 3, True, g), d, "D" in se, g) for _ in range(K))
     net.eps = nn.Parameter(torch.full((K,), STEP))
     return g
+
+
+def _wake(net: Stages, awake: bool) -> None:
+    """Every map of a network ``Learned.awake``, where asked for."""
+    checks.one_of("awake", awake, (True, False))
+    for name, F in net.maps() if awake else ():
+        F.awake(GAIN[name[:2]])
 
 
 def _neck(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -32,6 +32,9 @@ NOISE_SEEDS = 3
 SOURCES = ("synthetic", "injected", *folders.SETS)
 SIDES = {"irstd1k": 512}  # pixels; the others: 256
 BEST = "best.safetensors"
+MARGIN = 30  # pixels: further from the border, zeros around an image do not reach
+FLAT, FAINT = 1e-6, 1e-4  # deviation of a dead map's output: at most, and of its input's
+LOOKED_AT = 8  # frames on which a record counts dead maps
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +44,7 @@ class Training(Recipe):
     data      : "synthetic" (made up), "injected" (made-up targets in real scenes), or a set of the
                 data folder: "sirst", "nudt", "irstd1k", "sirst-aug".
     stages, width, neck, noise_layers, merge : K, c, b, n_noise, and d (0: c) of the network.
+    awake     : its fresh channels in pairs, ``Learned.awake``; if not Xavier's alone.
     crop      : side of a training crop in pixels.
     sigma, density : most Gaussian noise (over 255) and salt and pepper that a crop is given.
     pooled    : soft-IoU of the whole batch's sums instead of the mean over its images.
@@ -56,6 +60,7 @@ class Training(Recipe):
     neck: int = 4
     noise_layers: int = 6
     merge: int = 0
+    awake: bool = True
     crop: int = 128
     sigma: float = 0.0
     density: float = 0.0
@@ -77,6 +82,8 @@ class Training(Recipe):
         checks.number("density", self.density, 0, 1)
         checks.number("bce", self.bce, 0)
         checks.number("dark", self.dark, 0)
+        checks.one_of("awake", self.awake, (True, False))
+        self.plain()
 
 
 def _known(name: str) -> str:
@@ -94,12 +101,12 @@ def build(
     """A fresh network of a recipe's size."""
     r = recipe
     if kind is RPCANet:
-        net: Network = RPCANet(r.stages, r.width, seed)
+        net: Network = RPCANet(r.stages, r.width, seed, r.awake)
     elif kind is TwoTerm:
-        net = TwoTerm(r.stages, r.width, r.neck, se.replace("N", ""), r.merge, seed)
+        net = TwoTerm(r.stages, r.width, r.neck, se.replace("N", ""), r.merge, seed, r.awake)
     else:
         sizes = (r.stages, r.width, r.neck, r.noise_layers)
-        net = LRPCANet(*sizes, se, carry_noise, r.merge, seed)
+        net = LRPCANet(*sizes, se, carry_noise, r.merge, seed, r.awake)
     start_dark(net, r.dark)
     return net
 
@@ -262,6 +269,54 @@ def measured_on(name: str, seed: int, folder: Path | None = None) -> dict[str, F
     return found
 
 
+class Activity(NamedTuple):
+    """How much a learned map makes of what it is given: deviations over an image's pixels."""
+
+    given: float
+    made: float
+
+    @property
+    def dead(self) -> bool:
+        """Whether what it makes is constant, or 10,000 times flatter than what it was given."""
+        return self.made < max(FLAT, FAINT * self.given)
+
+
+@torch.no_grad()
+def activity(net: Network, frames: Frames) -> dict[str, Activity]:
+    """``Activity`` of FB1, FT1, …: the largest over the frames, 30 pixels from the border.
+
+    Nearer to the border the zeros around an image make even a constant map vary; in images below 91
+    pixels the margin is a third of the side.
+    """
+    side = min(frames.image.shape[2:])
+    rim = min(MARGIN, (side - 1) // 3)
+    inside = lambda x: x[..., rim : x.shape[-2] - rim, rim : x.shape[-1] - rim].flatten(1)
+    spread = lambda x: float(inside(x.double()).std(1, correction=0).max())
+    found: dict[str, Activity] = {}
+
+    def note(name: str, _: Any, given: Any, made: Tensor) -> None:
+        found[name] = Activity(spread(given[0]), spread(made))
+
+    hooks = [F.register_forward_hook(partial(note, name)) for name, F in net.maps()]
+    learning = net.training
+    try:
+        net.eval()(data.images(frames).to(net.eps))
+    finally:
+        net.train(learning)
+        for hook in hooks:
+            hook.remove()
+    return found
+
+
+def dead_maps(net: Network, frames: Frames) -> list[str]:
+    """The names, FT1, FN2, …, of the learned maps that ignore their image: ``Activity.dead``.
+
+    A dead map is a constant: its stage then does without it, and most often nothing wakes it, for
+    where every ReLU of a layer is 0 no gradient passes.
+    """
+    return [name for name, a in activity(net, frames).items() if a.dead]
+
+
 def measure(name: str, net: Network, seed: int, folder: Path | None = None) -> dict[str, Any]:
     """All scores of a network, the area under its ROC, its steps, and what the stages cost."""
     net.cpu().eval()
@@ -270,6 +325,9 @@ def measure(name: str, net: Network, seed: int, folder: Path | None = None) -> d
         T = logits(net, data.images(frames))
         made |= metrics_ist.scores(T > 0, frames.mask, ending)
         made[f"auc{ending}"] = metrics_ist.roc(T, frames.mask).area
+    frames = next(iter(measured_on(name, seed, folder).values()))
+    dead = dead_maps(net, frames.part(range(min(len(frames.names), LOOKED_AT))))
+    made |= {"dead": len(dead), "maps": len([*net.maps()])}
     made |= {"eps": net.eps.tolist()}
     return made | ({"sigma": net.sigma.tolist()} if isinstance(net, LRPCANet) else {})
 
