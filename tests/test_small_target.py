@@ -34,6 +34,7 @@ from dunfold_lib.small_target.experiments import (
 )
 from dunfold_lib.small_target.fast import compact, detect
 from dunfold_lib.small_target.model import (
+    GAIN,
     Excite,
     LRPCANet,
     RPCANet,
@@ -47,6 +48,7 @@ from dunfold_lib.small_target.model import (
 from dunfold_lib.small_target.released import load_released
 
 F64 = torch.float64
+SYNTHETIC = data.synthetic
 SMALL = {
     "RPCANet": lambda **a: RPCANet(K=2, c=3, **a),
     "LRPCANet": lambda **a: LRPCANet(K=2, c=5, b=2, n_noise=2, **a),
@@ -277,9 +279,76 @@ def test_storages_are_distinct_and_a_seed_decides_the_weights(make):
 
 
 def test_fresh_weights_are_xavier_normal():
-    weights = RPCANet(K=1).FB[0].body[3].weight.detach()
+    weights = RPCANet(K=1, awake=False).FB[0].body[3].weight.detach()
     assert float(weights.std()) == pytest.approx((2 / (9 * 64)) ** 0.5, rel=0.03)
     assert LRPCANet().eps[0].item() == pytest.approx(0.01)
+
+
+FRESH = {  # networks, and on how many seeds they are looked at
+    "narrow": (lambda s, **a: LRPCANet(3, 8, seed=s, **a), 20),
+    "the paper's": (lambda s, **a: LRPCANet(6, 32, seed=s, **a), 3),
+    "neck of 3": (lambda s, **a: LRPCANet(4, 6, 3, n_noise=3, se="", seed=s, **a), 5),
+    "released form": (lambda s, **a: LRPCANet(4, 8, carry_noise=False, d=2, seed=s, **a), 5),
+    "without N": (lambda s, **a: TwoTerm(3, 8, seed=s, **a), 10),
+    "RPCANet": (lambda s, **a: RPCANet(3, 8, seed=s, **a), 10),
+}
+
+
+def dead_of(kind, frames, **arguments):
+    make, seeds = FRESH[kind]
+    return [
+        (s, name) for s in range(seeds) for name in runs.dead_maps(make(s, **arguments), frames)
+    ]
+
+
+def middle(frames, side=128):
+    """The middle of some frames: (…, side, side)."""
+    top, left = ((n - side) // 2 for n in frames.image.shape[2:])
+    cut = (..., slice(top, top + side), slice(left, left + side))
+    return data.Frames(frames.names, frames.image[cut], frames.mask[cut])
+
+
+@pytest.mark.parametrize("kind", FRESH)
+def test_no_map_of_a_fresh_network_is_dead(kind):
+    frames = SYNTHETIC(seeded(3), 2, 96)
+    assert dead_of(kind, frames) == []
+    spreads = [a.made for a in runs.activity(FRESH[kind][0](0), frames).values()]
+    assert min(spreads) > 1e-4
+
+
+@has_sirst
+def test_no_map_of_a_fresh_network_is_dead_on_real_frames():
+    """From Xavier's weights a third of F_T and F_N are, at K = 3, c = 8; 43 of 120 elsewhere."""
+    frames = middle(folders.frames("sirst", "val").part(range(4)))
+    for kind in FRESH:
+        assert dead_of(kind, frames) == [], kind
+    dead = [name for _, name in dead_of("narrow", frames, awake=False)]
+    assert 36 <= sum(name[:2] in ("FT", "FN") for name in dead) <= 52
+
+
+def test_dead_maps_are_named_and_counted():
+    frames = SYNTHETIC(seeded(3), 2, 96)
+    net = LRPCANet(3, 8).train()
+    with torch.no_grad():
+        net.FT[1].body[0].bias.fill_(-9.0)  # every ReLU behind the first layer is shut
+        net.FN[2].last.weight.mul_(1e-5)
+    assert runs.dead_maps(net, frames) == ["FT2", "FN3"]
+    assert net.training  # as it was
+    assert not any(F._forward_hooks for _, F in net.maps())
+    flat = data.Frames(("flat",), torch.full((1, 1, 96, 96), 9, dtype=torch.uint8), frames.mask[:1])
+    assert len(runs.dead_maps(LRPCANet(3, 8), flat)) == 12  # nothing to tell apart
+
+
+@torch.no_grad()
+def test_a_fresh_map_is_linear_and_scales_constants_by_its_gain():
+    """Pairs (a, −a) give a back behind every ReLU, and a constant image its gain."""
+    b = 0.1 * rand(1, 1, 40, 40)
+    for se, net in (("", LRPCANet(2, 8, se="", seed=4)), ("BTND", LRPCANet(2, 8, seed=4))):
+        for name, F in net.double().eval().maps():
+            if not se:
+                assert_close(F(-3 * b) - F(0 * b), -3 * (F(b) - F(0 * b)))
+            ratio = float(F(torch.full_like(b, 0.01))[0, 0, 20, 20]) / 0.01
+            assert ratio == pytest.approx(GAIN[name[:2]], rel=0.03), name
 
 
 @pytest.mark.parametrize("se", ["BTND", ""])
@@ -1145,7 +1214,13 @@ def test_experiments_are_complete_and_build_their_networks():
         assert set(e.published) <= set(COLUMNS), name
         for recipe in e.recipes.values():
             assert isinstance(recipe, runs.Training)
-    assert set(EXPERIMENTS["lrpcanet-sirst"].recipes) == {"cpu", "cpu-sirst", "gpu"}
+    assert set(EXPERIMENTS["lrpcanet-sirst"].recipes) == {
+        "cpu",
+        "cpu-sirst",
+        "cpu-awake",
+        "sirst-awake",
+        "gpu",
+    }
     whole = EXPERIMENTS["lrpcanet-sirst"]
     assert count(whole.build(whole.recipes["gpu"])) == 215_916
     control = EXPERIMENTS["rpcanet-sirst"]

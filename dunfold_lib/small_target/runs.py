@@ -83,7 +83,6 @@ class Training(Recipe):
         checks.number("bce", self.bce, 0)
         checks.number("dark", self.dark, 0)
         checks.one_of("awake", self.awake, (True, False))
-        self.plain()
 
 
 def _known(name: str) -> str:
