@@ -12,7 +12,7 @@ HTML := _build/html/index.html
 export JUPYTER_PREFER_ENV_PATH := 1
 export PYDEVD_DISABLE_FILE_VALIDATION := 1
 
-.PHONY: book test test-lowest test-newest lab check format map bench lock stamp clean help
+.PHONY: book test test-lowest test-newest lab check format map bench fuzz lock stamp clean help
 .DEFAULT_GOAL := help
 
 help:  ## what there is to make
@@ -59,6 +59,10 @@ test-lowest test-newest: $(READY)  ## the tests at the lowest versions that are 
 
 bench: $(READY)  ## each speed-up beside its plain form, in one run, as a ratio
 	$(BIN)/python tools/bench.py
+
+fuzz: $(READY)  ## bad input at every public door, 10,000 calls, and damaged files
+	$(BIN)/python tools/fuzz.py 10000
+	@if [ -f tools/fuzz_files.py ]; then $(BIN)/python tools/fuzz_files.py; fi
 
 lock: $(READY)  ## resolve requirements.lock and environment.yml anew
 	$(BIN)/python tools/lock.py
