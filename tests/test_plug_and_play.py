@@ -1,6 +1,6 @@
 """Chapter `imaging`, the classical half: total variation, wavelets, plug-and-play, its theory."""
 
-from itertools import islice
+from itertools import islice, pairwise
 
 import cvxpy as cp
 import numpy as np
@@ -22,7 +22,7 @@ from dunfold_lib.imaging.classical import (
     wavelet_objective,
     wavelet_phase,
 )
-from dunfold_lib.imaging.denoisers import CLASSICAL, Denoiser, tv_chambolle
+from dunfold_lib.imaging.denoisers import CLASSICAL, Denoiser, LearnedProx, tv_chambolle
 from dunfold_lib.imaging.plug_and_play import (
     d_amp,
     data_prox,
@@ -190,6 +190,58 @@ def test_total_variation_denoising_is_nearly_firmly_nonexpansive():
     assert float((p - q).square().sum()) <= float(((p - q) * (x - y)).sum()) * (1 + 1e-2)
 
 
+def steep(side=7, seed=0):
+    """A learned prox in double precision, with thresholds of different sizes."""
+    net = LearnedProx(channels=5, side=side, seed=seed).double()
+    with torch.no_grad():
+        net.free.copy_(torch.linspace(-3, 1, 5))
+    return net
+
+
+@pytest.mark.parametrize("side", [3, 7])
+def test_the_learned_proxs_jacobian_is_symmetric_with_its_spectrum_in_0_1(side):
+    net = steep(side)
+    v = torch.rand(1, 1, 9, 8, generator=seeded(), dtype=F64)
+    J = torch.autograd.functional.jacobian(lambda u: net(u, 0.1), v).reshape(72, 72)
+    values = torch.linalg.eigvalsh((J + J.T) / 2)
+    assert float((J - J.T).abs().max()) < 1e-12
+    assert -1e-12 < float(values.min()) < 0.8
+    assert 0.9 < float(values.max()) < 1 + 1e-12
+
+
+@pytest.mark.parametrize("side", [3, 7, 15])
+def test_the_learned_proxs_filters_have_a_norm_just_below_one(side):
+    w = steep(side).filters()[:, 0].detach()
+    top = float(torch.fft.rfft2(w, s=(1021, 1021)).abs().square().sum(0).max())  # off the grid
+    assert 0.6 < top <= 1
+
+
+def test_the_learned_prox_takes_a_noise_level_for_each_image_and_gives_v_back_for_none():
+    net, v = steep(), torch.rand(2, 1, 12, 12, generator=seeded(), dtype=F64)
+    levels = v.new_tensor([0.05, 0.2]).reshape(2, 1, 1, 1)
+    alone = torch.cat([net(v[i : i + 1], float(levels[i])) for i in range(2)])
+    torch.testing.assert_close(net(v, levels), alone)
+    torch.testing.assert_close(net(v, 0.0), v)
+    inside = (..., slice(6, -6), slice(6, -6))  # flat regions stay
+    flat = torch.full((1, 1, 20, 20), 0.4, dtype=F64)
+    torch.testing.assert_close(net(flat, 0.5)[inside], flat[inside])
+
+
+def test_plug_and_play_with_the_learned_prox_never_raises_its_objective_and_settles():
+    A, b, _ = problem("blur")
+    net = baselines.quietly(steep())
+    xs = pnp_ista(A, b, net, 0.05, 600)
+    moves = [float((x - y).norm()) for y, x in pairwise(xs)]
+    assert all(n <= m * (1 + 1e-9) for m, n in pairwise(moves))
+    assert moves[-1] < 1e-2 * moves[0]
+
+
+def test_relaxing_a_denoiser_mixes_it_with_the_identity():
+    v = torch.rand(1, 1, 4, 4, generator=seeded())
+    D = baselines.relaxed(lambda v, s: 3 * v, 0.25)
+    torch.testing.assert_close(D(v, 0.1), 1.5 * v)
+
+
 # --- plug and play ---
 
 
@@ -202,6 +254,35 @@ def test_the_data_step_is_where_its_gradient_vanishes(name, c):
     assert float((A.T(A(x) - b) + c * (x - v)).abs().max()) < 1e-9
     if name == "whole blocks":  # orthonormal rows: a formula
         assert torch.allclose(x, v + A.T(b - A(v)) / (1 + c), atol=1e-12)
+
+
+@pytest.mark.parametrize("c", [0.0, 1e-3, 0.3])
+def test_the_data_step_of_a_blur_agrees_with_conjugate_gradients(c):
+    A = Blur(torch.tensor([[1.0, 4, 2]], dtype=F64).T / 7, (16, 16))  # loses no frequency
+    b = A(picture(16, 2)) + 0.01
+    v = torch.rand(b.shape, generator=seeded(2), dtype=F64)
+    solver = conjugate_gradients(lambda d: A.T(A(d)) + c * d, A.T(b - A(v)), 500, 1e-14)
+    torch.testing.assert_close(data_prox(A, b, v, c), v + solver, rtol=0, atol=1e-8)
+
+
+def test_a_frequency_that_the_blur_loses_stays_where_it_was():
+    A, b, truth = problem("blur")  # (1, 2, 1)/4 has a zero at the highest frequency
+    v = torch.rand(truth.shape, generator=seeded(2), dtype=F64)
+    x = data_prox(A, b, v, 0.0)
+    sign = torch.tensor([1.0, -1], dtype=F64).repeat(8)[:, None]
+    torch.testing.assert_close((x * sign).sum((2, 3)), (v * sign).sum((2, 3)))
+    assert float((A(x) - b).abs().max()) < 1e-9
+
+
+def test_plug_and_play_admm_is_half_the_identity_half_two_reflections():
+    A, b, truth = problem("whole blocks")
+    D, c = baselines.quietly(steep()), 0.3
+    zs = pnp_admm(A, b, D, 0.1, 4, c, start=truth)
+    s = data_prox(A, b, zs[0], c)
+    P, reflect = lambda v: data_prox(A, b, v, c), lambda f, v: 2 * f(v) - v
+    for z in zs[1:]:
+        torch.testing.assert_close(z, D(s, 0.1))
+        s = 0.5 * s + 0.5 * reflect(P, reflect(lambda v: D(v, 0.1), s))
 
 
 def test_with_an_exact_prox_plug_and_play_is_the_classical_algorithm():
@@ -252,6 +333,47 @@ def test_d_amp_recovers_is_repeatable_and_does_not_mind_the_scale():
     assert torch.equal(x, run(A, A(truth)))
     scaled = Blockwise(Sensing(10 * A.block.Phi), (32, 32))
     assert torch.allclose(run(scaled, scaled(truth)), x, atol=1e-5)
+
+
+def test_d_amp_is_the_step_of_the_paper_by_hand():
+    """A linear denoiser, whose divergence every probe finds in a mean; here D = ½I: exactly n/2."""
+    g = seeded(4)
+    Phi = torch.randn(20, 64, generator=g, dtype=F64)
+    Phi = Phi / (Phi.square().sum() / 64).sqrt()  # columns of length one on average
+    A, truth = Sensing(Phi), picture(8)
+    b, half = A(truth), lambda v, sigma: 0.5 * v
+    probe = torch.randint(2, (1, 1, 8, 8), generator=seeded()) * 2.0 - 1
+    length = float(A(probe.double()).norm()) / 8  # d_amp scales by one probe's length
+    Phi, b = Phi / length, b / length
+    x, z = torch.zeros(1, 64, dtype=F64), b
+    for k, found in enumerate(d_amp(A, A(truth), half, 4, seeded())[1:]):
+        x = 0.5 * (x + z @ Phi)
+        torch.testing.assert_close(found.flatten(1), x, msg=f"step {k}")
+        z = b - x @ Phi.T + z * (0.5 * 64) / 20
+
+
+def test_d_amp_tells_the_denoiser_the_residuals_level():
+    A, seen = sensing(20), []
+    spy = lambda v, sigma: seen.append(sigma) or 0 * v
+    d_amp(A, A(picture(8)), spy, 1, seeded())
+    b = A(picture(8))
+    probe = (torch.randint(2, (1, 1, 8, 8), generator=seeded()) * 2 - 1).to(F64)
+    length = float(A(probe).norm()) / 8
+    assert seen[0] == pytest.approx(float(b.norm()) / length / 20**0.5)
+
+
+@pytest.mark.parametrize("orthonormal", [True, False])
+def test_d_amp_needs_one_matrix_for_the_whole_image_not_gaussian_entries(orthonormal):
+    """Undamped, one matrix for the whole image at 25 %: both kinds arrive."""
+    truth, side = picture(32), 32
+
+    def matrix(n, seed):
+        Phi = torch.randn(n // 4, n, generator=seeded(seed), dtype=F64)
+        return torch.linalg.qr(Phi.T)[0].T.contiguous() if orthonormal else Phi / (n // 4) ** 0.5
+
+    whole = Sensing(matrix(side * side, 0))
+    x = d_amp(whole, whole(truth), tv_chambolle, 20, seeded())[-1]
+    assert float((x - truth).norm()) < 0.1 * float(truth.norm())
 
 
 # --- theory ---
@@ -311,6 +433,29 @@ def test_the_local_lipschitz_constant_of_a_linear_map_is_its_norm():
     assert theory.local_lipschitz(lambda v: 0 * v, v, 3, seeded()) == 0
 
 
+def test_the_local_radius_of_a_linear_map_is_its_largest_eigenvalue_not_its_norm():
+    M = torch.tensor([[0.5, 10.0], [0.0, -1.2]], dtype=F64)
+    v = torch.zeros(1, 2, dtype=F64)
+    assert theory.local_radius(lambda x: x @ M.T, v, 200, seeded()) == pytest.approx(1.2, rel=1e-3)
+    turn = torch.tensor([[0.0, -0.9], [0.9, 0.0]], dtype=F64)  # a complex pair
+    assert theory.local_radius(lambda x: x @ turn.T, v, 60, seeded()) == pytest.approx(0.9)
+    assert theory.local_radius(lambda x: 0 * x, v, 4, seeded()) == 0
+
+
+@pytest.mark.parametrize("sigma", [0.2, 1.0])
+def test_tweedies_formula_gives_the_posterior_mean(sigma):
+    means, spread = torch.tensor([-1.0, 0.5, 2.0], dtype=F64), 0.1
+    v = torch.linspace(-3, 4, 50, dtype=F64, requires_grad=True)
+    density = theory.mixture_density(v, means, spread, sigma)
+    (score,) = torch.autograd.grad(density.log().sum(), v)
+    found = theory.mixture_mean(v.detach(), means, spread, sigma)
+    torch.testing.assert_close(v.detach() + sigma**2 * score, found)
+    grid = torch.linspace(-8, 9, 20001, dtype=F64)  # Bayes's rule as an integral
+    prior = theory.mixture_density(grid, means, 1e-9, spread)
+    weight = prior * (-(v.detach()[:, None] - grid).square() / (2 * sigma**2)).exp()
+    torch.testing.assert_close((weight * grid).sum(1) / weight.sum(1), found, rtol=0, atol=1e-6)
+
+
 def test_minus_the_identity_on_the_null_space_oscillates():
     D = lambda v, s: -v
     A, b, _ = problem("whole blocks")
@@ -351,6 +496,21 @@ def test_a_classical_baseline_is_measured_on_a_readers_folder(tmp_path):
     assert scores["psnr_15"] > scores["psnr_25"] > 20
 
 
+@pytest.mark.parametrize("name", ["cnn", "relaxed", "admm", "prox"])
+def test_a_long_deblurring_records_what_the_chapter_says(name, monkeypatch):
+    monkeypatch.setattr(baselines, "small_camera", lambda: picture(16).float())
+    monkeypatch.setattr(baselines, "learned", lambda name="cnn": LearnedProx(4, 3))
+    monkeypatch.setattr(baselines, "LONG_SEEN", (1, 2, 60, 70, 1000))
+    monkeypatch.setattr(baselines, "RADIUS_STEPS", 60)
+    found = baselines.measure_long(name, None, 0)
+    assert len(found["moves"]) == len(found["psnr_seen"]) == 5
+    assert found["psnr_seen"][2] == found["psnr_60"]
+    assert found["psnr"] == found["psnr_1000"] == found["psnr_seen"][4]
+    assert found["moves"][-1] < found["moves"][0]
+    assert (name == "admm") == ("radius" not in found)
+    assert name == "admm" or 0 < found["radius"] < 1 + 1e-4  # a prox: never above one
+
+
 # --- bad input ---
 
 
@@ -360,7 +520,7 @@ def wrong(call, error, match):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("denoise", [*CLASSICAL.values(), Denoiser()])
+@pytest.mark.parametrize("denoise", [*CLASSICAL.values(), Denoiser(), LearnedProx()])
 def test_a_denoiser_says_what_is_wrong(denoise):
     v = torch.rand(1, 1, 16, 16)
     wrong(lambda: denoise(v[0], 0.1), ValueError, "shape")
@@ -368,7 +528,7 @@ def test_a_denoiser_says_what_is_wrong(denoise):
     wrong(lambda: denoise(v.long(), 0.1), TypeError, "dtype")
     wrong(lambda: denoise(v, -0.1), ValueError, "sigma is -0.1")
     wrong(lambda: denoise(v, float("nan")), ValueError, "sigma is nan")
-    if not isinstance(denoise, Denoiser):
+    if not isinstance(denoise, torch.nn.Module):
         wrong(lambda: denoise(v / 0, 0.1), ValueError, "NaN")
         wrong(lambda: denoise(v[:0], 0.1), ValueError, "empty")
 

@@ -9,13 +9,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from dunfold_lib import records
+from dunfold_lib import checks, metrics, records
 from dunfold_lib.imaging import data, model
 from dunfold_lib.imaging.classical import total_variation
-from dunfold_lib.imaging.denoisers import CLASSICAL, Denoise, Denoiser
-from dunfold_lib.imaging.plug_and_play import d_amp, falling, pnp_admm, pnp_hqs, pnp_ista
+from dunfold_lib.imaging.denoisers import CLASSICAL, Denoise, Denoiser, LearnedProx
+from dunfold_lib.imaging.plug_and_play import d_amp, falling, ista_step, pnp_admm, pnp_hqs, pnp_ista
 from dunfold_lib.imaging.runs import block_tests, mri_tests, patch_covariance, scores
-from dunfold_lib.operators import Blockwise, Blur, Fourier, Sensing
+from dunfold_lib.imaging.theory import local_radius
+from dunfold_lib.operators import Blockwise, Blur, Fourier, Sensing, norm
 from dunfold_lib.records import Experiment
 from dunfold_lib.training import Origin, Recipe, fit
 
@@ -29,7 +30,10 @@ ADMM_SIGMA, ADMM_C, ADMM_STEPS = 12 / 255, 0.1, 20
 HQS_HIGH, HQS_LOW, HQS_STEPS = 15 / 255, 2 / 255, 10
 AMP_DAMPING, AMP_STEPS = 0.5, 30
 DEBLUR_HIGH, DEBLUR_LOW, DEBLUR_STEPS = 49 / 255, 2 / 255, 8
-DEBLUR_SIGMA, DEBLUR_ISTA_STEPS = {"tv": 1 / 255, "cnn": 3 / 255}, 50
+DEBLUR_SIGMA, DEBLUR_ISTA_STEPS = {"tv": 1 / 255, "cnn": 3 / 255, "prox": 0.5 / 255}, 50
+LONG_SEEN = (1, 2, 5, 10, 20, 40, 60, 80, 100, 200, 300, 400, 500, 600, 800, 1000, 1250, 1500)
+LONG_RELAXED = 0.5  # share of the denoiser in the relaxed one
+RADIUS_STEPS, RADIUS_AT = 100, 60  # of the power method; the iterate whose Jacobian it looks at
 
 Recover = Callable[[Any, Tensor, torch.Generator], Tensor]  # (A, b, generator) -> image
 
@@ -56,7 +60,7 @@ def denoising_loss(net: Any, v: Tensor, truth: Tensor) -> Tensor:
 
 
 def train_denoiser(
-    net: Denoiser,
+    net: Denoiser | LearnedProx,
     recipe: Recipe,
     folder: Path | None = None,
     seed: int = 0,
@@ -64,31 +68,42 @@ def train_denoiser(
     watch: Callable[[int, float], None] | None = None,
     experiment: str = "",
 ) -> list[float]:
-    """Train the learned denoiser on the wheel's images; the loss of every step."""
+    """Train a learned denoiser on the wheel's images; the loss of every step."""
     origin = Origin(recipe, seed, experiment)
     return fit(net, noisy_patches, denoising_loss, recipe, folder, seed, device, watch, origin)
 
 
-def learned() -> Denoise:
-    """The recorded denoiser as a function."""
-    return quietly(records.trained("imaging/denoiser", BASELINES["denoiser"]))
+NETWORKS: dict[str, tuple[str, type[Denoiser] | type[LearnedProx]]] = {
+    "cnn": ("denoiser", Denoiser),
+    "prox": ("denoiser-prox", LearnedProx),
+}  # by the name of a denoiser: its experiment and its class
 
 
-def quietly(net: Denoiser) -> Denoise:
+def learned(name: str = "cnn") -> Any:
+    """A recorded network of ``NETWORKS``."""
+    experiment = NETWORKS[name][0]
+    return records.trained(f"imaging/{experiment}", BASELINES[experiment])
+
+
+def quietly(net: Any) -> Denoise:
     """A network as a function that keeps no gradients."""
     return torch.no_grad()(lambda v, sigma: net(v, sigma))
 
 
 def denoiser(name: str) -> Denoise:
-    """A denoiser by name: "tv", "nlm", "wavelet" or "cnn", the recorded one."""
+    """A denoiser by name: "tv", "nlm", "wavelet", or a recorded network, "cnn" or "prox"."""
     known = {k.lower(): f for k, f in CLASSICAL.items()}
-    return learned() if name == "cnn" else known[name]
+    return quietly(learned(name)) if name in NETWORKS else known[name]
+
+
+def relaxed(denoise: Denoise, share: float) -> Denoise:
+    """(1 − share)·v + share·D(v, σ)."""
+    checks.number("share", share, 0, 1)
+    return lambda v, sigma: v + share * (denoise(v, sigma) - v)
 
 
 @torch.no_grad()
-def measure_denoising(
-    name: str, net: Denoiser | None, seed: int, folder: Path | None = None
-) -> dict[str, Any]:
+def measure_denoising(name: str, net: Any, seed: int, folder: Path | None = None) -> dict[str, Any]:
     """Scores at each of ``LEVELS``: ``psnr_15`` and so on."""
     denoise = quietly(net.cpu().eval()) if net is not None else denoiser(name)
     made: dict[str, Any] = {}
@@ -210,6 +225,43 @@ def deblur(method: str, name: str, A: Blur, b: Tensor) -> Tensor:
     return pnp_hqs(A, b, denoiser(name), sigmas, BLUR_NOISE, b)[-1]
 
 
+@torch.no_grad()
+def measure_long(name: str, net: None, seed: int) -> dict[str, Any]:
+    """A deblurring that goes on: PSNR and size of the step at ``LONG_SEEN``, and the radius.
+
+    name : a denoiser of PnP-ISTA; "relaxed", the learned one relaxed; "admm", PnP-ADMM with it.
+    The noise is drawn from the run's seed, so that of seed 0 is the chapter's.
+    """
+    truth = small_camera()
+    A, b = blurred(truth, torch.Generator().manual_seed(seed))
+    plug = name if name in DEBLUR_SIGMA else "cnn"
+    D, sigma = denoiser(plug), DEBLUR_SIGMA[plug]
+    D = relaxed(D, LONG_RELAXED) if name == "relaxed" else D
+    K = max(LONG_SEEN)
+    if name == "admm":
+        xs = pnp_admm(A, b, D, sigma, K, start=b)
+    else:
+        xs = pnp_ista(A, b, D, sigma, K, start=b)
+    db = {k: metrics.psnr(xs[k].clamp(0, 1), truth) for k in LONG_SEEN}
+    moves = [float((xs[k] - xs[k - 1]).norm()) for k in LONG_SEEN]
+    made: dict[str, Any] = {"psnr": db[K], **{f"psnr_{k}": db[k] for k in (60, 1000)}}
+    made |= {"psnr_seen": [*db.values()], "moves": moves}
+    made |= {"low": float(xs[K].min()), "high": float(xs[K].max())}
+    if plug in NETWORKS and name != "admm":
+        share = LONG_RELAXED if name == "relaxed" else 1.0
+        made["radius"] = deblurring_radius(A, b, learned(plug), sigma, xs[RADIUS_AT], share)
+    return made
+
+
+def deblurring_radius(
+    A: Blur, b: Tensor, net: Any, sigma: float, x: Tensor, share: float = 1.0
+) -> float:
+    """``theory.local_radius`` of the step of PnP-ISTA at x, with a network, relaxed by a share."""
+    D, rho = relaxed(net, share), 1 / norm(A) ** 2
+    step = lambda x: ista_step(A, b, D, sigma, rho, x)
+    return local_radius(step, x, RADIUS_STEPS, torch.Generator().manual_seed(0))
+
+
 def _means(made: dict[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in made.items() if not k.startswith("psnr_each")}
 
@@ -224,6 +276,8 @@ IMAGES = (
     "scikit-image; luminance in [0, 1], clipped, not rounded; mean over images"
 )
 NAMES = {"tv": "TV", "nlm": "NLM", "wavelet": "wavelet", "cnn": "learned denoiser"}
+NAMES |= {"prox": "learned prox", "relaxed": "learned denoiser, relaxed by ½"}
+NAMES |= {"admm": "learned denoiser"}
 
 
 def _sensing(title: str, ratio: int, recover: Recover, row: str = "") -> Experiment:
@@ -240,17 +294,23 @@ def _sensing(title: str, ratio: int, recover: Recover, row: str = "") -> Experim
     )
 
 
+DENOISER_RECIPES = {
+    "cnn": Recipe(steps=900, batch=16, lr=3e-3),
+    "prox": Recipe(steps=900, batch=16, lr=1e-2),
+}
+
+
 def _denoising(name: str) -> Experiment:
-    trained = name == "cnn"
+    kind = NETWORKS[name][1] if name in NETWORKS else None
     return Experiment(
         title=f"denoising, {NAMES[name]}",
         source="no published figure",
         protocol=f"white Gaussian noise, σ = 15/255 and 25/255, by name; {IMAGES}",
         published={},
-        build=lambda recipe=None: Denoiser() if trained else None,
+        build=lambda recipe=None: kind() if kind else None,
         measure=partial(measure_denoising, name),
-        train=train_denoiser if trained else None,
-        recipes={"cpu": Recipe(steps=900, batch=16, lr=3e-3)} if trained else {},
+        train=train_denoiser if kind else None,
+        recipes={"cpu": DENOISER_RECIPES[name]} if kind else {},
     )
 
 
@@ -265,6 +325,22 @@ def _deblurring(method: str, name: str) -> Experiment:
         published={},
         build=lambda recipe=None: None,
         measure=partial(measure_deblurring, method, name),
+    )
+
+
+def _long(name: str) -> Experiment:
+    method = "ADMM" if name == "admm" else "ISTA"
+    return Experiment(
+        title=f"deblurring, PnP-{method}, {NAMES[name]}, {max(LONG_SEEN)} steps",
+        source="no published figure",
+        protocol=(
+            "camera of scikit-image 128×128 (means of 4×4 pixels), periodic Gaussian blur of 1.6 "
+            f"pixels, noise 2/255 of the run's seed; psnr after {max(LONG_SEEN)} steps, clipped; "
+            f"radius of the step's Jacobian at x^{RADIUS_AT}, {RADIUS_STEPS} power steps"
+        ),
+        published={},
+        build=lambda recipe=None: None,
+        measure=partial(measure_long, name),
     )
 
 
@@ -286,6 +362,7 @@ def _slices(ratio: int) -> Experiment:
 RATIOS = (25, 10, 50, 40, 30, 4, 1)
 BASELINES = {
     "denoiser": _denoising("cnn"),
+    "denoiser-prox": _denoising("prox"),
     **{f"denoise-{name}": _denoising(name) for name in ("tv", "nlm", "wavelet")},
     **{f"tv-{r}": _sensing("total variation", r, by_tv, "TVAL3") for r in RATIOS},
     **{f"mri-tv-{r}": _slices(r) for r in (20, 30, 40, 50)},
@@ -302,4 +379,5 @@ BASELINES = {
         for method in ("hqs", "ista")
         for name in ("tv", "cnn")
     },
+    **{f"deblur-long-{name}": _long(name) for name in ("cnn", "relaxed", "admm", "tv", "prox")},
 }

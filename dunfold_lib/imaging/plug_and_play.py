@@ -26,7 +26,7 @@ from torch import Tensor
 from dunfold_lib import checks
 from dunfold_lib.imaging.classical import begin, measured, rounding
 from dunfold_lib.imaging.denoisers import Denoise
-from dunfold_lib.operators import Linear, norm
+from dunfold_lib.operators import Blur, Linear, norm
 from dunfold_lib.solvers import conjugate_gradients
 
 CG_STEPS = 100
@@ -121,17 +121,31 @@ def pnp_admm(
 
 
 def data_prox(A: Linear, b: Tensor, v: Tensor, c: float, steps: int = CG_STEPS) -> Tensor:
-    """argmin_x ½‖A x − b‖² + (c/2)‖x − v‖², by conjugate gradients from v; v is (batch, 1, h, w).
+    """argmin_x ½‖A x − b‖² + (c/2)‖x − v‖²; v is (batch, 1, h, w).
 
-    It solves (AᵀA + c)(x − v) = Aᵀ(b − A v), which for orthonormal rows of A takes one step. For
+    It solves (AᵀA + c)(x − v) = Aᵀ(b − A v): for a ``Blur`` in closed form, by the Fourier
+    transform; else by conjugate gradients from v, one step where A's rows are orthonormal. For
     c = 0 it is the image nearest to v among those that fit b best.
     """
     measured(A, b)
     v = begin(A, b, v)
     checks.number("c", c, 0)
     checks.whole("steps", steps, 1)
+    if isinstance(A, Blur):
+        return _deblurred(A, b, v, c)
     V = lambda d: A.T(A(d)) + c * d
     return v + conjugate_gradients(V, A.T(b - A(v)), steps, rounding(b))
+
+
+def _deblurred(A: Blur, b: Tensor, v: Tensor, c: float) -> Tensor:
+    """The data step of a blur: each frequency on its own, those that A loses stay v's."""
+    s = A.spectrum
+    power = s.abs().square()
+    V = torch.fft.rfft2(v)
+    change = s.conj() * (torch.fft.rfft2(b) - s * V)
+    kept = power + c > rounding(b) ** 2 * power.max()
+    change = torch.where(kept, change / torch.where(kept, power + c, 1), 0)
+    return torch.fft.irfft2(V + change, s=A.size)
 
 
 def d_amp(
@@ -146,8 +160,9 @@ def d_amp(
 
     A and b are scaled together so that A's columns have length one on average, found with a random
     probe. The noise level ‖z‖/√m and the divergence of D are estimated in every step.
-    damping : share of the new residual z in each step, 1 in the paper. The theory asks for an A
-    with independent Gaussian entries; orthonormal rows need less, or z may grow without bound.
+    damping : share of the new residual z in each step, 1 in the paper. The theory asks for one A
+    with independent Gaussian entries over the whole image; orthonormal rows do as well. Sensing
+    block by block breaks it, whatever the block's matrix, and z may grow without bound: take less.
     """
     _look(A, b, K)
     checks.number("damping", damping, 0, 1, open_low=True)

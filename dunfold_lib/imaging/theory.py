@@ -96,6 +96,29 @@ def local_lipschitz(
     return largest
 
 
+def local_radius(
+    step: Callable[[Tensor], Tensor], x: Tensor, steps: int, generator: torch.Generator
+) -> float:
+    """The largest modulus of an eigenvalue of a step's Jacobian at x, by the power method.
+
+    On the transpose, which has the same eigenvalues and costs one backward pass a step; the growth
+    of the last half of the steps, its geometric mean. Above 1 the iteration x ← step(x) leaves a
+    fixed point at x.
+    """
+    checks.finite("x", x)
+    checks.whole("steps", steps, 2)
+    d, grown = torch.randn(x.shape, generator=generator, dtype=x.dtype), []
+    with torch.enable_grad():
+        x = x.detach().requires_grad_()
+        y = step(x)
+    for _ in range(steps):
+        (d,) = torch.autograd.grad(y, x, d / d.norm(), retain_graph=True)
+        grown.append(d.norm())
+        if not bool(d.any()):
+            return 0.0
+    return float(torch.stack(grown[steps // 2 :]).log().mean().exp())
+
+
 def is_prox(D: Tensor, slack: float = 1e-10) -> bool:
     """Whether a linear denoiser is the prox of some convex function (Moreau 1965): D symmetric
     with its spectrum in [0, 1].
@@ -152,6 +175,34 @@ def linear_iterates(
     for _ in range(K):
         xs.append((xs[-1] - rho * (xs[-1] @ Phi.T - b) @ Phi) @ D.T)
     return xs
+
+
+def mixture_density(v: Tensor, means: Tensor, deviation: float, sigma: float) -> Tensor:
+    """The density at v of x + noise, x from equal normals at ``means``, noise of deviation sigma.
+
+    v (n,), means (k,), ``deviation`` of each normal; n densities.
+    """
+    width = _widths(means, deviation, sigma)
+    bell = (-(v[:, None] - means).square() / (2 * width**2)).exp()
+    return bell.mean(1) / ((2 * pi) ** 0.5 * width)
+
+
+def mixture_mean(v: Tensor, means: Tensor, deviation: float, sigma: float) -> Tensor:
+    """E[x | x + noise = v] for the same x and noise, by Bayes's rule: the least mean square error.
+
+    Each normal answers with its own posterior mean, weighted with its posterior probability.
+    """
+    width = _widths(means, deviation, sigma)
+    share = torch.softmax(-(v[:, None] - means).square() / (2 * width**2), 1)
+    each = (deviation**2 * v[:, None] + sigma**2 * means) / width**2
+    return (share * each).sum(1)
+
+
+def _widths(means: Tensor, deviation: float, sigma: float) -> float:
+    checks.finite("means", means)
+    checks.number("deviation", deviation, 0)
+    checks.number("sigma", sigma, 0, open_low=True)
+    return (deviation**2 + sigma**2) ** 0.5
 
 
 def _matrix(name: str, M: Tensor) -> None:
