@@ -306,7 +306,7 @@ def test_training_data_that_are_not_here_say_where_they_belong(monkeypatch):
 
 
 @cases(
-    ({"data": "moon"}, ValueError, "data is 'moon'; it must be one of indian-pines, .*"),
+    ({"data": "moon"}, ValueError, "data is 'moon'; it must be one of indian-pines-repaired, .*"),
     ({"loss": "l1"}, ValueError, "loss is 'l1'; it must be one of decibels, squared"),
     ({"thresholds": "x"}, ValueError, "thresholds is 'x'; it must be one of layer, atom"),
     ({"precision": "bf16"}, ValueError, "precision is 'bf16'; it must be one of no"),

@@ -50,7 +50,7 @@ def little(unrecorded, monkeypatch):
 
 
 def test_the_crop_is_of_the_test_part_and_its_noise_of_the_level():
-    assert torch.equal(explorers.truth(), data.part("test")[..., 48:, :48])
+    assert torch.equal(explorers.truth(), data.part("test", True)[..., 48:, :48])
     deviation = (explorers.noisy(50) - explorers.truth()).std()
     assert float(deviation) == pytest.approx(50 / 255, rel=0.01)
     assert torch.equal(explorers.noisy(10), explorers.noisy(10))
@@ -67,9 +67,9 @@ def test_the_network_is_fresh_where_none_is_recorded_and_the_recorded_one_where_
     cleared()
     with torch.no_grad():
         fresh.free_tau.fill_(3)
-    folder = tmp_path / "hyperspectral" / explorers.SHOWN / "cpu-s0"
+    folder = tmp_path / "hyperspectral" / explorers.SHOWN / "as-is-s0"
     made = records.save_weights(folder, fresh)
-    records.save(folder, {"scores": {}, "weights": made, "recipe_name": "cpu"})
+    records.save(folder, {"scores": {}, "weights": made, "recipe_name": "as-is"})
     assert explorers.recorded()
     assert (explorers.network().free_tau == 3).all()
 

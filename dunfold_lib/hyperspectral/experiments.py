@@ -13,6 +13,8 @@ from dunfold_lib.hyperspectral.baselines_hsi import (
 from dunfold_lib.hyperspectral.classical import Star, star, star_s
 from dunfold_lib.hyperspectral.model import SMDSNet, STARNet, STARNetPaper, STARNetS, Sweeps
 from dunfold_lib.hyperspectral.runs import (
+    AS_IS,
+    REPAIRED,
     Method,
     Training,
     build,
@@ -27,12 +29,12 @@ from dunfold_lib.records import Experiment
 
 CONTEXT = "no published figure for this protocol; Liu et al. 2026 for context (published.py)"
 PINES = (
-    "Indian Pines over its largest value, rows 16–111 × columns 81–144, 200 bands; trained on "
-    "columns 0–79; "
+    "Indian Pines over its largest value, its file repaired (data.repaired; as_is: not), rows "
+    "16–111 × columns 81–144, 200 bands; trained on columns 0–79, as the recipe's data says; "
 )
 AFTER = (
     "; PSNR in dB and SSIM as means over bands, SAM in radians, ERGAS (Wald); not clipped; by "
-    "ending: σ of 255, pavia and simu where the data folder has them"
+    "ending: σ of 255; as_is; pavia and simu where the data folder has them"
 )
 WHITE = (
     f"{PINES}white noise of known σ (blind: estimated){AFTER}; accuracy, kappa: linear "
@@ -70,7 +72,12 @@ def _network(
         build=lambda recipe=cpu: build(kind, recipe, **made),
         measure=measure_sparse if cpu.sparse else measure,
         train=train,
-        recipes={"cpu": cpu, "gpu-pines": replace(gpu, data="indian-pines"), "gpu": gpu},
+        recipes={
+            "as-is": replace(cpu, data=AS_IS),
+            "cpu": cpu,
+            "gpu-pines": replace(gpu, data=REPAIRED),
+            "gpu": gpu,
+        },
     )
 
 
@@ -78,7 +85,7 @@ def _depth(K: int) -> Experiment:
     """STARNet with another number of layers, as many steps as take the same time."""
     e = _network(f"STARNet, K = {K}", STARNet, "star", layers=K)
     cpu = replace(e.recipes["cpu"], steps=STEPS["star"] * 6 // max(K, 2))
-    return replace(e, recipes={"cpu": cpu})
+    return replace(e, recipes={"as-is": replace(cpu, data=AS_IS), "cpu": cpu})
 
 
 def _method(title: str, run: Method, *, sparse: bool = False) -> Experiment:

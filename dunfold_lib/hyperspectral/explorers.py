@@ -40,7 +40,7 @@ MAGNIFIED, FLOOR = 8, 0.5  # of an error; smallest singular value that an axis s
 @cache
 def truth() -> Tensor:
     """The crop without added noise, (1, 200, 48, 48)."""
-    return data.part("test")[..., TOP : TOP + SIDE, :SIDE].contiguous()
+    return data.part("test", True)[..., TOP : TOP + SIDE, :SIDE].contiguous()
 
 
 @cache
@@ -52,14 +52,14 @@ def noisy(level: int) -> Tensor:
 
 def recorded() -> bool:
     """Whether the network that is shown was trained and recorded."""
-    return (records.results_root() / f"hyperspectral/{SHOWN}/cpu-s0/weights.safetensors").exists()
+    return (records.results_root() / f"hyperspectral/{SHOWN}/as-is-s0/weights.safetensors").exists()
 
 
 @cache
 def network() -> STARNet:
     """The recorded network, seed 0; a fresh one where there is none. With patches of ``STRIDE``."""
     e = EXPERIMENTS[SHOWN]
-    net = records.trained(f"hyperspectral/{SHOWN}", e) if recorded() else e.build()
+    net = records.trained(f"hyperspectral/{SHOWN}", e, "as-is-s0") if recorded() else e.build()
     assert isinstance(net, STARNet)
     net.eval()
     net.stride = STRIDE

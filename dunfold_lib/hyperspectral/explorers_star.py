@@ -39,7 +39,7 @@ PATCH_SIGMA, EIGEN_IMAGES, PATCH_SIDE = 30.0, 9, 9
 def crop() -> Tensor:
     """48 × 48 pixels of the test part, all bands."""
     top, left = CORNER
-    return data.part("test")[..., top : top + SIDE, left : left + SIDE].contiguous()
+    return data.part("test", True)[..., top : top + SIDE, left : left + SIDE].contiguous()
 
 
 class Seen(NamedTuple):
@@ -169,7 +169,7 @@ class Pair(NamedTuple):
 @cache
 def patch(kind: str) -> Pair:
     """The patch of the test part with the least, the middle or the most energy."""
-    X = data.part("test")
+    X = data.part("test", True)
     sigma = PATCH_SIGMA / 255
     Y = runs.noised(X, data.Noise(PATCH_SIGMA), 0)
     A, R = subspace(Y / sigma, EIGEN_IMAGES), Patches(PATCH_SIDE, PATCH_SIDE)

@@ -4,7 +4,6 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -35,7 +34,8 @@ SPARSE_SIGMA = 10  # of the white noise below stripes, dead columns and impulses
 SHARE = 0.1  # of the labelled pixels a classifier is trained on
 LOSSES: dict[str, Loss] = {"decibels": decibels, "squared": squared}
 MOST = (0.08, 0.25, 0.12)  # largest shares of impulses, stripes and dead columns in training
-WHEEL = ("indian-pines", "synthetic")
+REPAIRED, AS_IS = "indian-pines-repaired", "indian-pines"
+WHEEL = (REPAIRED, AS_IS, "synthetic")
 FOLDERS = ("icvl", "cave", "wdc", "paviau")  # below hsi/ of the data folder
 
 Method = Callable[[Tensor, float], Tensor]  # (Y, σ) -> estimate
@@ -45,8 +45,9 @@ Method = Callable[[Tensor, float], Tensor]  # (Y, σ) -> estimate
 class Training(Recipe):
     """How to train one network; its size is part of the recipe.
 
-    data       : "indian-pines" (columns 0–79), "synthetic", or a folder of cubes below hsi/ of the
-                 data folder: "icvl", "cave", "wdc", "paviau".
+    data       : columns 0–79 of Indian Pines, "indian-pines-repaired" (``data.repaired``) or, as
+                 the damaged file is, "indian-pines"; "synthetic"; or a folder of cubes below hsi/
+                 of the data folder: "icvl", "cave", "wdc", "paviau".
     layers     : the network's K.
     thresholds : θ one a "layer" or one an "atom" (not of the paper's layout, which has atoms).
     low, high  : the noise's σ lies between them, of 255; its logarithm is uniform.
@@ -59,7 +60,7 @@ class Training(Recipe):
     steps, batch, lr, end, clip, precision, compile : as in ``training.Recipe``; float32 alone.
     """
 
-    data: str = "indian-pines"
+    data: str = REPAIRED
     layers: int = 6
     thresholds: str = "layer"
     low: float = 5.0
@@ -97,12 +98,11 @@ def build(kind: type[Sweeps], recipe: Training, **switches: Any) -> Sweeps:
     return kind(recipe.layers, **switches)
 
 
-@cache
 def training_cubes(name: str) -> tuple[Tensor, ...]:
     """The clean cubes to train on, (1, B, H, W) each."""
     checks.one_of("data", name, (*WHEEL, *FOLDERS))
-    if name == "indian-pines":
-        return (data.part("train"),)
+    if name in (REPAIRED, AS_IS):
+        return (data.part("train", name == AS_IS),)
     if name == "synthetic":
         g = torch.Generator().manual_seed(0)
         return tuple(data.synthetic(g) for _ in range(8))
@@ -219,12 +219,13 @@ def scores(estimate: Tensor, truth: Tensor, ending: str) -> dict[str, Any]:
 def scenes(folder: Path | None = None) -> dict[str, Tensor]:
     """Where a method is measured, by the ending of its scores' names.
 
-    A reader's cubes; or Indian Pines' test part and, where the data folder has them, other scenes.
+    A reader's cubes; or Indian Pines' test part, repaired and (``_as_is``) as the file is, and,
+    where the data folder has them, other scenes.
     """
     if folder is not None:
         return {f"_{name}": cube for name, cube in folders.read_folder(folder).items()}
     extra = {f"_{name}": cube for name, cube in folders.extra_scenes().items()}
-    return {"": data.part("test"), **extra}
+    return {"": data.part("test"), "_as_is": data.part("test", True), **extra}
 
 
 def noised(cube: Tensor, noise: data.Noise, seed: int) -> Tensor:
