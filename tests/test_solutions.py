@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from dunfold_lib.operators import Matrix
-from dunfold_lib.sparse import LISTACP, extrapolated, lasso, theory
+from dunfold_lib.sparse import LISTACP, extrapolated, lasso, nesterov, objective, theory
 from dunfold_lib.sparse.data import SparseProblem
 
 ISTA = pages.solutions("sparse/ista")
@@ -24,6 +24,38 @@ def test_the_limit_with_momentum_is_the_formula_and_what_the_algorithm_does(beta
     ]
     assert ends[0] < 1e-3
     assert ends[1] > 1e3
+
+
+@pytest.mark.parametrize("a", [2, 3, 10])
+def test_the_momentum_of_the_exercise_is_allowed_and_keeps_its_bound(a, tiny):
+    betas = ISTA.momentum(a, 200)
+    t = [(k + a) / a for k in range(200)]
+    assert betas[1:] == pytest.approx([(u - 1) / v for u, v in pairwise(t)])
+    assert all(v * (v - 1) <= u**2 + 1e-12 for u, v in pairwise(t))
+    A, b, _ = tiny
+    A, b, L = A, b[:1], A.known_norm() ** 2
+    best = lasso(A, b, 0.1, gap=1e-13)
+    low, size = float(objective(A, b, 0.1, best.x)), float(best.x.square().sum())
+    for k, x in enumerate(extrapolated(A, b, 0.1, betas)[1:], 1):
+        bound = L * size / (2 * t[k - 1] ** 2)
+        assert float(objective(A, b, 0.1, x)) - low <= bound + 1e-12
+
+
+def test_a_faster_momentum_breaks_the_condition_and_the_bound():
+    """tᵏ = k + 1 grows too fast: its bound fails on the worst case of FISTA."""
+    t = [k + 1.0 for k in range(100)]
+    betas = [0.0] + [(u - 1) / v for u, v in pairwise(t)]
+    assert 1 / (4 * ISTA.way(betas)) > 1 / (2 * t[-1] ** 2)
+    assert 1 / (4 * ISTA.way(nesterov(100))) < 2 / 101**2
+
+
+def test_the_way_of_momentum_is_the_way_of_the_solver():
+    A, b = Matrix(torch.tensor([[1.0, 0.0]]).double()), torch.zeros(1, 1).double()
+    start = torch.tensor([[0.0, 1e4]]).double()
+    for betas in ([0.0] * 30, nesterov(30), ISTA.momentum(3, 30)):
+        x = extrapolated(A, b, 1.0, betas, start=start)[-1]
+        assert ISTA.way(betas) == pytest.approx(1e4 - float(x[0, 1]))
+    assert ISTA.way([0.0] * 30) == 30
 
 
 def test_the_elastic_net_ends_at_a_point_that_is_optimal(tiny):

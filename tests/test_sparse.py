@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from dunfold_lib.operators import Matrix
 from dunfold_lib.sparse import (
     duality_gap,
+    explorers,
     extrapolated,
     fista,
     ista,
@@ -44,13 +45,68 @@ def test_the_bounds_hold_at_every_step_of_100_random_problems():
         best = lasso(A, b, lam, gap=1e-13)
         low, distance = objective(A, b, lam, best.x) - best.gap, float(best.x.norm())
         slack = 1e-13 * float(objective(A, b, lam, 0 * best.x))  # rounding of F itself
-        for solver, bound in ((ista, theory.ista_bound), (fista, theory.fista_bound)):
+        for solver, bound in ((ista, theory.ista_bound_lasso), (fista, theory.fista_bound)):
             xs = torch.cat(solver(A, b, lam, K))
             gap = (objective(A, b.expand(K + 1, -1), lam, xs) - low - best.gap).numpy()
             limit = np.array([bound(L, distance, k) for k in range(1, K + 1)])
             assert (gap[1:] <= limit + slack).all(), (seed, solver.__name__)
             if solver is ista:
                 assert (np.diff(gap) <= slack).all(), seed
+
+
+def worst(solver, k):
+    """F(xᵏ) − F* of the lasso that is worst for k steps: λ|x₂|, which A = (1 0) does not see."""
+    A, b = Matrix(torch.tensor([[1.0, 0.0]]).double()), torch.zeros(1, 1).double()
+    start = torch.tensor([[0.0, 1.0]]).double()
+    way = 1e6 - float(solver(A, b, 1.0, k, start=1e6 * start)[-1][0, 1])
+    lam = 1 / (2 * way)
+    return float(objective(A, b, lam, solver(A, b, lam, k, start=start)[-1]))
+
+
+@pytest.mark.parametrize("k", [1, 2, 7, 30, 100])
+def test_some_lasso_attains_the_bound_of_ista_and_comes_near_that_of_fista(k):
+    """L = ‖x⁰ − x̂‖ = 1. The general bound is exactly twice what a lasso can reach."""
+    assert worst(ista, k) == pytest.approx(theory.ista_bound_lasso(1.0, 1.0, k), rel=1e-9)
+    assert theory.ista_bound(1.0, 1.0, k) == pytest.approx(2 * worst(ista, k), rel=1e-9)
+    reached = worst(fista, k) / theory.fista_bound(1.0, 1.0, k)
+    assert {1: 0.49, 2: 0.56, 7: 0.7, 30: 0.87, 100: 0.94}[k] < reached <= 1
+
+
+@given(st.integers(0, 10**6), st.floats(1, 1.99))
+def test_with_a_step_beyond_1_over_l_the_longer_bound_holds_and_f_falls(seed, share):
+    A, b, lam = draw(seed)
+    L, K = A.known_norm() ** 2, 60
+    best = lasso(A, b, lam, gap=1e-12)
+    xs = torch.cat(ista(A, b, lam, K, L=L / share))
+    gap = (objective(A, b.expand(K + 1, -1), lam, xs) - objective(A, b, lam, best.x)).numpy()
+    slack = 1e-12 * gap[0] + float(best.gap)
+    assert (np.diff(gap) <= slack).all()
+    size = float(best.x.norm())
+    for k in range(1, K + 1):
+        bound = theory.ista_bound_longer(share / L, L, size, float(gap[0]), k)
+        assert gap[k] <= bound * (1 + 1e-9) + slack
+
+
+def test_beyond_1_over_l_the_simple_bound_breaks_and_the_longer_one_has_no_value_from_2_on():
+    """f = x²/2, t = 1.9, one step: x¹ = −0.9."""
+    A, b = Matrix(torch.ones(1, 1).double()), torch.zeros(1, 1).double()
+    x = ista(A, b, 0.0, 1, L=1 / 1.9, start=torch.ones_like(b))[-1]
+    gap = float(objective(A, b, 0.0, x))
+    assert gap == pytest.approx(0.405)
+    assert theory.ista_bound(1 / 1.9, 1.0, 1) < gap < theory.ista_bound_longer(1.9, 1, 1, 0.5, 1)
+    assert theory.ista_bound_longer(1.0, 1, 1, 0.5, 4) == theory.ista_bound(1, 1, 4)
+    with pytest.raises(ValueError, match="t L is 2; it must be below 2"):
+        theory.ista_bound_longer(2.0, 1, 1, 0.5, 1)
+
+
+@pytest.mark.parametrize("momentum", ["none", "FISTA", "0.6"])
+def test_every_bound_that_the_plane_draws_holds(momentum):
+    for step in (0.1, 0.7, 1.0, 1.2, 1.9, 2.0, 2.2):
+        for lam in (0.0, 0.2, 1.2):
+            bound, gap = explorers.lasso_plane(step, lam, momentum)[1].lines
+            drawn = bound.y[0] < explorers.NO_BOUND
+            assert drawn == {"none": step < 2, "FISTA": step <= 1}.get(momentum, False)
+            assert not drawn or (gap.y[1:] <= bound.y + 1e-12).all()
 
 
 @given(st.integers(0, 10**6))

@@ -67,7 +67,12 @@
       const gap = xs.map((x) => objective(A, b, lam, x) - low);
       const d2 = start.reduce((s, v, j) => s + (v - best[j]) ** 2, 0);
       const ks = xs.map((_, k) => k);
-      const bound = ks.slice(1).map((k) => (L * d2) / (2 * step * k));
+      const t = step / L;
+      const longer = (Math.max(t * L - 1, 0) / (2 - t * L)) * gap[0];
+      const bound = ks.slice(1).map((k) =>
+        momentum === "none" && step < 2 ? (d2 / (2 * t) + longer) / k
+          : momentum === "FISTA" && step <= 1 ? (2 * d2) / (t * (k + 1) ** 2)
+            : 1e30); // none is proven: far above the axis
       const size = best.reduce((s, v) => s + Math.abs(v), 0);
       const end = gap[K];
       return {

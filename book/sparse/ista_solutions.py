@@ -22,6 +22,21 @@ def largest_stable_step(beta: float) -> float:
     return low
 
 
+def momentum(a: float, K: int) -> list[float]:
+    """β⁰, …, βᴷ⁻¹ for tᵏ = (k + a)/a, a ≥ 2; every tᵏ(tᵏ − 1) ≤ (tᵏ⁻¹)²."""
+    t = [(k + a) / a for k in range(K)]
+    return [0.0] + [(t[k - 1] - 1) / t[k] for k in range(1, K)]
+
+
+def way(betas: list[float]) -> float:
+    """w_K, how far K steps carry an entry that the matrix does not see, in units of λ/L."""
+    covered, step = 0.0, 0.0
+    for beta in betas:
+        step = beta * step + 1
+        covered += step
+    return covered
+
+
 def elastic_net(A: Linear, b: Tensor, lam: float, mu: float, K: int) -> Tensor:
     """x^K of ISTA on the lasso plus (mu/2) |x|^2."""
     L = norm(A) ** 2

@@ -1,7 +1,8 @@
-"""What the chapter proves about ISTA and FISTA, as functions that a figure and a test can call."""
+"""What the chapters prove, as functions that a figure and a test can call."""
 
 from collections.abc import Sequence
-from math import ceil, inf, sqrt
+from itertools import pairwise
+from math import ceil, inf, log, sqrt
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +17,24 @@ def ista_bound(L: float, distance: float, k: int) -> float:
     """F(xᵏ) − F* ≤ L‖x⁰ − x̂‖²/(2k), for k ≥ 1 (Beck & Teboulle 2009, theorem 3.1)."""
     checks.whole("k", k, 1)
     return L * distance**2 / (2 * k)
+
+
+def ista_bound_lasso(L: float, distance: float, k: int) -> float:
+    """F(xᵏ) − F* ≤ L‖x⁰ − x̂‖²/(4k), k ≥ 1, where f is quadratic; some lasso attains it."""
+    checks.whole("k", k, 1)
+    return L * distance**2 / (4 * k)
+
+
+def ista_bound_longer(t: float, L: float, distance: float, first: float, k: int) -> float:
+    """F(xᵏ) − F* ≤ (‖x⁰ − x̂‖²/(2t) + (tL − 1)₊/(2 − tL) · first)/k for a step 0 < t < 2/L, k ≥ 1.
+
+    first : F(x⁰) − F*.
+    """
+    checks.whole("k", k, 1)
+    checks.number("t", t, 0, open_low=True)
+    if not t * L < 2:
+        raise ValueError(f"t L is {t * L:g}; it must be below 2")
+    return (distance**2 / (2 * t) + max(t * L - 1, 0) / (2 - t * L) * first) / k
 
 
 def fista_bound(L: float, distance: float, k: int) -> float:
@@ -182,6 +201,12 @@ def column_coherence(A: Tensor, column: int) -> float:
     return float(done.fun)
 
 
+def spectral_radius(W: Tensor, A: Tensor) -> float:
+    """The largest |eigenvalue| of I − WᵀA: above 1 the iteration without a threshold diverges."""
+    eye = torch.eye(A.shape[1], dtype=A.dtype, device=A.device)
+    return float(torch.linalg.eigvals(eye - W.T @ A).abs().max())
+
+
 def certified_sparsity(mu: float) -> int:
     """The largest s with s < (1 + 1/μ)/2, the sparsity for which the theorems promise recovery."""
     checks.number("mu", mu, 0, open_low=True)
@@ -199,14 +224,67 @@ def contraction(mu: float, s: int, gamma: float) -> float:
 
 
 def error_bounds(
-    mu: float, s: int, gamma: float, largest: float, K: int, noise: float = 0.0
+    mu: float,
+    s: int,
+    gamma: float | Sequence[float],
+    largest: float,
+    K: int,
+    noise: float = 0.0,
 ) -> list[float]:
-    """E⁰, …, Eᴷ with ‖xᵏ − x*‖₁ ≤ Eᵏ for |x*_i| ≤ largest, ‖x*‖₀ ≤ s, thresholds γ(μEᵏ + noise).
+    """E⁰, …, Eᴷ with ‖xᵏ − x*‖₁ ≤ Eᵏ for |x*_i| ≤ largest, ‖x*‖₀ ≤ s, thresholds γᵏ(μEᵏ + noise).
 
-    E⁰ = s · largest, Eᵏ⁺¹ = contraction · Eᵏ + 2sγ · noise, ``noise`` a bound of ‖Wᵀε‖_∞: for γ = 1
-    Chen et al. 2018, theorem 2; without noise Liu et al. 2019, theorem 1.
+    E⁰ = s · largest, Eᵏ⁺¹ = contraction(γᵏ) · Eᵏ + 2sγᵏ · noise, ``noise`` a bound of ‖Wᵀε‖_∞: for
+    γ = 1 Chen et al. 2018, theorem 2; without noise Liu et al. 2019, theorem 1.
+
+    gamma : one step for all layers, or K of them.
+    """
+    steps = [float(g) for g in gamma] if isinstance(gamma, Sequence) else [gamma] * K
+    if len(steps) != K:
+        raise ValueError(f"gamma has {len(steps)} numbers; there are {K} layers")
+    E = [s * largest]
+    for step in steps:
+        E.append(contraction(mu, s, step) * E[-1] + 2 * s * step * noise)
+    return E
+
+
+def exponents(E: Sequence[float]) -> list[float]:
+    """c⁰, c¹, … with Eᵏ = E⁰ exp(−c⁰ − … − cᵏ⁻¹)."""
+    return [-log(after / before) for before, after in pairwise(E)]
+
+
+def selected_bounds(
+    mu: float,
+    s: int,
+    largest: float,
+    smallest: float,
+    trusted: Sequence[int],
+    noise: float = 0.0,
+) -> list[float]:
+    """E⁰, …, Eᴷ as ``error_bounds`` with γ = 1, for layers that trust ``trusted[k]`` entries.
+
+    Every non-zero of x* is larger than ``smallest``. Once it is at least 2θᵏ, q = min(trusted[k], s)
+    entries of the support are not shrunk: Eᵏ⁺¹ = (2μs − μ − qμ)Eᵏ + (2s − q) noise. After Chen et
+    al. 2018, theorem 3.
     """
     E = [s * largest]
-    for _ in range(K):
-        E.append(contraction(mu, s, gamma) * E[-1] + 2 * s * gamma * noise)
+    for count in trusted:
+        q = min(count, s) if smallest >= 2 * (mu * E[-1] + noise) else 0
+        E.append((2 * mu * s - mu - q * mu) * E[-1] + (2 * s - q) * noise)
     return E
+
+
+def smallest_gain(W: Tensor, A: Tensor, gamma: float) -> float:
+    """σ̄: the smallest singular value of I − γ W_SᵀA_S over all supports S of two columns."""
+    G = -gamma * (W.T @ A)
+    G += torch.eye(len(G), dtype=G.dtype, device=G.device)
+    d, square = G.diag(), G.square()
+    total = d.square()[:, None] + d.square() + square + square.T  # ‖·‖_F² of every 2 × 2 block
+    product = (d[:, None] * d - G * G.T).square()  # its squared determinant
+    least = (total - (total.square() - 4 * product).clamp(min=0).sqrt()) / 2
+    least.fill_diagonal_(inf)
+    return sqrt(max(float(least.min()), 0.0))
+
+
+def steepest(s: int, gain: float) -> float:
+    """c̄ = s log 3 − log σ̄ of the lower bound (Liu et al. 2019, theorem 2)."""
+    return s * log(3) - log(gain)
