@@ -262,9 +262,9 @@ def selected_bounds(
 ) -> list[float]:
     """E⁰, …, Eᴷ as ``error_bounds`` with γ = 1, for layers that trust ``trusted[k]`` entries.
 
-    Every non-zero of x* is larger than ``smallest``. Once it is at least 2θᵏ, q = min(trusted[k], s)
-    entries of the support are not shrunk: Eᵏ⁺¹ = (2μs − μ − qμ)Eᵏ + (2s − q) noise. After Chen et
-    al. 2018, theorem 3.
+    Every non-zero of x* is larger than ``smallest``. Once that is at least 2θᵏ = 2(μEᵏ + noise),
+    q = min(trusted[k], s) entries of the support are not shrunk, and Eᵏ⁺¹ = (2μs − μ − qμ)Eᵏ +
+    (2s − q) noise. After Chen et al. 2018, theorem 3.
     """
     E = [s * largest]
     for count in trusted:
