@@ -8,19 +8,22 @@ reproduce  the table paper | ours | protocol, from recorded runs or measured aga
 
 import argparse
 import inspect
+import io
 import json
+import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, fields, replace
+from difflib import SequenceMatcher
 from importlib import import_module
+from itertools import count
 from pathlib import Path
 from typing import Any, NoReturn
 
-import torch
 from tqdm.auto import tqdm
 
-from dunfold_lib import __version__, records
+from dunfold_lib import __version__, records, training
 from dunfold_lib.records import Experiment
 from dunfold_lib.training import Origin
 
@@ -50,10 +53,10 @@ def experiments() -> dict[str, Experiment]:
 
 
 def pick(where: str) -> tuple[str, Experiment]:
-    """The experiment of this name, or ValueError with the names there are."""
+    """The experiment of this name, or ValueError with the names that are nearest."""
     known = experiments()
     if where not in known:
-        raise ValueError(f"no experiment {where!r}; there are {', '.join(known)}")
+        raise ValueError(f"no experiment {where!r}; the nearest are {nearest(where, known)}")
     return where, known[where]
 
 
@@ -64,8 +67,17 @@ def select(where: str | None) -> dict[str, Experiment]:
         return known
     chosen = {n: e for n, e in known.items() if where in (n, n.split("/")[0])}
     if not chosen:
-        raise ValueError(f"no room or experiment {where!r}; there are {', '.join(known)}")
+        near = nearest(where, [*{n.split("/")[0]: 0 for n in known}, *known])
+        raise ValueError(f"no room or experiment {where!r}; the nearest are {near}")
     return chosen
+
+
+def nearest(name: str, known: Iterable[str], count: int = 3) -> str:
+    """The names that are most like this one, with or without their room."""
+    like = lambda u, v: SequenceMatcher(None, u.lower(), v.lower()).ratio()
+    bare = lambda n: n.split("/")[-1]
+    by = lambda n: max(like(name, n), like(bare(name), bare(n)))
+    return ", ".join(sorted(known, key=by, reverse=True)[:count])
 
 
 def for_gpu(recipe: str) -> bool:
@@ -73,42 +85,56 @@ def for_gpu(recipe: str) -> bool:
     return recipe.split("-")[0] == "gpu"
 
 
-def owed(name: str, e: Experiment) -> str:
+def owed(name: str, e: Experiment, unread: list[str] | None = None) -> str:
     """Whether a GPU run is still owed: '–' without a GPU recipe, else 'yes' or 'no'."""
     if not any(map(for_gpu, e.recipes)):
         return "–"
-    runs = records.recorded(name)
+    runs = records.recorded(name, unread=unread)
     made = any(for_gpu(r.get("recipe_name", "")) and r.get("device") != "cpu" for r in runs)
     return "no" if made else "yes"
 
 
-def ours(name: str, score: str, recipes: Sequence[str] = ()) -> str:
+def ours(
+    name: str, score: str, recipes: Sequence[str] = (), unread: list[str] | None = None
+) -> str:
     """Our recorded score: the value of one run, or mean ± half spread over several seeds.
 
-    Of several recipes the last one that was recorded counts, and is named.
+    Of several recipes the last one that was recorded counts, and is named; a changed recipe, under
+    a name of its own, never does.
     """
-    for recipe in reversed(recipes if len(recipes) > 1 else ()):
-        if found := records.values(name, score, recipe):
-            return f"{records.summary(found)} ({recipe})"
-    return records.summary(records.values(name, score))
+    for recipe in reversed(recipes):
+        if found := records.values(name, score, recipe, unread):
+            return records.summary(found) + (f" ({recipe})" if len(recipes) > 1 else "")
+    return records.summary([] if recipes else records.values(name, score, "", unread))
 
 
-def scores_of(name: str, e: Experiment) -> list[str]:
+def scores_of(name: str, e: Experiment, unread: list[str] | None = None) -> list[str]:
     """The scores in an experiment's table: the published ones, else the first that we recorded."""
-    runs = records.recorded(name)
+    runs = records.recorded(name, unread=unread)
     numbers = [k for k, v in runs[0]["scores"].items() if isinstance(v, float)] if runs else []
     return list(e.published) or numbers[:1] or ["score"]
 
 
-def rows(chosen: dict[str, Experiment]) -> list[list[str]]:
-    """One row a published score: experiment, score, paper, ours, GPU run owed."""
+def rows(chosen: dict[str, Experiment], unread: list[str] | None = None) -> list[list[str]]:
+    """One row a published score: experiment, score, paper, ours, GPU run owed.
+
+    unread : gets a line for each recorded run that cannot be read; without it the first one raises.
+    """
     table = []
     for name, e in chosen.items():
-        for score in scores_of(name, e):
+        for score in scores_of(name, e, unread):
             paper = f"{e.published[score]:.2f}" if score in e.published else "–"
-            mine = ours(name, score, [*e.recipes])
-            table.append([name, score, paper, mine, owed(name, e)])
+            mine = ours(name, score, [*e.recipes], unread)
+            table.append([name, score, paper, mine, owed(name, e, unread)])
     return table
+
+
+def show_rows(chosen: dict[str, Experiment]) -> None:
+    """Print the table; recorded runs that cannot be read are named on stderr and left out."""
+    unread: list[str] = []
+    print(show(HEAD, rows(chosen, unread)))
+    for line in dict.fromkeys(unread):
+        print(f"{line}; it is left out", file=sys.stderr)
 
 
 def show(head: Sequence[str], table: Sequence[Sequence[str]]) -> str:
@@ -148,40 +174,80 @@ def trained(
     changes: Sequence[str] = (),
     *,
     resume: bool = False,
-) -> Path:
-    """Train, measure and write one run; its folder."""
+    device: str = "",
+    called: str = "",
+) -> Path | None:
+    """Train, measure and write one run; its folder, or None in all processes but the first.
+
+    device : "cpu", "cuda" or "mps"; "" is the recipe's.  called : what a changed recipe is called.
+    """
     if e.train is None:
         raise ValueError(f"{name} is a classical algorithm without weights; use: evaluate {name}")
-    if recipe not in e.recipes:
-        raise ValueError(f"{name} has no recipe {recipe!r}; it has {', '.join(e.recipes)}")
-    folder = out / name / f"{recipe}-s{seed}"
-    if folder.exists() and not resume:
-        raise ValueError(f"{folder} exists; go on with --resume, or remove it")
-    settings = override(e.recipes[recipe], changes)
-    if (folder / "run.json").exists():
-        path = folder / "run.json"
-        Origin(settings, seed, name).check(path, path.read_text(encoding="utf-8"))
+    settings, called = settled(name, e, recipe, changes, called)
+    device = device_for(recipe, device)
+    alone = "ACCELERATE_MIXED_PRECISION" in os.environ  # started by accelerate launch
+    machine = training.processes(device)
+    folder, first = out / name / f"{called}-s{seed}", machine.is_main_process
+    if first:
+        if alone and machine.num_processes == 1:
+            print(ONE_PROCESS, file=sys.stderr)
+        _free(folder, Origin(settings, seed, name), resume=resume)
     net: Any = e.build(settings) if records.takes_recipe(e) else e.build()
-    begun, cpu = time.perf_counter(), time.process_time()
-    device = "cuda" if torch.cuda.is_available() and for_gpu(recipe) else "cpu"
-    with tqdm(unit=" steps", disable=None) as bar:
+    with tqdm(unit=" steps", disable=None if first else True) as bar:
         told = lambda step, loss: (
             bar.update(step + 1 - bar.n),
             bar.set_postfix(loss=f"{loss:.2f}"),
         )
         losses = e.train(net, settings, folder, seed, device, told, experiment=name)
-    made = measured(name, e, net, seed)
-    made |= {"recipe_name": recipe, "recipe": asdict(settings)}
-    made |= {"device": made["device"] if device == "cuda" else "cpu"}
-    made |= {"seconds": round(time.perf_counter() - begun, 1)}
-    made |= {
-        "cpu_seconds": round(time.process_time() - cpu, 1),
-        "matrix": records.problem_hash(net),
-    }
+    if not first:
+        return None
+    seconds, cpu = training.spent(folder)
+    made = measured(name, e, net, seed) | {"recipe_name": called, "recipe": asdict(settings)}
+    made |= {"device": made["device"] if device == "cuda" else device}
+    made |= {"seconds": round(seconds, 1), "cpu_seconds": round(cpu, 1)}
+    made["matrix"] = records.problem_hash(net)
     made["weights"] = records.save_weights(folder, net)
     records.save_losses(folder, losses)
     records.save(folder, made)
     return folder
+
+
+ONE_PROCESS = (
+    "note: accelerate launch started one process (with --cpu it starts no more); "
+    "for several: torchrun --nproc_per_node=N -m dunfold_lib train …"
+)
+
+
+def settled(
+    name: str, e: Experiment, recipe: str, changes: Sequence[str], called: str
+) -> tuple[Any, str]:
+    """A recipe with its changes, and its name, which no other recipe of the experiment has."""
+    if recipe not in e.recipes:
+        raise ValueError(f"{name} has no recipe {recipe!r}; it has {', '.join(e.recipes)}")
+    settings, called = override(e.recipes[recipe], changes), called or recipe
+    if not called.replace("-", "").replace("_", "").replace(".", "").isalnum():
+        raise ValueError(f"--name is {called!r}; letters, digits, '-', '_' and '.' are allowed")
+    if called in e.recipes and called != recipe:
+        raise ValueError(f"--name is {called!r}, which is another recipe of {name}")
+    return settings, called
+
+
+def device_for(recipe: str, device: str) -> str:
+    """The device that was asked for, or a recipe's: the GPU for gpu and gpu-…, else the CPU."""
+    if not device and for_gpu(recipe) and not training.available("cuda"):
+        others = " or ".join(f"--device {name}" for name in reversed(training.devices()))
+        raise ValueError(f"recipe {recipe!r} needs a CUDA GPU, none is here; insist with {others}")
+    return device or ("cuda" if for_gpu(recipe) else "cpu")
+
+
+def _free(folder: Path, origin: Origin, *, resume: bool) -> None:
+    """See, before anything is trained, that a run may and can be written here."""
+    path = folder / "run.json"
+    if folder.exists() and any(folder.iterdir()) and not resume:
+        raise ValueError(f"{folder} exists; go on with --resume, or remove it")
+    if path.exists():
+        origin.check(path, path.read_text(encoding="utf-8"))
+    records.prepare(folder)
 
 
 def override(recipe: Any, changes: Sequence[str]) -> Any:
@@ -201,47 +267,109 @@ def override(recipe: Any, changes: Sequence[str]) -> Any:
 
 
 def cmd_list(_: argparse.Namespace) -> None:
-    print(show(HEAD, rows(experiments())))
+    show_rows(experiments())
 
 
 def cmd_train(args: argparse.Namespace) -> None:
     name, e = pick(args.experiment)
-    out, changes = Path(args.out), args.changes
-    folder = trained(name, e, args.recipe, args.seed, out, changes, resume=args.resume)
+    if args.record and e.train is not None:
+        settings, called = settled(name, e, args.recipe, args.changes, args.name or "")
+        if called == args.recipe and settings != e.recipes[called]:
+            raise ValueError(
+                f"a changed recipe is not recorded as {called!r}; give it a name with --name"
+            )
+        recordable(name, f"{called}-s{args.seed}", replace=args.replace)
+    how = {"resume": args.resume, "device": args.device or "", "called": args.name or ""}
+    folder = trained(name, e, args.recipe, args.seed, Path(args.out), args.changes, **how)
+    if folder is None:
+        return
     if args.record:
         records.keep(folder, records.results_root() / name / folder.name)
     tell(name, records.load(folder))
 
 
+def recordable(name: str, run: str, *, replace: bool) -> None:
+    """Refuse to replace a recorded run unasked."""
+    path = records.results_root() / name / run / "run.json"
+    if path.exists() and not replace:
+        raise ValueError(f"{path.parent} is recorded; replace it with --replace")
+
+
 def cmd_evaluate(args: argparse.Namespace) -> None:
     name, e = pick(args.experiment)
-    net = network(name, e, args)
-    made = measured(name, e, net, args.seed, Path(args.data) if args.data else None)
+    net, about = network(name, e, args)
+    made = measured(name, e, net, args.seed or 0, Path(args.data) if args.data else None) | about
     if args.released:
         files = " with ".join([args.released, *args.operator])
         made["protocol"] = f"released weights {files}, in the place of ours; {made['protocol']}"
     if args.json:
-        print(json.dumps(made, indent=2, ensure_ascii=False))
+        print(json.dumps(made, indent=2, ensure_ascii=False, allow_nan=False))
     else:
         tell(name, made)
 
 
-def network(name: str, e: Experiment, args: argparse.Namespace) -> Any:
-    """The network to evaluate: the authors' released one, or ours with the weights of a run."""
+def network(name: str, e: Experiment, args: argparse.Namespace) -> tuple[Any, dict[str, Any]]:
+    """The network to evaluate, the authors' released one or ours, and whose it is."""
     if args.released:
-        if args.weights:
-            raise ValueError("--weights and --released were both given; choose one network")
+        if args.weights or args.recipe:
+            other = "--weights" if args.weights else "--recipe"
+            raise ValueError(f"{other} and --released were both given; choose one network")
         if e.released is None:
             raise ValueError(f"{name} has no importer of released weights; use --weights")
-        return e.released(Path(args.released), [Path(p) for p in args.operator])
+        net = e.released(Path(args.released), [Path(p) for p in args.operator])
+        return net, {"recipe_name": "released", "weights": {"path": args.released}}
     if args.operator:
         raise ValueError("--operator belongs to --released; our weights bring their operator")
     if not e.recipes:
-        return None
-    path = Path(args.weights) if args.weights else default_weights(name)
+        if args.weights or args.recipe:
+            other = "--weights" if args.weights else "--recipe"
+            raise ValueError(f"{name} is a classical algorithm; it takes no {other}")
+        return None, {}
+    if args.weights and args.recipe:
+        raise ValueError("--weights and --recipe were both given; choose one network")
+    if args.weights:
+        path, why = Path(args.weights), "as given"
+    else:
+        path, why = chosen_weights(name, e, args.recipe or "", args.seed)
     net = records.built(e, path.parent)
     records.load_weights(path, net)
-    return net
+    run = records.load(path.parent) if (path.parent / "run.json").exists() else {}
+    weights = {"path": str(path), "seed": run.get("seed"), "chosen": why}
+    told = {"recipe_name": run.get("recipe_name", "unknown"), "recipe": run.get("recipe", {})}
+    return net, told | {"weights": weights | {"sha256": records.file_hash(path)}}
+
+
+def chosen_weights(
+    name: str, e: Experiment, recipe: str = "", seed: int | None = None
+) -> tuple[Path, str]:
+    """The recorded weights that are taken, and why.
+
+    Of the recipe that was asked for, else of the last of the experiment's recipes that is recorded,
+    which the tables show; of the seed that was asked for, else of the smallest one.
+    """
+    if recipe and recipe not in e.recipes:
+        raise ValueError(f"{name} has no recipe {recipe!r}; it has {', '.join(e.recipes)}")
+    folders = lambda r: (records.results_root() / name).glob(f"{r}-s*/weights.safetensors")
+    digits = lambda path: path.parent.name.rpartition("-s")[2]
+    by_recipe = {
+        r: {int(digits(p)): p for p in folders(r) if digits(p).isdigit()}
+        for r in ([recipe] if recipe else e.recipes)
+    }
+    found = {r: seeds for r, seeds in by_recipe.items() if seeds}
+    if not found:
+        of = f" of {recipe}" if recipe else ""
+        raise ValueError(f"{name} has no recorded weights{of}; train it, then use --weights FILE")
+    last = [*found][-1]
+    if seed in found[last]:
+        return found[last][seed], f"recipe {last} of {', '.join(found)}, seed {seed}"
+    smallest = min(found[last])
+    why = f"recipe {last} of {', '.join(found)}, seed {smallest} of {len(found[last])} recorded"
+    return found[last][smallest], why
+
+
+def default_weights(name: str) -> Path:
+    """The recorded weights of an experiment that ``evaluate`` takes."""
+    return chosen_weights(*pick(name))[0]
 
 
 def tell(name: str, made: dict[str, Any]) -> None:
@@ -253,46 +381,78 @@ def tell(name: str, made: dict[str, Any]) -> None:
         print(f"{name}  {score} does not exist for these data")
     for note in made.get("notes", ()):
         print(f"note: {note}")
+    weights = made.get("weights", {})
+    if "chosen" in weights:
+        of = f"recipe {made['recipe_name']}, seed {weights['seed']}"
+        print(f"weights: {weights['path']} ({of}; chosen: {weights['chosen']})")
     print(f"protocol: {made['protocol']}; test seed {made['seed']}")
-
-
-def default_weights(name: str) -> Path:
-    """The first recorded weights of an experiment."""
-    found = sorted((records.results_root() / name).glob("*/weights.safetensors"))
-    if not found:
-        raise ValueError(f"{name} has no recorded weights; train it, then use --weights FILE")
-    return found[0]
 
 
 def cmd_reproduce(args: argparse.Namespace) -> None:
     chosen = select(args.where)
     if args.run:
-        for name, e in chosen.items():
-            for seed in range(args.seeds):
-                again(name, e, seed, args)
-    print(show(HEAD, rows(chosen)))
+        pairs = [(name, seed) for name in chosen for seed in range(args.seeds)]
+        for name, seed in pairs if args.record else ():
+            recordable(name, f"cpu-s{seed}", replace=args.replace)
+        records.prepare(Path(args.out))
+        for name, seed in pairs:
+            again(name, chosen[name], seed, args)
+    show_rows(chosen)
     for name, e in chosen.items():
         print(f"\n{name}: {e.title}\n  protocol: {e.protocol}\n  paper: {e.source}")
 
 
 def again(name: str, e: Experiment, seed: int, args: argparse.Namespace) -> None:
-    """Make one run of an experiment anew, trained by its CPU recipe if it learns anything."""
+    """Make one run of an experiment anew, trained by its CPU recipe if it learns anything.
+
+    What is in the folder is never taken for a measurement: a training goes on from its checkpoint
+    if it is of this recipe, seed and experiment, else it is put aside; scores are measured anew.
+    """
     folder = Path(args.out) / name / f"cpu-s{seed}"
     if e.train is None:
         begun = time.perf_counter()
         made = measured(name, e, None, seed)
         made["seconds"] = round(time.perf_counter() - begun, 3)
         records.save(folder, made | {"recipe_name": "cpu"})
-    elif not (folder / "run.json").exists():
+    else:
+        put_aside(folder, Origin(e.recipes["cpu"], seed, name))
         trained(name, e, "cpu", seed, Path(args.out), resume=True)
     if args.record:
         records.keep(folder, records.results_root() / name / folder.name)
+
+
+def put_aside(folder: Path, origin: Origin) -> None:
+    """Rename a run's folder, and say so, where what it holds is of another run."""
+    if not folder.exists() or not any(folder.iterdir()):
+        return
+    told = "its training goes on or is taken as it is, its scores are measured anew"
+    try:
+        path = folder / "run.json"
+        if path.exists():
+            origin.check(path, path.read_text(encoding="utf-8"))
+        training.check_folder(folder, origin)
+    except ValueError as error:
+        aside = next(p for p in map(folder.with_name, _numbered(folder.name)) if not p.exists())
+        folder.rename(aside)
+        told = f"{error}; put aside as {aside}, and made anew"
+    print(f"{folder} exists: {told}", file=sys.stderr)
+
+
+def _numbered(name: str) -> Iterator[str]:
+    return (f"{name}.old{i}" for i in count())
 
 
 def _seed(text: str) -> int:
     if not text.isdigit():
         raise argparse.ArgumentTypeError(f"{text!r} is no seed; it must be a whole number from 0")
     return int(text)
+
+
+def _given(text: str) -> str:
+    """A file or folder; an empty one is the mark of a shell variable that is not set."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("it is empty; is a shell variable not set?")
+    return os.path.expanduser(text)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -309,36 +469,60 @@ def parser() -> argparse.ArgumentParser:
     add("list", cmd_list, "every experiment: published figure, ours, whether a GPU run is owed")
     train = add("train", cmd_train, "train a network by one of its recipes; field=value changes it")
     train.add_argument("experiment", metavar="ROOM/NAME")
-    train.add_argument("--recipe", default="cpu", help="cpu (default) or gpu")
+    train.add_argument("--recipe", type=_given, default="cpu", help="cpu (default) or gpu")
     train.add_argument("--seed", type=_seed, default=0, help="seed of training and test signals")
-    train.add_argument("--out", default="runs", help="folder for the run (default: runs)")
+    train.add_argument("--name", type=_given, help="what a recipe with changed fields is called")
+    train.add_argument("--device", choices=("cpu", "cuda", "mps"), help="default: the recipe's")
+    train.add_argument(
+        "--out", type=_given, default="runs", help="folder for the run (default: runs)"
+    )
     train.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
     train.add_argument("--record", action="store_true", help="keep the run in results/")
+    train.add_argument("--replace", action="store_true", help="replace a run that is recorded")
     evaluate = add("evaluate", cmd_evaluate, "measure an experiment's scores now")
     evaluate.add_argument("experiment", metavar="ROOM/NAME")
-    evaluate.add_argument("--weights", help="a weights.safetensors (default: the recorded one)")
-    evaluate.add_argument("--released", metavar="FILE", help="weights that the authors released")
+    evaluate.add_argument(
+        "--weights",
+        type=_given,
+        metavar="FILE",
+        help="a weights.safetensors (default: of the last recipe that is recorded)",
+    )
+    evaluate.add_argument("--recipe", type=_given, help="the recorded weights of this recipe")
+    evaluate.add_argument(
+        "--released", type=_given, metavar="FILE", help="weights that the authors released"
+    )
     evaluate.add_argument(
         "--operator",
         nargs="+",
+        type=_given,
         default=[],
         metavar="FILE",
         help="their .npz or .mat files with phi and Qinit, or mask_matrix",
     )
-    evaluate.add_argument("--data", metavar="FOLDER", help="measure on your own data")
-    evaluate.add_argument("--seed", type=_seed, default=0, help="seed of the test signals")
+    evaluate.add_argument("--data", type=_given, metavar="FOLDER", help="measure on your own data")
+    evaluate.add_argument(
+        "--seed",
+        type=_seed,
+        help="seed of the test signals, and of the run whose weights are taken",
+    )
     evaluate.add_argument("--json", action="store_true", help="print the whole record as JSON")
     redo = add("reproduce", cmd_reproduce, "paper | ours, from recorded runs")
     redo.add_argument("where", nargs="?", metavar="ROOM[/NAME]")
     redo.add_argument("--run", action="store_true", help="measure again, into --out")
     redo.add_argument("--seeds", type=_seed, default=3, help="how many seeds --run measures")
     redo.add_argument("--record", action="store_true", help="keep what --run measured in results/")
-    redo.add_argument("--out", default="runs", help="folder for new runs (default: runs)")
+    redo.add_argument("--replace", action="store_true", help="replace runs that are recorded")
+    redo.add_argument(
+        "--out", type=_given, default="runs", help="folder for new runs (default: runs)"
+    )
     return p
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; 0 when it worked, 2 with one line on stderr when it could not."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # whatever the machine's code page is
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     args, extra = parser().parse_known_args(arguments)
     strange = [text for text in extra if "=" not in text or text.startswith("-")]
     if strange or (extra and args.command != "train"):
@@ -346,6 +530,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args.changes = extra
     try:
         args.action(args)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except (ValueError, TypeError, RuntimeError, OSError, ImportError) as error:
         print(f"{parser().prog}: {str(error).splitlines()[0]}", file=sys.stderr)
         return 2

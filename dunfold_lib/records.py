@@ -10,8 +10,8 @@ import inspect
 import json
 import os
 import platform
+import secrets
 import subprocess
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from importlib import metadata
@@ -22,6 +22,9 @@ import torch
 from torch import Tensor, nn
 
 PACKAGES = ("torch", "numpy", "scipy", "scikit-image", "accelerate")
+PART = ".part"  # the end of the name of a file that is still being written
+PROBE = 4096  # bytes that a disk must still take before a run begins
+WEIGHTS = "weights.safetensors"
 MOST_BYTES = 2 * 2**20  # weights up to this size are kept with a recorded run
 
 
@@ -57,15 +60,19 @@ class Experiment:
 
 
 def commit(folder: Path | None = None) -> str:
-    """The commit of the checkout that holds this library, '+' for a changed tree, '' for none."""
+    """The commit of the checkout that tracks this file: '+' for a changed tree, '' for none."""
     here = folder or Path(__file__).parent
-    git = lambda *a: subprocess.run(("git", "-C", str(here), *a), capture_output=True, text=True)
+    free = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}  # as in a git hook
+    git = lambda *a: subprocess.run(
+        ("git", "-C", str(here), *a), capture_output=True, encoding="utf-8", env=free
+    )
     try:
+        tracked = git("ls-files", "--error-unmatch", "--", Path(__file__).name)
         head = git("rev-parse", "--short", "HEAD")
         changed = git("status", "--porcelain", "--untracked-files=no")
     except OSError:
         return ""
-    if head.returncode:
+    if head.returncode or tracked.returncode:  # another project's, or none
         return ""
     return head.stdout.strip() + ("+" if changed.stdout.strip() else "")
 
@@ -86,17 +93,66 @@ def write_text(path: Path, text: str) -> None:
 def write_bytes(path: Path, data: bytes) -> None:
     """Write a file whole or not at all: a full disk or an interruption leaves the old one."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
+    part = path.with_name(f"{path.name}.{secrets.token_hex(6)}{PART}")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with part.open("xb") as file:  # its mode is the one that the umask allows
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(name, 0o644)
-        os.replace(name, path)
+        os.replace(part, path)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
         raise
+
+
+def prepare(folder: Path) -> None:
+    """Make a run's folder, see that it can be written, and remove what kills left half written."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for part in folder.glob("*" + PART):
+        part.unlink(missing_ok=True)
+    write_bytes(folder / "probe", b"-" * PROBE)
+    (folder / "probe").unlink()
+
+
+def tensor_bytes(tensors: Mapping[str, Tensor], about: Mapping[str, str]) -> bytes:
+    """A safetensors file that names the sha256 of its own content, beside ``about``."""
+    from safetensors.torch import save as to_bytes
+
+    plain = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
+    told = {**about, "sha256": _digest(plain, about)}
+    return to_bytes(plain, {"about": json.dumps(told, sort_keys=True)})  # one entry: one order
+
+
+def tensors_of(path: Path, data: bytes) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors of a file's bytes and what it says of itself; ValueError if a bit has changed.
+
+    ``tensor_bytes`` wrote it: it names the sha256 of its content.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load as from_bytes
+
+    try:
+        tensors = from_bytes(data)
+        size = int.from_bytes(data[:8], "little")
+        metadata = json.loads(data[8 : 8 + size]).get("__metadata__") or {}
+        about = dict(json.loads(metadata.get("about", "{}")))
+    except (SafetensorError, ValueError, TypeError) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise ValueError(f"{path}: is no safetensors file ({reason})") from None
+    named = about.pop("sha256", "")
+    if not named:
+        raise ValueError(f"{path}: names no sha256 of its content")
+    if named != _digest(tensors, about):
+        raise ValueError(f"{path}: is damaged (its content is not that of its sha256)")
+    return tensors, about
+
+
+def _digest(tensors: Mapping[str, Tensor], about: Mapping[str, str]) -> str:
+    digest = hashlib.sha256(json.dumps(dict(sorted(about.items()))).encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
 def save(folder: Path, run: Mapping[str, Any]) -> None:
@@ -112,7 +168,7 @@ def load(folder: Path) -> dict[str, Any]:
     """Read ``run.json``; ValueError in one line where it is missing, broken or not a run."""
     path = folder / "run.json"
     try:
-        run = json.loads(path.read_text(encoding="utf-8"))
+        run = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_number)
     except OSError as error:
         raise ValueError(f"{path}: cannot be read ({error.strerror})") from None
     except ValueError:
@@ -120,6 +176,10 @@ def load(folder: Path) -> dict[str, Any]:
     if not isinstance(run, dict) or not isinstance(run.get("scores"), dict):
         raise ValueError(f"{path}: is no run; it must be an object with 'scores'")
     return run
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is no number of JSON")
 
 
 def save_losses(folder: Path, losses: Sequence[float]) -> None:
@@ -133,20 +193,29 @@ def save_weights(folder: Path, net: nn.Module) -> dict[str, Any]:
     from safetensors.torch import save as to_bytes
 
     data = to_bytes({k: v.detach().cpu().contiguous() for k, v in net.state_dict().items()})
-    write_bytes(folder / "weights.safetensors", data)
+    write_bytes(folder / WEIGHTS, data)
     return {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+
+
+def file_hash(path: Path) -> str:
+    """The sha256 of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def load_weights(path: Path, net: Any) -> None:
     """Put the weights of a file into a network; ValueError in one line if they do not fit.
 
-    A run.json beside the file names the matrix they were trained for, which must be the network's.
+    A run.json beside the file names the file's sha256, and the matrix they were trained for, which
+    must be the network's.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load as from_bytes
 
     if (path.parent / "run.json").exists():
-        made, here = load(path.parent).get("matrix"), problem_hash(net)
+        run, here = load(path.parent), problem_hash(net)
+        made, named = run.get("matrix"), dict(run.get("weights") or {}).get("sha256")
+        if named and path.name == WEIGHTS and path.exists() and file_hash(path) != named:
+            raise ValueError(f"{path}: is not the file of its run.json (other sha256)")
         if made and made != here:
             raise ValueError(f"{path}: was trained for the matrix {made}; this network's is {here}")
     try:
@@ -158,10 +227,10 @@ def load_weights(path: Path, net: Any) -> None:
         raise ValueError(f"{path}: holds no weights of this network ({reason})") from None
 
 
-def values(name: str, score: str, recipe: str = "") -> list[float]:
+def values(name: str, score: str, recipe: str = "", unread: list[str] | None = None) -> list[float]:
     """A score of every recorded run of an experiment ``room/name``, or of those of one recipe."""
-    runs = [r for r in recorded(name) if not recipe or r.get("recipe_name") == recipe]
-    return [r["scores"][score] for r in runs if score in r["scores"]]
+    runs = [r for r in recorded(name, unread=unread) if recipe in ("", r.get("recipe_name"))]
+    return [r["scores"][score] for r in runs if r["scores"].get(score) is not None]
 
 
 def summary(scores: Sequence[float]) -> str:
@@ -175,7 +244,7 @@ def summary(scores: Sequence[float]) -> str:
 def built(e: Experiment, run: Path) -> Any:
     """The untrained network of a run's folder, of that run's recipe where it decides the size."""
     made = load(run) if (run / "run.json").exists() else {}
-    recipe = e.recipes.get(made.get("recipe_name", "cpu"))
+    recipe = e.recipes.get(made.get("recipe_name", "cpu"), next(iter(e.recipes.values()), None))
     if not made.get("recipe") or recipe is None or not takes_recipe(e):
         return e.build()
     known = {f.name for f in fields(recipe)}
@@ -211,7 +280,9 @@ def problem_hash(net: Any) -> str:
 
 def keep(folder: Path, target: Path) -> None:
     """Copy a run to the committed results: ``run.json``, ``loss.csv``, and weights if small."""
-    for name in ("loss.csv", "weights.safetensors", "run.json"):  # run.json last: it makes a run
+    if target.exists():
+        prepare(target)
+    for name in ("loss.csv", WEIGHTS, "run.json"):  # run.json last: it makes a run
         path = folder / name
         if path.exists() and (name == "run.json" or path.stat().st_size <= MOST_BYTES):
             write_bytes(target / name, path.read_bytes())
@@ -224,7 +295,19 @@ def results_root() -> Path:
     return checkout if checkout.is_dir() else package / "results"
 
 
-def recorded(name: str, root: Path | None = None) -> list[dict[str, Any]]:
-    """Every committed run of an experiment ``room/name``, in the order of their folders' names."""
-    base = (root or results_root()) / name
-    return [load(p.parent) for p in sorted(base.glob("*/run.json"))]
+def recorded(
+    name: str, root: Path | None = None, unread: list[str] | None = None
+) -> list[dict[str, Any]]:
+    """Every committed run of an experiment ``room/name``, in the order of their folders' names.
+
+    unread : gets a line for each run that cannot be read; without it the first of them raises.
+    """
+    runs = []
+    for path in sorted(((root or results_root()) / name).glob("*/run.json")):
+        try:
+            runs.append(load(path.parent))
+        except ValueError as error:
+            if unread is None:
+                raise
+            unread.append(str(error))
+    return runs

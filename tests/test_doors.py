@@ -2,18 +2,23 @@
 
 import hashlib
 import json
+import os
 import subprocess
 import sys
+import time
+from dataclasses import replace
 
 import pytest
+import torch
 
 from dunfold_lib import __main__ as door
-from dunfold_lib import records
-from dunfold_lib.__main__ import main
+from dunfold_lib import records, training
+from dunfold_lib.__main__ import main, override
 from dunfold_lib.imaging.experiments import KINDS, MRI_RATIOS, RATIOS
 from dunfold_lib.newton_sr.experiments import CONDITIONS, EXPERIMENTS
 from dunfold_lib.records import Experiment
 from dunfold_lib.sparse.experiments import METHODS
+from dunfold_lib.training import Recipe
 
 # What must stand in results/. Widen it as runs are recorded; tests marked `recorded` read it.
 MUST_BE_RECORDED = [
@@ -306,8 +311,8 @@ def test_a_gpu_run_is_owed_until_one_made_on_a_gpu_is_recorded(results, monkeypa
 @pytest.mark.parametrize(
     "arguments, says",
     [
-        (["evaluate", "sparse/nothing"], "no experiment 'sparse/nothing'; there are sparse/"),
-        (["reproduce", "kitchen"], "no room or experiment 'kitchen'; there are"),
+        (["evaluate", "sparse/nothing"], "no experiment 'sparse/nothing'; the nearest are sparse/"),
+        (["reproduce", "kitchen"], "no room or experiment 'kitchen'; the nearest are"),
         (["train", "sparse/ista"], "classical algorithm without weights"),
         (["evaluate", "sparse/ista", "--seed", "-1"], "whole number from 0"),
         (["evaluate", "sparse/ista", "--seed", "x"], "whole number from 0"),
@@ -324,6 +329,293 @@ def test_a_bad_command_is_answered_in_one_line_with_exit_code_2(arguments, says,
     assert code == 2
     assert says in error
     assert error.count("\n") == 1
+
+
+UNSET = [
+    ["evaluate", "sparse/ista", "--data", ""],
+    ["evaluate", "sparse/alista", "--weights", ""],
+    ["evaluate", "sparse/alista", "--weights", " "],
+    ["evaluate", "sparse/alista", "--recipe", ""],
+    ["evaluate", "imaging/istanet-25", "--released", ""],
+    ["evaluate", "imaging/istanet-25", "--released", "x", "--operator", ""],
+    ["train", "sparse/alista", "--out", ""],
+    ["train", "sparse/alista", "--recipe", ""],
+    ["train", "sparse/alista", "--name", ""],
+    ["reproduce", "sparse/ista", "--out", ""],
+]
+
+
+@pytest.mark.parametrize("arguments", UNSET, ids=" ".join)
+def test_an_unset_shell_variable_is_not_swallowed(arguments, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    assert stop.value.code == 2
+    error = capsys.readouterr().err
+    assert "is empty; is a shell variable not set?" in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "given, names",
+    [
+        ("sparse/alistas", ["sparse/alista"]),
+        ("alista", ["sparse/alista"]),
+        ("imaging/ista-net-plus-25", ["imaging/istanet-plus-25"]),
+        ("small_target/lrpcanet", ["small_target/lrpcanet-sirst"]),
+        ("Hyperspectral/STAR", ["hyperspectral/star"]),
+    ],
+)
+def test_a_wrong_name_is_answered_with_the_three_nearest(given, names):
+    with pytest.raises(ValueError, match="no experiment") as error:
+        door.pick(given)
+    near = str(error.value).rpartition(" are ")[2].split(", ")
+    assert len(near) == 3
+    assert set(names) <= set(near) <= set(door.experiments())
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii", "utf-16"])
+@pytest.mark.parametrize("command", [["list"], ["--help"], ["evaluate", "sparse/ä"]])
+def test_a_pipe_gets_utf8_whatever_the_code_page(encoding, command):
+    call = [sys.executable, "-m", "dunfold_lib", *command]
+    env = {**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}
+    done = subprocess.run(call, capture_output=True, env=env, timeout=300)
+    text = (done.stdout + done.stderr).decode("utf-8")
+    assert "Traceback" not in text
+    assert done.returncode == (2 if "sparse/ä" in command else 0)
+    assert command[-1] != "list" or "×" in text or "–" in text
+    assert "sparse/ä" in text or "sparse/ä" not in command
+
+
+def test_one_broken_run_does_not_stop_the_list_and_is_named(results, monkeypatch, capsys):
+    monkeypatch.setattr(door, "experiments", lambda: {"room/one": fake()})
+    good = {"scores": {"nmse_db": -3.0}, "recipe_name": "cpu"}
+    records.save(results / "room/one/cpu-s0", good)
+    for i, text in enumerate(("{", '{"scores": {"nmse_db": NaN}}', "")):
+        (results / f"room/one/cpu-s{i + 1}").mkdir()
+        (results / f"room/one/cpu-s{i + 1}/run.json").write_text(text)
+    for command in (["list"], ["reproduce", "room"]):
+        assert main(command) == 0
+        said = capsys.readouterr()
+        assert "-3.00" in said.out
+        assert [line.split(": ")[0] for line in said.err.splitlines()] == [
+            str(results / f"room/one/cpu-s{i}/run.json") for i in (1, 2, 3)
+        ]
+    with pytest.raises(ValueError, match="cpu-s1"):  # a page does not leave it out silently
+        records.recorded("room/one")
+
+
+# which weights
+
+
+@pytest.fixture
+def learned(results, monkeypatch):
+    """An experiment of three recipes, some of them recorded: the score is the weight."""
+
+    def measure(net, seed):
+        return {"weight": float(net.weight.detach())}
+
+    e = fake(
+        build=lambda: torch.nn.Linear(1, 1),
+        measure=measure,
+        train=lambda *given: [],
+        published={},
+        recipes={"cpu": Recipe(steps=1), "cpu-b": Recipe(steps=2), "gpu": Recipe(steps=3)},
+    )
+    monkeypatch.setattr(door, "experiments", lambda: {"room/one": e})
+
+    def record(folder, value):
+        net = torch.nn.Linear(1, 1)
+        torch.nn.init.constant_(net.weight, value)
+        recipe, _, seed = folder.rpartition("-s")
+        made = {"scores": {"weight": value}, "recipe_name": recipe, "seed": int(seed)}
+        made["weights"] = records.save_weights(results / "room/one" / folder, net)
+        records.save(results / "room/one" / folder, made)
+
+    return record
+
+
+def evaluated(capsys, *more):
+    capsys.readouterr()
+    assert main(["evaluate", "room/one", "--json", *more]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_the_weights_are_those_that_the_table_shows_and_are_named(learned, results, capsys):
+    learned("cpu-b-s1", 3.0)
+    learned("cpu-b-s0", 2.0)
+    learned("cpu-s0", 1.0)
+    learned("a-changed-one-s0", 9.0)
+    made = evaluated(capsys)
+    path = results / "room/one/cpu-b-s0/weights.safetensors"
+    assert made["scores"] == {"weight": 2.0}
+    assert (made["recipe_name"], made["weights"]["seed"]) == ("cpu-b", 0)
+    assert made["weights"]["path"] == str(path)
+    assert door.default_weights("room/one") == path
+    e = door.experiments()["room/one"]
+    assert door.ours("room/one", "weight", [*e.recipes]) == "2.50 ± 0.50 (cpu-b)"
+    assert evaluated(capsys, "--seed", "1")["scores"] == {"weight": 3.0}
+    assert evaluated(capsys, "--recipe", "cpu")["scores"] == {"weight": 1.0}
+    assert evaluated(capsys, "--seed", "7")["weights"]["seed"] == 0
+    assert main(["evaluate", "room/one"]) == 0
+    said = capsys.readouterr().out
+    assert f"weights: {path} (recipe cpu-b, seed 0; chosen: recipe cpu-b of cpu, cpu-b" in said
+    given = evaluated(capsys, "--weights", str(results / "room/one/cpu-s0/weights.safetensors"))
+    assert (given["recipe_name"], given["scores"]) == ("cpu", {"weight": 1.0})
+
+
+@pytest.mark.parametrize(
+    "more, says",
+    [
+        (["--recipe", "gpu"], "has no recorded weights of gpu; train it"),
+        (["--recipe", "tpu"], "has no recipe 'tpu'; it has cpu, cpu-b, gpu"),
+        (["--recipe", "cpu", "--weights", "x"], "--weights and --recipe were both given"),
+        (["--recipe", "cpu", "--released", "x"], "--recipe and --released were both given"),
+    ],
+)
+def test_weights_that_are_not_there_are_not_replaced_by_others(learned, more, says, capsys):
+    learned("cpu-s0", 1.0)
+    assert main(["evaluate", "room/one", *more]) == 2
+    error = capsys.readouterr().err
+    assert says in error
+    assert error.count("\n") == 1
+
+
+def test_one_flipped_bit_in_the_weights_is_noticed(learned, results, capsys):
+    learned("cpu-s0", 1.0)
+    path = results / "room/one/cpu-s0/weights.safetensors"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-2] + bytes([whole[-2] ^ 1]) + whole[-1:])
+    assert main(["evaluate", "room/one"]) == 2
+    error = capsys.readouterr().err
+    assert f"{path}: is not the file of its run.json" in error
+    assert error.count("\n") == 1
+
+
+# recording
+
+
+def test_a_recorded_run_is_replaced_only_when_asked(results, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(door, "experiments", lambda: {"room/one": fake()})
+    call = ["reproduce", "room", "--run", "--record", "--seeds", "1", "--out"]
+    assert main([*call, str(tmp_path / "a")]) == 0
+    path = results / "room/one/cpu-s0/run.json"
+    before = path.read_bytes()
+    monkeypatch.setattr(door, "measured", None)  # nothing is measured before it is refused
+    assert main([*call, str(tmp_path / "b")]) == 2
+    assert "is recorded; replace it with --replace" in capsys.readouterr().err
+    assert path.read_bytes() == before
+    monkeypatch.undo()
+
+
+SMALL = ["stage_steps=1", "finish_steps=1", "batch=4"]
+
+
+def test_a_changed_recipe_is_recorded_under_a_name_of_its_own_alone(results, tmp_path, capsys):
+    call = ["train", "sparse/lista-50x100", *SMALL, "--record", "--out", str(tmp_path / "runs")]
+    assert main(call) == 2
+    assert "a changed recipe is not recorded as 'cpu'; give it a name" in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()
+    assert main([*call, "--name", "a/b"]) == 2
+    assert main([*call, "--name", "short"]) == 0
+    assert [p.name for p in (results / "sparse/lista-50x100").iterdir()] == ["short-s0"]
+    run = records.load(results / "sparse/lista-50x100/short-s0")
+    assert (run["recipe_name"], run["recipe"]["batch"]) == ("short", 4)
+    e = door.experiments()["sparse/lista-50x100"]
+    assert door.ours("sparse/lista-50x100", "nmse_db", [*e.recipes]) == "not measured"
+    assert main([*call, "--name", "short", "--resume"]) == 2
+    assert "is recorded; replace it with --replace" in capsys.readouterr().err
+    assert main([*call, "--name", "short", "--resume", "--replace"]) == 0
+
+
+def test_a_change_does_not_take_the_name_of_another_recipe(capsys, tmp_path):
+    call = ["train", "newton_sr/newton-4", "steps=1", "--out", str(tmp_path)]
+    assert main([*call, "--name", "cpu-middlebury"]) == 2
+    assert "--name is 'cpu-middlebury', which is another recipe" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("recipe", ["the same", "another"])
+def test_a_planted_score_never_reaches_the_table(recipe, results, tmp_path, monkeypatch, capsys):
+    """reproduce --run measures again, whatever lies in its folder."""
+    known = door.experiments()["sparse/lista-50x100"]
+    tiny = replace(known, recipes={"cpu": override(known.recipes["cpu"], SMALL)})
+    monkeypatch.setattr(door, "experiments", lambda: {"sparse/lista-50x100": tiny})
+    out, record = tmp_path / "runs", results / "sparse/lista-50x100/cpu-s0"
+    call = ["reproduce", "sparse", "--run", "--seeds", "1", "--out", str(out)]
+    assert main(call) == 0
+    folder = out / "sparse/lista-50x100/cpu-s0"
+    true = records.load(folder)
+    planted = {**true, "scores": {"nmse_db": -12345.6}}
+    if recipe == "another":
+        planted["recipe"] = {**true["recipe"], "batch": 5}
+    records.save(folder, planted)
+    capsys.readouterr()
+    assert main([*call, "--record"]) == 0
+    said = capsys.readouterr()
+    assert "-12345" not in said.out
+    assert records.load(record)["scores"] == true["scores"]
+    assert ("put aside as" in said.err) == (recipe == "another")
+    assert "batch is 5 there and 4 here" in said.err or recipe == "the same"
+    aside = [p for p in folder.parent.iterdir() if p != folder]
+    assert [records.load(p) for p in aside] == [planted] * len(aside)  # nothing of yours is lost
+
+
+def test_a_recipe_for_a_gpu_does_not_begin_on_a_cpu_unasked(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(training, "available", lambda device: device == "cpu")
+    call = ["train", "sparse/lista", "--recipe", "gpu", "--out", str(tmp_path)]
+    assert main([*call, *SMALL]) == 2
+    says = "recipe 'gpu' needs a CUDA GPU, none is here; insist with --device cpu"
+    assert says in capsys.readouterr().err
+    assert not any(tmp_path.iterdir())
+    assert main([*call, "--device", "cuda", *SMALL]) == 2
+    assert "device is 'cuda'; this machine has cpu" in capsys.readouterr().err
+    assert door.device_for("gpu", "cpu") == "cpu"
+    assert door.device_for("cpu", "") == "cpu"
+    monkeypatch.setattr(training, "available", lambda device: True)
+    assert [door.device_for("gpu-pines", d) for d in ("", "mps")] == ["cuda", "mps"]
+
+
+def test_a_folder_that_cannot_be_written_is_found_before_the_training(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    call = ["train", "sparse/lista-50x100", "--out", str(tmp_path / "file")]
+    begun = time.monotonic()
+    assert main(call) == 2
+    assert time.monotonic() - begun < 60  # the whole recipe takes minutes
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize("mask", [0o077, 0o022, 0o002])
+def test_files_have_the_mode_that_the_umask_allows(mask, tmp_path):
+    before = os.umask(mask)
+    try:
+        records.write_text(tmp_path / "file", "x")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "file").stat().st_mode & 0o777 == 0o666 & ~mask
+
+
+def git(folder, *call):
+    config = ("-c", "user.name=x", "-c", "user.email=x@y", "-c", "init.defaultBranch=main")
+    done = subprocess.run(["git", *config, *call], cwd=folder, check=True, capture_output=True)
+    return done.stdout.decode().strip()
+
+
+def test_only_a_checkout_that_tracks_this_package_has_a_commit(tmp_path, monkeypatch):
+    package = tmp_path / "dunfold_lib"
+    package.mkdir()
+    (package / "records.py").write_text("x = 1\n")
+    (tmp_path / "other").write_text("")
+    git(tmp_path, "init")
+    git(tmp_path, "add", "other")
+    git(tmp_path, "commit", "-m", "of another project")
+    assert records.commit(package) == ""  # it lies there, untracked, as in a .venv
+    git(tmp_path, "add", "dunfold_lib")
+    git(tmp_path, "commit", "-m", "of this one")
+    head = git(tmp_path, "rev-parse", "--short", "HEAD")
+    assert records.commit(package) == head
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / "nowhere"))  # as a hook of another has it
+    assert records.commit(package) == head
+    (package / "records.py").write_text("x = 2\n")
+    assert records.commit(package) == head + "+"
 
 
 def test_an_interrupted_command_says_how_to_go_on(monkeypatch, capsys):

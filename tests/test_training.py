@@ -4,8 +4,10 @@ import contextlib
 import json
 import math
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from dataclasses import fields, replace
 from functools import partial
 from itertools import pairwise
@@ -256,6 +258,125 @@ def test_a_checkpoint_of_another_recipe_is_refused(tmp_path):
     one_line(error)
 
 
+def slow_net(seconds):
+    """A loss whose every step takes some time."""
+
+    def loss(net, b, truth):
+        time.sleep(seconds)
+        return runs.mean_square(net, b, truth)
+
+    return loss
+
+
+def test_a_checkpoint_is_due_by_time_as_well_whatever_a_step_costs(tmp_path, monkeypatch):
+    """And the numbers do not depend on when it was written."""
+    now = iter(range(0, 10**6, 25))
+    clock = SimpleNamespace(
+        monotonic=lambda: float(next(now)), perf_counter=float, process_time=float
+    )
+    monkeypatch.setattr(training, "time", clock)
+    kept, real = [], records.write_bytes
+    write = lambda path, data: kept.append(path.name) or real(path, data)
+    monkeypatch.setattr(records, "write_bytes", write)
+    seen = []
+    watch = lambda step, loss: seen.append(kept.count(training.CHECKPOINT))
+    trained = net()
+    losses = fit(trained, sample, runs.mean_square, SHORT, tmp_path, 3, watch=watch)
+    assert seen[-1] in (1, 2)  # every 60 s, at 25 s and more a step
+    monkeypatch.undo()
+    plain = net()
+    assert fit(plain, sample, runs.mean_square, SHORT, seed=3) == losses
+    assert same(plain, trained)
+
+
+def test_no_more_than_a_minute_is_between_checkpoints():
+    assert training.SAVE_SECONDS <= 60
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_run_after_the_step_and_nothing_is_lost(number, tmp_path):
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    stop = lambda step, loss: signal.raise_signal(number) if step == 4 else None
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            fit(net(), sample, runs.mean_square, SHORT, tmp_path, 3, watch=stop)
+    finally:
+        assert signal.signal(signal.SIGTERM, before) is signal.default_int_handler
+    whole, resumed, seen = net(), net(), []
+    watch = lambda step, loss: seen.append(step)
+    losses = fit(resumed, sample, runs.mean_square, SHORT, tmp_path, 3, watch=watch)
+    assert seen == [5, 6, 7]
+    assert fit(whole, sample, runs.mean_square, SHORT, seed=3) == losses
+    assert same(whole, resumed)
+
+
+def test_a_second_signal_ends_a_run_at_once(tmp_path):
+    def stop(step, loss):
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        raise AssertionError
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(net(), sample, runs.mean_square, SHORT, tmp_path, watch=stop)
+    assert not (tmp_path / training.CHECKPOINT).exists()
+
+
+def test_a_search_goes_on_from_what_it_has_tried(tmp_path):
+    problem = SparseProblem(m=25, n=50)
+    tried = lambda: experiments.HyperLISTA(problem.operator(), 4)
+    whole, resumed, seen = tried(), tried(), []
+    recipe = runs.Search(12, 20)
+    losses = runs.train(problem, whole, recipe)
+    stop = lambda step, loss: signal.raise_signal(signal.SIGINT) if step == 6 else None
+    with pytest.raises(KeyboardInterrupt):
+        runs.train(problem, tried(), recipe, tmp_path, watch=stop)
+    with pytest.raises(ValueError, match="signals is 20 there and 30 here"):
+        runs.train(problem, tried(), runs.Search(12, 30), tmp_path)
+    watch = lambda step, loss: seen.append(step)
+    assert runs.train(problem, resumed, recipe, tmp_path, watch=watch) == losses
+    assert seen[0] == 7
+    assert torch.equal(whole.c, resumed.c)
+
+
+def test_seconds_are_those_of_training_alone_over_all_its_starts(tmp_path):
+    slow, recipe = slow_net(0.05), replace(SHORT, steps=6)
+    stop = lambda step, loss: signal.raise_signal(signal.SIGINT) if step == 2 else None
+    with pytest.raises(KeyboardInterrupt):
+        fit(net(), sample, slow, recipe, tmp_path, watch=stop)
+    first, _ = training.spent(tmp_path)
+    assert first >= 0.15
+    fit(net(), sample, slow, recipe, tmp_path)
+    whole, cpu = training.spent(tmp_path)
+    assert whole >= first + 0.15
+    assert 0 < cpu < whole
+    fit(net(), sample, slow, recipe, tmp_path)  # finished: nothing more is spent
+    assert training.spent(tmp_path) == (whole, cpu)
+
+
+def test_a_folder_that_cannot_be_written_is_found_before_the_first_step(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match="file"):
+        fit(net(), sample, runs.mean_square, SHORT, tmp_path / "file/run", watch=killer(0))
+
+
+def test_what_a_kill_left_half_written_is_swept(tmp_path):
+    fit(net(), sample, runs.mean_square, SHORT, tmp_path)
+    (tmp_path / f"{training.CHECKPOINT}.12ab{records.PART}").write_bytes(b"half")
+    fit(net(), sample, runs.mean_square, SHORT, tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == [training.CHECKPOINT]
+
+
+def test_one_flipped_bit_in_a_checkpoint_is_noticed(tmp_path):
+    path = tmp_path / training.CHECKPOINT
+    fit(net(), sample, runs.mean_square, SHORT, tmp_path)
+    whole = path.read_bytes()
+    for at in (20, 60, len(whole) // 2, len(whole) - 3):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 4]) + whole[at + 1 :])
+        with pytest.raises(ValueError, match="is no checkpoint of this run") as error:
+            fit(net(), sample, runs.mean_square, SHORT, tmp_path)
+        assert str(path) in one_line(error)
+
+
 # whose file it is
 
 
@@ -298,7 +419,7 @@ def test_a_field_that_a_file_does_not_know_had_its_default():
 
 @pytest.mark.parametrize("text", [None, "", "{", "[]", "3", '{"recipe": {}}', '{"recipe": 3}'])
 def test_a_file_that_names_no_origin_is_refused(text):
-    with pytest.raises(ValueError, match="x: names no recipe, seed and experiment") as error:
+    with pytest.raises(ValueError, match=r"x: .*names no recipe, seed and experiment") as error:
         Origin(Recipe()).check(Path("x"), text)
     one_line(error)
 
@@ -354,39 +475,142 @@ SCRIPT = """
 import sys
 from pathlib import Path
 import torch
+from torch import nn
 torch.set_num_threads(1)
 from accelerate import Accelerator
-from dunfold_lib import records
+from dunfold_lib import records, training
 from dunfold_lib.sparse import LISTACP, runs
 from dunfold_lib.sparse.data import SparseProblem
 from dunfold_lib.training import Recipe, fit
+out = Path(sys.argv[1])
 problem = SparseProblem(m=12, n=20, p=0.15, dtype=torch.float64)
 A = problem.operator()
-net = LISTACP(A, 3, 0.1)
-recipe = Recipe(steps=8, batch=6, lr=1e-2)
-losses = fit(net, lambda n, g: problem.sample(A, n, g), runs.mean_square, recipe, seed=3)
 machine = Accelerator(cpu=True)
 assert machine.num_processes == 2, machine.num_processes
+rank = machine.process_index
+sample = lambda n, g: problem.sample(A, n, g)
+recipe = Recipe(steps=8, batch=5, lr=1e-2)
+net = LISTACP(A, 3, 0.1)
+with torch.no_grad():
+    net.theta += rank  # the first process has the state that counts
+losses = fit(net, sample, runs.mean_square, recipe, seed=3)
+records.save_weights(out / f"fit-{rank}", net)
 if machine.is_main_process:
-    records.save_weights(Path(sys.argv[1]), net)
-    records.save_losses(Path(sys.argv[1]), losses)
+    records.save_losses(out / "fit-0", losses)
+net = LISTACP(A, 3, 0.1)
+grown = runs.Growth(stage_steps=4, finish_steps=4, batch=5)
+runs.train(problem, net, grown, out / "grown" if rank == 0 else out / "elsewhere")
+runs.train(problem, net, grown, out / "grown" if rank == 0 else out / "elsewhere")  # resumed
+records.save_weights(out / f"grow-{rank}", net)
+net = nn.Sequential(nn.Linear(12, 20), nn.BatchNorm1d(20)).double()
+fit(net, sample, runs.mean_square, recipe, seed=3)
+records.save_weights(out / f"norm-{rank}", net)
+try:
+    fit(net, sample, runs.mean_square, Recipe(batch=1))
+except ValueError as error:
+    (out / f"refused-{rank}").write_text(str(error))
 """
 
 
-@pytest.mark.slow
-def test_two_processes_train_as_one_does(tmp_path):
-    whole, apart = net(), net()
-    losses = fit(whole, sample, runs.mean_square, SHORT, seed=3)
-    (tmp_path / "script.py").write_text(SCRIPT)
+@pytest.fixture(scope="module")
+def two(tmp_path_factory):
+    """The folder that two processes have written."""
+    out = tmp_path_factory.mktemp("two")
+    (out / "script.py").write_text(SCRIPT)
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    launch += [str(tmp_path / "script.py"), str(tmp_path)]
-    done = subprocess.run(launch, capture_output=True, text=True, timeout=120)
+    launch += [str(out / "script.py"), str(out)]
+    done = subprocess.run(launch, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr[-2000:]
-    records.load_weights(tmp_path / "weights.safetensors", apart)
-    for p, q in zip(whole.parameters(), apart.parameters(), strict=True):
+    return out
+
+
+def close_weights(network, folder):
+    loaded = type(network)(A, 3, 0.1)
+    records.load_weights(folder / "weights.safetensors", loaded)
+    for p, q in zip(network.parameters(), loaded.parameters(), strict=True):
         torch.testing.assert_close(p, q, rtol=0, atol=1e-12)
-    lines = (tmp_path / "loss.csv").read_text().splitlines()[1:]
+
+
+@pytest.mark.slow
+def test_two_processes_train_as_one_does(two):
+    """Rows are weighted: five are three and two. The first process's state counts."""
+    whole = net()
+    losses = fit(whole, sample, runs.mean_square, replace(SHORT, batch=5), seed=3)
+    for rank in (0, 1):
+        close_weights(whole, two / f"fit-{rank}")
+    lines = (two / "fit-0/loss.csv").read_text().splitlines()[1:]
     assert [float(line.split(",")[1]) for line in lines] == pytest.approx(losses, rel=1e-5)
+
+
+@pytest.mark.slow
+def test_two_processes_grow_as_one_does_though_its_loss_is_no_mean_over_rows(two):
+    whole = net()
+    runs.train(PROBLEM, whole, runs.Growth(stage_steps=4, finish_steps=4, batch=5))
+    for rank in (0, 1):
+        close_weights(whole, two / f"grow-{rank}")
+    assert (two / "grown/finish/checkpoint.safetensors").exists()
+    assert not (two / "elsewhere").exists()  # the first process alone writes
+
+
+@pytest.mark.slow
+def test_two_processes_are_one_network_to_the_last_bit(two):
+    """Running statistics of batch norms too."""
+    for name in ("fit", "grow", "norm"):
+        first, second = ((two / f"{name}-{r}/weights.safetensors").read_bytes() for r in (0, 1))
+        assert first == second
+
+
+@pytest.mark.slow
+def test_a_batch_of_fewer_rows_than_processes_is_refused(two):
+    for rank in (0, 1):
+        says = (two / f"refused-{rank}").read_text()
+        assert says == "batch is 1; with 2 processes it must be at least 2"
+
+
+@pytest.mark.slow
+def test_the_command_in_two_processes_measures_prints_and_writes_once(tmp_path):
+    call = ["-m", "dunfold_lib", "train", "sparse/lista-50x100", *TINY, "--out", str(tmp_path)]
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    done = subprocess.run(
+        [sys.executable, *launch, *call], capture_output=True, text=True, timeout=600
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.count("protocol: ") == 1
+    assert done.stdout.count("nmse_db ") == 1
+    assert len(list(tmp_path.rglob("run.json"))) == 1
+
+
+@pytest.mark.slow
+def test_accelerate_launch_says_that_it_starts_one_process(tmp_path):
+    call = ["-m", "dunfold_lib", "train", "sparse/lista-50x100", *TINY, "--out", str(tmp_path)]
+    launch = ["-m", "accelerate.commands.launch", "--cpu", "--num_processes=2"]
+    done = subprocess.run(
+        [sys.executable, *launch, *call], capture_output=True, text=True, timeout=600
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stderr.count(door.ONE_PROCESS) == 1
+
+
+def test_a_device_that_is_not_here_is_refused_and_never_replaced(monkeypatch):
+    fit(net(), sample, runs.mean_square, replace(SHORT, steps=1))
+    if not torch.cuda.is_available():
+        with pytest.raises(ValueError, match="device is 'cuda'; this machine has") as error:
+            fit(net(), sample, runs.mean_square, SHORT, device="cuda")
+        one_line(error)
+        monkeypatch.setattr(training, "available", lambda device: True)
+        with pytest.raises(ValueError, match="device is 'cuda'; these processes began on cpu"):
+            fit(net(), sample, runs.mean_square, SHORT, device="cuda")
+    with pytest.raises(ValueError, match="device is 'gpu'; it must be"):
+        fit(net(), sample, runs.mean_square, SHORT, device="gpu")
+
+
+def test_a_device_is_not_that_of_an_earlier_fit_in_this_process():
+    """Accelerate keeps the first one that it was asked for."""
+    from accelerate.state import PartialState
+
+    training.processes("cpu")
+    PartialState._shared_state["device"] = torch.device("meta")
+    assert training.processes("cpu").device.type == "cpu"
 
 
 @pytest.mark.parametrize("n", [1, 2, 3])

@@ -64,21 +64,18 @@ def patch_covariance(name: str) -> Tensor:
     Recorded are its different numbers, in ``results/imaging/covariance-<name>.safetensors``; so a
     network trained on images that a reader does not have still finds its linear start.
     """
-    from safetensors.torch import load_file
-
     path = records.results_root() / "imaging" / f"covariance-{name}.safetensors"
     if path.exists():
-        return data.unpacked(load_file(path)["numbers"].double())
+        numbers, _ = records.tensors_of(path, path.read_bytes())
+        return data.unpacked(numbers["numbers"].double())
     return data.covariance(training_patches(name))
 
 
 def record_covariance(name: str) -> Path:
     """Write the file that ``patch_covariance`` reads."""
-    from safetensors.torch import save
-
     path = records.results_root() / "imaging" / f"covariance-{name}.safetensors"
     numbers = data.packed(data.covariance(training_patches(name)))
-    records.write_bytes(path, save({"numbers": numbers.float()}))
+    records.write_bytes(path, records.tensor_bytes({"numbers": numbers.float()}, {}))
     return path
 
 

@@ -23,7 +23,7 @@ from dunfold_lib.small_target.model import (
     start_dark,
     total_loss,
 )
-from dunfold_lib.training import Origin, Recipe, fit
+from dunfold_lib.training import Origin, Recipe, as_first, fit
 
 TEST_SEED = 2**31  # made-up test scenes come from this seed plus the run's
 MADE_UP = {"train": (256, 1), "val": (64, 2)}  # made-up scenes of a part, and their seed
@@ -154,6 +154,7 @@ def train(
     loss = partial(total_loss, pooled=recipe.pooled, bce=recipe.bce)
     losses = fit(net, sample, loss, recipe, folder, seed, device, told, origin)
     best.take()
+    as_first(net, device)
     return losses
 
 
@@ -209,23 +210,16 @@ class Best:
 
     def _save(self) -> None:
         if self.path:
-            from safetensors.torch import save
-
             best = json.dumps({"iou": self.score, "step": self.step})
             about = {"best": best, "origin": self.origin.text()}
-            plain = {k: v.contiguous() for k, v in self.weights.items()}
-            records.write_bytes(self.path, save(plain, about))
+            records.write_bytes(self.path, records.tensor_bytes(self.weights, about))
 
     def _resume(self, path: Path) -> None:
-        from safetensors import SafetensorError, safe_open
-
         try:
-            with safe_open(path, "pt") as file:
-                about = file.metadata() or {}
-                told = json.loads(about["best"])
-                self.weights = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118
-                self.score, self.step = float(told["iou"]), int(told["step"])
-        except (SafetensorError, OSError, KeyError, ValueError) as error:
+            self.weights, about = records.tensors_of(path, path.read_bytes())
+            told = json.loads(about["best"])
+            self.score, self.step = float(told["iou"]), int(told["step"])
+        except (OSError, KeyError, ValueError) as error:
             reason = str(error).splitlines()[0]
             raise ValueError(f"{path}: holds no best weights ({reason}); remove it") from None
         self.origin.check(path, about.get("origin"))

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
@@ -15,7 +16,16 @@ from dunfold_lib import checks
 from dunfold_lib.metrics import nmse_db, nmse_db_median
 from dunfold_lib.sparse.data import SparseProblem
 from dunfold_lib.sparse.model import LISTA, HyperLISTA
-from dunfold_lib.training import Origin, Recipe, fit, grow
+from dunfold_lib.training import (
+    Checkpoint,
+    Origin,
+    Recipe,
+    fit,
+    grow,
+    processes,
+    signals_wait,
+    total,
+)
 
 TEST_SEED = 2**31  # test signals come from this seed plus the run's; training and tuning never do
 TEST_SIZE = 1000
@@ -135,8 +145,8 @@ def _scores(
 def batch_db(depth: int, net: Any, b: Tensor, truth: Tensor) -> Tensor:
     """NMSE of a batch in dB, a ratio of sums, after ``depth`` layers: a recipe's loss."""
     *_, state = net.states(b, depth)
-    error = (net.readout(state) - truth).square().sum()
-    return 10 * (error / truth.square().sum()).log10()
+    error = total((net.readout(state) - truth).square().sum())
+    return 10 * (error / total(truth.square().sum())).log10()
 
 
 def mean_square(net: nn.Module, b: Tensor, truth: Tensor) -> Tensor:
@@ -158,7 +168,7 @@ def train(
     origin, A = Origin(recipe, seed, experiment), problem.operator()
     sample = lambda batch, g: problem.sample(A, batch, g)
     if isinstance(recipe, Search):
-        return search(net, sample, recipe, seed, watch)
+        return search(net, sample, recipe, seed, watch, folder, origin)
     if isinstance(recipe, EndToEnd):
         loss = partial(batch_db, net.K) if recipe.log else mean_square
         return fit(net, sample, loss, recipe, folder, seed, device, watch, origin)
@@ -195,27 +205,44 @@ def search(
     recipe: Search,
     seed: int = 0,
     watch: Callable[[int, float], None] | None = None,
+    folder: Path | None = None,
+    origin: Origin | None = None,
 ) -> list[float]:
-    """Tune ``net.c`` in place by Nelder–Mead from a start on the scale of the problem."""
+    """Tune ``net.c`` in place by Nelder–Mead from a start on the scale of the problem.
+
+    folder : where a checkpoint is kept, as in ``training.fit``; a run that goes on takes the losses
+    that it knows from there.
+    """
     from scipy.optimize import minimize
 
     checks.whole("signals", recipe.signals, 1)
     checks.whole("evaluations", recipe.evaluations, 4)
-    b, truth = sample(recipe.signals, torch.Generator().manual_seed(seed))
-    net.cpu()
+    g = torch.Generator().manual_seed(seed)
+    adam = torch.optim.Adam(net.cpu().parameters())  # has no state: nothing follows a gradient
+    run = Checkpoint(folder, origin or Origin(recipe, seed), net, adam, g, processes())
+    known = run.resume()
+    b, truth = sample(recipe.signals, g.manual_seed(seed))
     losses: list[float] = []
 
     def loss(c: Any) -> float:
+        again = len(losses) < len(known)
         net.c.copy_(torch.as_tensor(c))
-        value = float(batch_db(net.K, net, b, truth))
+        value = known[len(losses)] if again else float(batch_db(net.K, net, b, truth))
         losses.append(value if math.isfinite(value) else 100.0)
-        if watch:
+        if watch and not again:
             watch(len(losses) - 1, losses[-1])
+        if not again:
+            run.after(losses, finished=False, stopped=bool(came))
+        if came:
+            raise StopIteration
         return losses[-1]
 
     begin = np.array([0.01, 0.001, 0.02])
     simplex = np.vstack([begin, *(begin * (1 + 0.5 * np.eye(3)[i]) for i in range(3))])
     options = {"maxfev": recipe.evaluations, "initial_simplex": simplex}
-    best = minimize(loss, begin, method="Nelder-Mead", options=options)
+    with signals_wait() as came, suppress(StopIteration):
+        best = minimize(loss, begin, method="Nelder-Mead", options=options)
     net.c.copy_(torch.as_tensor(best.x))
+    if len(losses) > len(known):
+        run.after(losses, finished=True, stopped=False)
     return losses[: recipe.evaluations]
