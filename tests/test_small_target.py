@@ -592,6 +592,59 @@ def test_pooled_scores_against_scikit_learn(seed):
     assert curve.area == pytest.approx(sk.roc_auc_score(flat[0], s.flatten().numpy()))
 
 
+def test_the_bootstraps_interval_is_the_normal_one_where_images_are_many():
+    """Equal unions: the IoU is a mean, its deviation that of the images over √n."""
+    g = seeded(4)
+    both = torch.randint(0, 101, (400,), generator=g)
+    found = scores.Counts(both.tolist(), [100] * 400)
+    low, high = scores.interval(found)
+    mean, spread = float(both.double().mean()), float(both.double().std()) / 20
+    assert (low, high) == pytest.approx((mean - 1.96 * spread, mean + 1.96 * spread), abs=0.25)
+    assert scores.interval(found, 0.5)[1] - scores.interval(found, 0.5)[0] < 0.4 * (high - low)
+    assert scores.interval(scores.Counts([3], [4])) == (75.0, 75.0)  # one image: it cannot tell
+
+
+def test_the_bootstrap_sums_over_images_before_it_divides():
+    """One large target, many small: only sums weigh it so."""
+    found = scores.Counts([900] + [0] * 9, [1000] + [10] * 9)
+    low, high = scores.interval(found)
+    assert low == 0
+    assert 85 < high < 90  # never above the large one's own 90
+
+
+def test_pairs_of_images_tell_apart_what_single_intervals_do_not():
+    g = seeded(5)
+    union = torch.randint(50, 150, (80,), generator=g)
+    both = (union * torch.rand(80, generator=g)).long()
+    worse = scores.Counts((0.9 * both).long().tolist(), union.tolist())
+    first = scores.Counts(both.tolist(), union.tolist())
+    low, high = scores.difference(first, worse)
+    assert 0 < low < high < 10
+    assert scores.interval(worse)[1] > scores.interval(first)[0]  # which overlap
+    assert scores.difference(first, first) == (0, 0)
+    with pytest.raises(ValueError, match="80 and 1 images"):
+        scores.difference(first, scores.Counts([1], [1]))
+
+
+def test_counts_make_the_pooled_iou():
+    truth = torch.zeros(2, 1, 8, 8, dtype=torch.bool)
+    truth[0, 0, 2:4, 2:4], truth[1, 0, 0, :3] = True, True
+    found = truth.roll(1, 3)
+    made = scores.counts(found, truth)
+    assert made == ([2, 2], [6, 4])
+    assert scores.iou(found, truth) == sum(made.intersection) / sum(made.union)
+
+
+def test_the_best_cut_has_the_highest_pooled_iou_and_is_the_lowest_of_equals():
+    truth = torch.zeros(1, 1, 8, 8, dtype=torch.bool)
+    truth[..., 2:4, 2:4] = True
+    score = 2.0 * truth + 0.3
+    score[..., 7, 7] = 1.0  # a false one, that a cut from 1 on leaves out
+    assert scores.best_cut(score, truth, [2.5, 1.5, 1.0, 0.5, -1.0]) == 1.0
+    with pytest.raises(ValueError, match="cuts is empty"):
+        scores.best_cut(score, truth, [])
+
+
 def test_the_roc_by_hand():
     score = torch.tensor([0.9, 0.8, 0.7, 0.7, 0.1])
     truth = torch.tensor([True, False, True, False, False])
@@ -1190,6 +1243,45 @@ def test_the_measured_studies(few, monkeypatch):
     json.dumps(robust | found, allow_nan=False)
     made = runs.measure_method("sirst", "top-hat", None, 0)
     assert 0 <= made["iou_synthetic"] <= 100
+
+
+def test_the_cut_is_chosen_on_validation_for_networks_and_detectors_alike(few, monkeypatch):
+    """Test frames whose own best cut is another one do not move it."""
+    val, test = data.synthetic(seeded(1), 3), data.synthetic(seeded(2), 3)
+    monkeypatch.setattr(runs, "part", lambda name, which: val)
+    monkeypatch.setattr(runs, "measured_on", lambda *a: {"": test})
+
+    def detector(image):  # on the test frames a target is only a quarter as bright
+        at = next(
+            i
+            for i, x in enumerate((*data.images(val), *data.images(test)))
+            if torch.equal(x[0], image)
+        )
+        mask = (*val.mask, *test.mask)[at][0]
+        score = 0.45 * mask if at < 3 else 0.1 * mask
+        score[0, :4] = torch.tensor([1.0, 0.3, 0.3, 0.3])
+        return score
+
+    monkeypatch.setitem(classical.DETECTORS, "toy", detector)
+    made = runs.measure_method("sirst", "toy", None, 0)
+    assert made["cut"] == 0.3
+    assert made["iou_val_chosen"] > made["iou_val"] == 0
+    assert made["iou_chosen"] == made["iou"] == 0
+    assert len(made["union_chosen"]) == len(made["intersection"]) == 3
+
+    class Net(nn.Module):
+        eps = torch.zeros(1)
+
+    monkeypatch.setattr(runs.data, "images", lambda frames: frames.mask.float())
+    monkeypatch.setattr(runs, "logits", lambda net, y: 5.0 * y + 2.2)  # a bias: 0 finds all
+    monkeypatch.setattr(runs, "dead_maps", lambda *a: [])
+    net = Net()
+    net.maps = lambda: []
+    made = runs.measure("sirst", net, 0)
+    assert made["cut"] == 2.5
+    assert made["iou"] < 5
+    assert made["iou_chosen"] == made["iou_val_chosen"] == 100
+    assert made["iou_train"] == made["iou_val"] < 5
 
 
 def test_robustness_of_a_known_detector_by_hand(monkeypatch):

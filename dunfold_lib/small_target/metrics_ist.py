@@ -19,6 +19,7 @@ from torch import Tensor
 
 from dunfold_lib import checks
 
+DRAWS = 4000  # resamplings of a bootstrap
 NEAR = 3.0  # pixels between centroids
 UNIT = {"overlap": 1e-5, "centroid": 1e-6}  # what a Fa is printed in
 Masks = Sequence[Tensor] | Tensor
@@ -79,6 +80,70 @@ def niou(predicted: Masks, truth: Masks) -> float:
     """Mean over images of intersection over union; 1 where there is neither target nor alarm."""
     each = [(int((p & y).sum()), int((p | y).sum())) for p, y in _pairs(predicted, truth)]
     return sum(b / u if u else 1.0 for b, u in each) / len(each)
+
+
+class Counts(NamedTuple):
+    """Pixels of the targets, image by image: what an IoU and its sampling error are made of."""
+
+    intersection: Sequence[int]
+    union: Sequence[int]
+
+
+def counts(predicted: Masks, truth: Masks) -> Counts:
+    """``Counts`` of predictions against truths."""
+    each = [(int((p & y).sum()), int((p | y).sum())) for p, y in _pairs(predicted, truth)]
+    return Counts([b for b, _ in each], [u for _, u in each])
+
+
+def _resampled(found: Counts, seed: int) -> Tensor:
+    """IoU in per cent of DRAWS sets of images, each drawn with replacement: (DRAWS,), float64."""
+    n = len(found.union)
+    if n == 0 or len(found.intersection) != n:
+        given = f"{len(found.intersection)} and {n} images"
+        raise ValueError(f"counts hold {given}; they must be equally many, from 1")
+    both, union = (torch.tensor(list(row), dtype=torch.float64) for row in found)
+    rows = torch.randint(n, (DRAWS, n), generator=torch.Generator().manual_seed(seed))
+    total = union[rows].sum(1)
+    return torch.where(total > 0, 100 * both[rows].sum(1) / total.clamp(min=1), 100.0)
+
+
+def _bounds(drawn: Tensor, level: float) -> tuple[float, float]:
+    checks.number("level", level, 0, 1, open_low=True)
+    tail = torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=drawn.dtype)
+    low, high = torch.quantile(drawn, tail).tolist()
+    return low, high
+
+
+def interval(found: Counts, level: float = 0.95, seed: int = 0) -> tuple[float, float]:
+    """Percentile bootstrap of the pooled IoU over images, in per cent (Efron 1979).
+
+    It tells what another draw of the same kind of frames would change, not another training.
+    """
+    return _bounds(_resampled(found, seed), level)
+
+
+def difference(
+    first: Counts, second: Counts, level: float = 0.95, seed: int = 0
+) -> tuple[float, float]:
+    """``interval`` of IoU(first) − IoU(second) on the same images: each draw takes equal ones.
+
+    Where it holds 0, these images do not tell the two apart.
+    """
+    if len(first.union) != len(second.union):
+        given = f"{len(first.union)} and {len(second.union)} images"
+        raise ValueError(f"first and second hold {given}; they must be the same images")
+    return _bounds(_resampled(first, seed) - _resampled(second, seed), level)
+
+
+def best_cut(score: Masks, truth: Masks, cuts: Sequence[float]) -> float:
+    """The cut whose ``score > cut`` has the highest pooled IoU; the lowest of equals.
+
+    score : maps as masks are laid out. To be chosen on validation frames, never on the test.
+    """
+    if not cuts:
+        raise ValueError("cuts is empty; it must hold one at least")
+    found = {float(c): iou([s > c for s in score], truth) for c in sorted(cuts)}
+    return max(found, key=lambda c: found[c])
 
 
 def f1(share: float) -> float:

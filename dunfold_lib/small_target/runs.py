@@ -35,6 +35,8 @@ BEST = "best.safetensors"
 MARGIN = 30  # pixels: further from the border, zeros around an image do not reach
 FLAT, FAINT = 1e-6, 1e-4  # deviation of a dead map's output: at most, and of its input's
 LOOKED_AT = 8  # frames on which a record counts dead maps
+CUTS = tuple(v / 2 for v in range(-8, 41))  # of logits, that validation chooses from
+SHARES = tuple(v / 20 for v in range(1, 20))  # of a classical map's largest value, likewise
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -314,10 +316,17 @@ def measure(name: str, net: Network, seed: int, folder: Path | None = None) -> d
     """All scores of a network, the area under its ROC, its steps, and what the stages cost."""
     net.cpu().eval()
     made: dict[str, Any] = {}
+    run = lambda frames: logits(net, data.images(frames))
     for ending, frames in measured_on(name, seed, folder).items():
-        T = logits(net, data.images(frames))
-        made |= metrics_ist.scores(T > 0, frames.mask, ending)
+        T = run(frames)
+        made |= _at("", ending, T > 0, frames)
         made[f"auc{ending}"] = metrics_ist.roc(T, frames.mask).area
+        if folder is None:
+            made |= _chosen(name, ending, run, CUTS, 0.0, T, frames)
+    if folder is None and "iou" in made:
+        few = part(name, "train")
+        few = few.part(range(min(len(few.names), len(part(name, "val").names))))
+        made["iou_train"] = 100 * metrics_ist.iou(run(few) > 0, few.mask)
     frames = next(iter(measured_on(name, seed, folder).values()))
     dead = dead_maps(net, frames.part(range(min(len(frames.names), LOOKED_AT))))
     made |= {"dead": len(dead), "maps": len([*net.maps()])}
@@ -325,16 +334,56 @@ def measure(name: str, net: Network, seed: int, folder: Path | None = None) -> d
     return made | ({"sigma": net.sigma.tolist()} if isinstance(net, LRPCANet) else {})
 
 
+def _at(cut: str, ending: str, found: Tensor, frames: Frames) -> dict[str, Any]:
+    """All scores of masks, and the pixels of each image that the IoU is made of."""
+    pixels = metrics_ist.counts(found, frames.mask)
+    made: dict[str, Any] = metrics_ist.scores(found, frames.mask, cut + ending)
+    return made | {f"{key}{cut}{ending}": row for key, row in pixels._asdict().items()}
+
+
+def _chosen(
+    name: str,
+    ending: str,
+    run: Callable[[Frames], Tensor],
+    cuts: Sequence[float],
+    usual: float,
+    score: Tensor,
+    frames: Frames,
+) -> dict[str, Any]:
+    """The scores with the cut that has the highest IoU on the validation part, named …_chosen.
+
+    run : frames to maps.  usual : the cut that nothing chose.  score : the maps of ``frames``.
+    """
+    val = part("synthetic" if ending else name, "val")
+    seen = run(val)
+    cut = metrics_ist.best_cut(seen, val.mask, cuts)
+    on_val = lambda c: 100 * metrics_ist.iou(seen > c, val.mask)
+    told = {"cut": cut, "iou_val": on_val(usual), "iou_val_chosen": on_val(cut)}
+    made = {key + ending: value for key, value in told.items()}
+    return made | _at("_chosen", ending, score > cut, frames)
+
+
 def measure_method(
     name: str, detector: str, net: None, seed: int, folder: Path | None = None
 ) -> dict[str, Any]:
-    """All scores of a detector that learns nothing, cut at half of each map's largest value."""
+    """All scores of a detector that learns nothing: its maps cut at half of their largest value.
+
+    And at the share of it that the validation part chooses, as it does for networks.
+    """
     made: dict[str, Any] = {}
-    run = classical.DETECTORS[detector]
+    run = partial(shares, classical.DETECTORS[detector])
     for ending, frames in measured_on(name, seed, folder).items():
-        found = [classical.segment(run(x[0])) for x in data.images(frames)]
-        made |= metrics_ist.scores(found, frames.mask, ending)
+        score = run(frames)
+        made |= _at("", ending, score > 0.5, frames)
+        if folder is None:
+            made |= _chosen(name, ending, run, SHARES, 0.5, score, frames)
     return made
+
+
+def shares(detector: classical.Detector, frames: Frames) -> Tensor:
+    """A detector's maps of frames, each over its largest value: (n, 1, h, w); zeros stay zeros."""
+    maps = torch.stack([detector(x[0]) for x in data.images(frames)])
+    return (maps / maps.amax((1, 2), keepdim=True).clamp(min=torch.finfo(maps.dtype).tiny))[:, None]
 
 
 def robustness(run: Callable[[Tensor], Tensor], frames: Frames, seed: int = 0) -> dict[str, Any]:
