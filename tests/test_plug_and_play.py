@@ -501,7 +501,6 @@ def test_a_long_deblurring_records_what_the_chapter_says(name, monkeypatch):
     monkeypatch.setattr(baselines, "small_camera", lambda: picture(16).float())
     monkeypatch.setattr(baselines, "learned", lambda name="cnn": LearnedProx(4, 3))
     monkeypatch.setattr(baselines, "LONG_SEEN", (1, 2, 60, 70, 1000))
-    monkeypatch.setattr(baselines, "RADIUS_STEPS", 60)
     found = baselines.measure_long(name, None, 0)
     assert len(found["moves"]) == len(found["psnr_seen"]) == 5
     assert found["psnr_seen"][2] == found["psnr_60"]

@@ -33,7 +33,7 @@ DEBLUR_HIGH, DEBLUR_LOW, DEBLUR_STEPS = 49 / 255, 2 / 255, 8
 DEBLUR_SIGMA, DEBLUR_ISTA_STEPS = {"tv": 1 / 255, "cnn": 3 / 255, "prox": 0.25 / 255}, 50
 LONG_SEEN = (1, 2, 5, 10, 20, 40, 60, 80, 100, 200, 300, 400, 500, 600, 800, 1000, 1250, 1500)
 LONG_RELAXED = 0.5  # share of the denoiser in the relaxed one
-RADIUS_STEPS, RADIUS_AT = 100, 60  # of the power method; the iterate whose Jacobian it looks at
+RADIUS_STEPS, RADIUS_AT = 400, 60  # of the power method; the iterate whose Jacobian it looks at
 
 Recover = Callable[[Any, Tensor, torch.Generator], Tensor]  # (A, b, generator) -> image
 
@@ -254,12 +254,18 @@ def measure_long(name: str, net: None, seed: int) -> dict[str, Any]:
 
 
 def deblurring_radius(
-    A: Blur, b: Tensor, net: Any, sigma: float, x: Tensor, share: float = 1.0
+    A: Blur,
+    b: Tensor,
+    net: Any,
+    sigma: float,
+    x: Tensor,
+    share: float = 1.0,
+    steps: int = RADIUS_STEPS,
 ) -> float:
     """``theory.local_radius`` of the step of PnP-ISTA at x, with a network, relaxed by a share."""
     D, rho = relaxed(net, share), 1 / norm(A) ** 2
     step = lambda x: ista_step(A, b, D, sigma, rho, x)
-    return local_radius(step, x, RADIUS_STEPS, torch.Generator().manual_seed(0))
+    return local_radius(step, x, steps, torch.Generator().manual_seed(0))
 
 
 def _means(made: dict[str, Any]) -> dict[str, Any]:
