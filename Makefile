@@ -64,6 +64,9 @@ fuzz: $(READY)  ## bad input at every public door, 10,000 calls, and damaged fil
 	$(BIN)/python tools/fuzz.py 10000
 	@if [ -f tools/fuzz_files.py ]; then $(BIN)/python tools/fuzz_files.py; fi
 
+kills: $(READY)  ## kill trainings at 300 random moments; all must end as the untouched ones do
+	$(BIN)/python tools/kills.py
+
 lock: $(READY)  ## resolve requirements.lock and environment.yml anew
 	$(BIN)/python tools/lock.py
 

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import math
+import os
 import shutil
 import signal
 import subprocess
@@ -621,6 +622,19 @@ def test_processes_share_the_rows_of_a_batch_without_loss(n):
         for i in range(n)
     ]
     assert torch.equal(torch.cat(parts), b)
+
+
+KILLS = [sys.executable, str(Path(__file__).parents[1] / "tools" / "kills.py"), "--kills"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_runs_killed_at_random_moments_end_as_the_untouched_ones():
+    """A few of what `make kills` does."""
+    cases = ["sparse/lista-50x100", "sparse/hyperlista", "small_target/lrpcanet-sirst"]
+    done = subprocess.run([*KILLS, "9", "--only", *cases], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.splitlines()[-1].startswith("9 kills (")
 
 
 # the command line
