@@ -150,6 +150,26 @@ def test_the_cosines_are_orthonormal_and_only_the_first_has_a_mean():
     )
 
 
+@pytest.mark.parametrize(("side", "stride"), [(9, 1), (9, 2), (4, 3), (4, 4), (1, 1), (5, 5)])
+@pytest.mark.parametrize("size", [(31, 12), (13, 40), (10, 10)])
+@pytest.mark.parametrize(("core", "halo"), [(7, 8), (1, 0), (16, 3), (100, 5)])
+def test_tiles_cover_the_image_once_and_lie_on_the_grid(side, stride, size, core, halo):
+    R = Patches(side, stride)
+    seen = torch.zeros(size)
+    whole = randn(1, 1, *size)
+    for window, part, place in R.tiles(size, core, halo):
+        seen[place] += 1
+        cut = whole[..., *window]
+        assert torch.equal(cut[..., *part], whole[..., *place])
+        R.more(tuple(cut.shape[2:]))  # no window is too small
+        for w, p, n in zip(window, place, size, strict=True):
+            assert w.start % stride == 0
+            assert w.start <= max(p.start - halo, 0)
+            assert w.stop >= min(p.stop + halo, n)
+            assert w.stop == n or (w.stop - w.start - side) % stride == 0
+    assert (seen == 1).all()
+
+
 # low rank
 
 
@@ -360,6 +380,62 @@ def test_star_s_is_three_decibels_above_star_at_five_per_cent_impulses():
     for window, sweeps in ((0, 6), (5, 4)):
         without = star(Y, 10 / 255, Star(gamma1=1.1), sweeps, window=window)
         assert with_s > runs.psnr(without, truth) + 3
+
+
+WHITE = [
+    (SMDSNet, {}, 0),
+    (STARNet, {"procrustes": 1}, 0),
+    (STARNet, {"procrustes": 0}, 0),
+    (STARNet, {"procrustes": 2, "low_rank": False}, 0),
+    (STARNet, {"procrustes": 1, "blend": False}, 0),
+    (STARNetPaper, {}, 0),
+    (STARNetS, {}, 5),
+]
+
+
+@pytest.mark.parametrize("stride", [1, 2, 3])
+@pytest.mark.parametrize(("kind", "switches", "window"), WHITE)
+def test_a_cube_in_tiles_is_denoised_as_the_whole(kind, switches, window, stride):
+    Y, _ = units(size=(61, 47), bands=10)
+    Y = 0.05 * torch.cat([Y, units(4, size=(61, 47), bands=10)[0]])
+    net = network(kind, **switches | {"stride": stride})
+    assert net.window == window
+    whole = denoise(net, Y, 0.05, core=0)
+    b, level = measured(Y, 0.05, net.r, net.window)
+    torch.testing.assert_close(whole, (level * net(b)).detach(), rtol=0, atol=1e-10)
+    for core in (8, 21, 1000):
+        made = denoise(net, Y, 0.05, core=core)
+        torch.testing.assert_close(made, whole, rtol=0, atol=1e-9)
+    single = denoise(net.float(), Y.float(), 0.05, core=16)  # to 1e-5 in single precision
+    torch.testing.assert_close(single, denoise(net, Y.float(), 0.05, core=0), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_star_in_tiles_is_star(model):
+    Y, _ = units(size=(61, 47), bands=10)
+    whole = star(Y, 1.0, model, 3, 3, core=0)
+    x = model.start(Y, basis(Y, 3))
+    for _ in range(3):
+        *_, (_, x) = model.sweep(Y, x)
+    torch.testing.assert_close(whole, expand(x.G, x.A), rtol=0, atol=1e-10)
+    for core in (8, 30):
+        torch.testing.assert_close(star(Y, 1.0, model, 3, 3, core=core), whole, rtol=0, atol=1e-9)
+
+
+def test_large_cubes_go_in_tiles_of_themselves(monkeypatch):
+    Y, _ = units(size=(61, 47), bands=10)
+    seen = []
+    kept = Patches.tiles
+    monkeypatch.setattr(Patches, "tiles", lambda *a: (t := list(kept(*a)), seen.append(len(t)))[0])
+    star(Y, 1.0, Star(side=4), 2, 3)
+    assert seen == [1, 1]  # once for every A
+    monkeypatch.setattr(classical, "AT_ONCE", 1000)
+    monkeypatch.setattr(classical, "CORE", 16)
+    star(Y, 1.0, Star(side=4), 2, 3)
+    denoise(network(STARNet), Y, 1.0)
+    assert seen[2:] == [4 * 3, 4 * 3, 4 * 3]
+    truth = data.part("test")
+    assert truth[0, 0].numel() <= 145**2 < 180**2  # the book's own scenes are swept at once
 
 
 # the networks

@@ -23,10 +23,10 @@ Xiong et al. 2022 (SMDS) and Liu et al. 2026 (STAR) for the model; m, which they
 codes, is ours; so is D3 = I, where they take the DCT (``mixed``).
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from math import inf
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -42,6 +42,8 @@ from dunfold_lib.hyperspectral.lowrank import (
 )
 from dunfold_lib.hyperspectral.patches import Patches, analysis, dct, mean, synthesis
 from dunfold_lib.prox import soft
+
+AT_ONCE, CORE = 180**2, 128  # pixels that are swept at once; side of a tile of more
 
 
 class State(NamedTuple):
@@ -194,6 +196,7 @@ def star(
     sweeps: int = 2,
     r: int = 9,
     window: int = 0,
+    core: int | None = None,
 ) -> Tensor:
     """A denoised cube (N, B, H, W) from a noisy one: some sweeps from the subspace of Y.
 
@@ -201,15 +204,63 @@ def star(
     or fewer where the noise hides some (``lowrank.basis``).
     window : of the medians that the first A is estimated from; 0 for none.  model : its weights are
     in units of σ; the defaults, with two sweeps, were chosen on the validation part of Indian
-    Pines. More sweeps come nearer to the minimum, which is smoother.
+    Pines. More sweeps come nearer to the minimum, which is smoother.  core : as in ``swept``.
     """
     units, level = in_units(Y, sigma)
     checks.whole("sweeps", sweeps)
     model = Star() if model is None else model
-    x = model.start(units, basis(units, r, window))
-    for _ in range(sweeps):
-        *_, (_, x) = model.sweep(units, x)
-    return level * expand(x.G, x.A)
+    A = basis(units, r, window)
+
+    def step(Y: Tensor, x: State) -> State:
+        *_, (_, x) = model.sweep(Y, x)
+        return x
+
+    every = Steps(model.R, model.start, [step] * sweeps, [model.moving] * sweeps, [True] * sweeps)
+    return level * expand(*swept(units, A, every, core))
+
+
+class Steps(NamedTuple):
+    """An iteration over states with G, A and S, each step local but for its update of A.
+
+    start : (Y, A) -> state.  steps : (Y, state) -> state.  moves : which steps update A.
+    blends : which update G, from patches, and so widen what a pixel depends on by side − 1.
+    """
+
+    R: Patches
+    start: Callable[[Tensor, Tensor], Any]
+    steps: Sequence[Callable[[Tensor, Any], Any]]
+    moves: Sequence[bool]
+    blends: Sequence[bool]
+
+
+def swept(Y: Tensor, A: Tensor, s: Steps, core: int | None = None) -> tuple[Tensor, Tensor]:
+    """(G, A) after all steps, in overlapping tiles where a cube is larger than ``AT_ONCE`` pixels.
+
+    core : side of a tile without what it overlaps; 0 takes the whole cube at once. The result is
+    the whole's, up to rounding: a tile overlaps by as many pixels as G depends on, and A is made of
+    all tiles. Each step that moves A runs the steps before it again, since their states are not
+    kept.
+    """
+    size, r = (Y.shape[2], Y.shape[3]), A.shape[2]
+    if core is None:
+        core = CORE if len(Y) * size[0] * size[1] > AT_ONCE else 0
+    n, kept = len(s.steps), A.any(1, keepdim=True)
+    known, G = [A], project(Y, A)
+    for end in [k + 1 for k in range(n) if s.moves[k] or k == n - 1]:
+        known += [known[-1]] * (end - len(known))  # what the steps before ``end`` see
+        M = Y.new_zeros(len(Y), Y.shape[1], r)
+        halo = (s.R.side - 1) * sum(s.blends[:end])
+        for window, part, place in s.R.tiles(size, core or max(size), halo):
+            cut = Y[..., window[0], window[1]]
+            x = s.start(cut, A)
+            for k in range(end):
+                x = s.steps[k](cut, x._replace(A=known[k]))
+            found, clean = (t[..., part[0], part[1]] for t in (x.G, cut - x.S))
+            G[..., place[0], place[1]] = found
+            M += torch.einsum("nbhw,nrhw->nbr", clean, found)
+        if s.moves[end - 1]:
+            known.append(procrustes(M * kept) * kept)
+    return G, known[-1]
 
 
 def star_s(Y: Tensor, sigma: float | Tensor, r: int = 9) -> Tensor:

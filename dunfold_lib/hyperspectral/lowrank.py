@@ -50,14 +50,16 @@ class _SVT(torch.autograd.Function):
 
 
 def _left(X: Tensor, tau: Tensor) -> tuple[Tensor, Tensor]:
-    """(U, s) from the Gram matrix; in float64 where τ is small beside the largest s."""
+    """(U, s) from the Gram matrix; in float64 for those matrices whose τ is small beside s_max."""
     gram = X @ X.mT
-    largest = gram.diagonal(dim1=-2, dim2=-1).sum(-1).sqrt()  # at least s_max
-    if X.dtype != torch.float64 and bool((tau < EXACT * largest).any()):
-        gram = X.double() @ X.double().mT
     squares, U = torch.linalg.eigh(gram)
-    s = squares.clamp(min=torch.finfo(X.dtype).tiny).sqrt()
-    return U.to(X.dtype), s.to(X.dtype)
+    largest = gram.diagonal(dim1=-2, dim2=-1).sum(-1).sqrt()  # at least s_max
+    close = tau < EXACT * largest
+    if X.dtype != torch.float64 and bool(close.any()):
+        wide = X[close].double()
+        exact, left = torch.linalg.eigh(wide @ wide.mT)
+        squares[close], U[close] = exact.to(X.dtype), left.to(X.dtype)
+    return U, squares.clamp(min=torch.finfo(X.dtype).tiny).sqrt()
 
 
 def _gamma(s: Tensor, tau: Tensor) -> Tensor:

@@ -13,14 +13,25 @@ X ×D     synthesis       like X             X ×₁D1 ×₂D2 ×₃D3; ``analys
 Kolda & Bader 2009 for mode products.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 from math import pi
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from dunfold_lib import checks
+
+
+class Tile(NamedTuple):
+    """whole[..., *place] = work(whole[..., *window])[..., *part]."""
+
+    window: tuple[slice, slice]
+    part: tuple[slice, slice]
+    place: tuple[slice, slice]
 
 
 @dataclass(frozen=True)
@@ -68,6 +79,31 @@ class Patches:
     def count(self, size: tuple[int, int], like: Tensor) -> Tensor:
         """C = RᵀR 1, (1, 1, *size), in the precision and on the device of ``like``."""
         return self.T(self(like.new_ones(1, 1, *size)), size)
+
+    def tiles(self, size: tuple[int, int], core: int, halo: int) -> Iterator[Tile]:
+        """Overlapping windows on this grid of patches, whose cores cover the image once.
+
+        core : side of a core, made a multiple of the stride.  halo : pixels around it, at least.
+        What a window's work leaves in its core is that of the whole image if no pixel there depends
+        on one farther away than ``halo``.
+        """
+        checks.whole("core", core, 1)
+        checks.whole("halo", halo)
+        self.more(size)
+        rows, columns = (list(self._cuts(n, core, halo)) for n in size)
+        for down, across in product(rows, columns):
+            yield Tile(*zip(down, across, strict=True))
+
+    def _cuts(self, n: int, core: int, halo: int) -> Iterator[tuple[slice, slice, slice]]:
+        """Along one axis. A window begins on the grid, and ends on it or with the image."""
+        p, step = self.side, self.stride
+        core = -(-core // step) * step
+        for top in range(0, n, core):
+            end, least = min(top + core, n), max(n - max(p, step + 1), 0)
+            first = min(max(top - halo, 0), least) // step * step
+            more = max(-(-(end + halo - first - p) // step), int(p == step))
+            last = min(first + p + more * step, n)
+            yield slice(first, last), slice(top - first, end - first), slice(top, end)
 
     @property
     def nominal(self) -> float:
