@@ -10,10 +10,11 @@ import argparse
 import inspect
 import io
 import json
+import math
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from difflib import SequenceMatcher
 from importlib import import_module
@@ -160,9 +161,19 @@ def measured(
     ours = f"data: {folder}; {e.title}" if folder else e.protocol
     told = {"protocol": found.pop("protocol", ours), "parameters": parameters}
     told |= {"notes": [*found.pop("notes", ())]}
+    found = {score: existing(value) for score, value in found.items()}
     told |= {"absent": [score for score, value in found.items() if value is None]}
     scores = {score: value for score, value in found.items() if value is not None}
     return about | {"scores": scores} | told | records.environment()
+
+
+def existing(value: Any) -> Any:
+    """A score, or None in the place of every NaN and infinity: JSON has none, and they are none."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: existing(part) for key, part in value.items()}
+    return [existing(part) for part in value] if isinstance(value, list | tuple) else value
 
 
 def trained(
@@ -395,14 +406,25 @@ def cmd_reproduce(args: argparse.Namespace) -> None:
         for name, seed in pairs if args.record else ():
             recordable(name, f"cpu-s{seed}", replace=args.replace)
         records.prepare(Path(args.out))
-        for name, seed in pairs:
-            again(name, chosen[name], seed, args)
+        failed = [name for name, seed in pairs if not again(name, chosen[name], seed, args)]
     show_rows(chosen)
     for name, e in chosen.items():
         print(f"\n{name}: {e.title}\n  protocol: {e.protocol}\n  paper: {e.source}")
+    if args.run and failed:
+        raise ValueError(f"could not be measured: {', '.join(dict.fromkeys(failed))}; the rest was")
 
 
-def again(name: str, e: Experiment, seed: int, args: argparse.Namespace) -> None:
+def again(name: str, e: Experiment, seed: int, args: argparse.Namespace) -> bool:
+    """Make one run; False, and a line on stderr, where that cannot be done: others still can."""
+    try:
+        made_anew(name, e, seed, args)
+    except (ValueError, TypeError, RuntimeError, OSError, ImportError) as error:
+        print(f"{name} seed {seed}: {str(error).splitlines()[0]}", file=sys.stderr)
+        return False
+    return True
+
+
+def made_anew(name: str, e: Experiment, seed: int, args: argparse.Namespace) -> None:
     """Make one run of an experiment anew, trained by its CPU recipe if it learns anything.
 
     What is in the folder is never taken for a measurement: a training goes on from its checkpoint

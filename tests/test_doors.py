@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import os
 import subprocess
 import sys
@@ -295,6 +296,39 @@ def test_a_measure_says_what_it_measured_and_which_scores_do_not_exist(
     assert made["scores"] == {"iou": 50.0, "curve": [1.0]}
     assert made["absent"] == ["auc"]
     assert made["notes"] == ["3 of 12 targets vanished"]
+
+
+def test_a_score_that_is_no_number_does_not_lose_the_others(monkeypatch, capsys):
+    found = {
+        "iou": 50.0,
+        "auc": math.nan,
+        "psnr": math.inf,
+        "curve": [1.0, -math.inf],
+        "n": {"a": 1},
+    }
+    e = fake(measure=lambda net, seed: found)
+    monkeypatch.setattr(door, "experiments", lambda: {"room/one": e})
+    assert main(["evaluate", "room/one", "--json"]) == 0
+    made = json.loads(capsys.readouterr().out)
+    assert made["scores"] == {"iou": 50.0, "curve": [1.0, None], "n": {"a": 1}}
+    assert made["absent"] == ["auc", "psnr"]
+
+
+def test_an_experiment_that_fails_does_not_lose_the_rest(results, tmp_path, monkeypatch, capsys):
+    def broken(net, seed):
+        raise ValueError("image a.png: cannot be read")
+
+    both = {"room/one": fake(measure=broken), "room/two": fake()}
+    monkeypatch.setattr(door, "experiments", lambda: both)
+    call = ["reproduce", "--run", "--record", "--seeds", "2", "--out", str(tmp_path / "runs")]
+    assert main(call) == 2
+    said = capsys.readouterr()
+    assert "room/two    nmse_db  -1.00  -2.50 ± 0.50" in said.out
+    assert said.err.splitlines() == [
+        "room/one seed 0: image a.png: cannot be read",
+        "room/one seed 1: image a.png: cannot be read",
+        "python -m dunfold_lib: could not be measured: room/one; the rest was",
+    ]
 
 
 def test_a_gpu_run_is_owed_until_one_made_on_a_gpu_is_recorded(results, monkeypatch):
