@@ -9,6 +9,7 @@ from dunfold_lib import records
 from dunfold_lib.imaging import ISTANet, ISTANetPlus, data, explorers, start_quietly
 from dunfold_lib.imaging.fast import reconstruct
 from dunfold_lib.operators import Fourier, Sensing
+from dunfold_lib.prox import soft
 
 SOLUTIONS = pages.solutions("imaging/ista_net")
 cleared = pages.clearing(explorers)
@@ -136,6 +137,27 @@ def test_the_formula_counts_the_parameters(K, c):
     assert SOLUTIONS.parameters(9, 32, True) == 336_978
     one = SOLUTIONS.parameters(1, c, True)
     assert SOLUTIONS.parameters(K, c, True, shared=True) == one + 2 * (K - 1)
+
+
+def test_where_the_threshold_is_in_range_the_phase_is_the_prox_and_elsewhere_not():
+    g = torch.Generator().manual_seed(0)
+    angle = torch.arange(3).double() * 2 * torch.pi / 3
+    tight = (2 / 3) ** 0.5 * torch.stack([angle.cos(), angle.sin()], 1)
+    square = torch.linalg.qr(torch.randn(2, 2, generator=g).double())[0]
+    doubled = torch.cat([square, square]) / 2**0.5
+    r = torch.randn(100, 2, generator=g).double()
+    r[0] = torch.tensor([0.0, 2.0])  # orthogonal to the first direction
+    r[1] = 0.01
+    for F in (square, doubled, tight):
+        held = SOLUTIONS.in_range(F, r, 0.3)
+        x, p = soft(r @ F.T, 0.3) @ F, 0 * r @ F.T
+        for _ in range(3000):
+            p = (p + (r - p @ F) @ F.T).clamp(-0.3, 0.3)
+        apart = (x - (r - p @ F)).norm(dim=1)
+        assert float(apart[held].max()) < 1e-6
+        assert held.all() == (F is not tight)
+    assert held[:2].all()
+    assert float(apart[~held].max()) > 0.05
 
 
 @pytest.mark.parametrize("kind", [ISTANet, ISTANetPlus])

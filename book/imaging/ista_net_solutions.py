@@ -4,12 +4,19 @@ import torch
 
 from dunfold_lib.imaging import ISTANet, ISTANetPlus
 from dunfold_lib.imaging.fast import on_image
+from dunfold_lib.prox import soft
 
 
 def parameters(K, c, plus, shared=False):
     """The numbers of a network with c channels; filters in every phase, or one set for all."""
     pairs = 4 * c * c + 2 * c if plus else 2 * c * c + 2 * c
     return 9 * pairs * (1 if shared else K) + 2 * K
+
+
+def in_range(F, r, theta):
+    """Whether soft(F r, θ) is F of something, for FᵀF = I: one answer for each row of r."""
+    z = soft(r @ F.T, theta)
+    return (z @ F @ F.T - z).norm(dim=1) <= 1e-9 * z.norm(dim=1)
 
 
 @torch.no_grad()
