@@ -371,7 +371,7 @@ BASELINES = {
     "denoiser-prox": _denoising("prox"),
     **{f"denoise-{name}": _denoising(name) for name in ("tv", "nlm", "wavelet")},
     **{f"tv-{r}": _sensing("total variation", r, by_tv, "TVAL3") for r in RATIOS},
-    **{f"mri-tv-{r}": _slices(r) for r in (20, 30, 40, 50)},
+    **{f"mri-tv-{r}": _slices(r) for r in (10, 20, 30, 40, 50)},
     **{f"d-amp-{r}": _sensing("D-AMP with TV", r, by_amp, "D-AMP") for r in (25, 10)},
     **{
         f"pnp-{method}-{name}-25": _sensing(
