@@ -1,14 +1,25 @@
 """A caller's mistakes, answered in one line: what was given and what is allowed."""
 
+import functools
+import inspect
 import math
 import sys
-from collections.abc import Iterable
-from typing import Any
+import typing
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from numbers import Integral, Real
+from types import NoneType, UnionType
+from typing import Annotated, Any, NamedTuple, ParamSpec, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 LARGEST = sys.float_info.max
+MOST = 2**63 - 1  # of a whole number
+FULL = (torch.float32, torch.float64)
+F = TypeVar("F", bound=Callable[..., Any])
+P = ParamSpec("P")
+R = TypeVar("R")
+AnyTensor = Annotated[Tensor, "of any dtype"]
 
 
 def brief(value: Any) -> str:
@@ -35,12 +46,45 @@ def real(name: str, x: Tensor) -> None:
         raise TypeError(f"{name} has dtype {x.dtype}; it must be a real floating-point tensor")
 
 
-def rows(name: str, x: Tensor, shape: tuple[int, ...]) -> None:
-    """Refuse a batch whose rows do not have this shape: x must be (batch, *shape), real."""
+def like(name: str, x: Tensor, wanted: str, y: Tensor) -> None:
+    """Refuse an x whose shape is not that of ``wanted``, y: nothing broadcasts here."""
+    if x.shape != y.shape:
+        shapes = f"{tuple(x.shape)}; it must be that of {wanted}, {tuple(y.shape)}"
+        raise ValueError(f"{name} has shape {shapes}")
+
+
+def shaped(name: str, x: Tensor, shape: Sequence[int | str]) -> None:
+    """Refuse a tensor of another shape; a word in the place of a number stands for any from 1."""
+    real(name, x)
+    if x.ndim != len(shape) or any(
+        n == 0 if isinstance(m, str) else n != m for n, m in zip(x.shape, shape, strict=False)
+    ):
+        wanted = ", ".join(map(str, shape))
+        raise ValueError(f"{name} has shape {tuple(x.shape)}; it must be ({wanted})")
+
+
+def broadcasts(name: str, t: Any, shape: Sequence[int]) -> None:
+    """Refuse what is no finite number, and a tensor that does not broadcast to a shape."""
+    if not isinstance(t, Tensor):
+        number(name, t)
+        return
+    real(name, t)
+    pairs = zip(t.shape[::-1], shape[::-1], strict=False)
+    if t.ndim > len(shape) or any(p not in (1, q) for p, q in pairs):
+        raise ValueError(f"{name} has shape {tuple(t.shape)}; it must broadcast to {tuple(shape)}")
+
+
+def rows(name: str, x: Tensor, shape: tuple[int, ...], own: Tensor | None = None) -> None:
+    """Refuse a batch whose rows do not have this shape: x must be (batch, *shape), real.
+
+    own : an operator's numbers, whose dtype x must have.
+    """
     real(name, x)
     if x.ndim != len(shape) + 1 or tuple(x.shape[1:]) != tuple(shape):
         wanted = ", ".join(["batch", *map(str, shape)])
         raise ValueError(f"{name} has shape {tuple(x.shape)}; it must be ({wanted})")
+    if own is not None and x.dtype != own.dtype and x.dtype in FULL:
+        raise TypeError(f"{name} has dtype {x.dtype}; the operator has {own.dtype}")
 
 
 def number(
@@ -52,25 +96,25 @@ def number(
     open_low: bool = False,
 ) -> None:
     """Refuse a number that is not real and finite, or outside [low, high] (or (low, high])."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name} is {brief(value)}; it must be a number")
     inside = (value > low if open_low else value >= low) and value <= high
     if not (inside and -LARGEST <= value <= LARGEST):
         interval = f"{'(' if open_low or low == -math.inf else '['}{low:g}, {high:g}]"
-        given = f"{value:g}" if isinstance(value, float) else brief(value)
+        given = brief(value) if isinstance(value, Integral) else f"{float(value):g}"
         raise ValueError(f"{name} is {given}; it must be finite and in {interval}")
 
 
 def size(name: str, value: tuple[int, int]) -> None:
     """Refuse anything but two whole numbers from 1: (height, width)."""
     pair = isinstance(value, tuple) and len(value) == 2
-    if not pair or not all(type(v) is int and v > 0 for v in value):
+    if not pair or not all(_is_whole(v) and v > 0 for v in value):
         raise ValueError(f"{name} is {brief(value)}; it must be (height, width), both from 1")
 
 
 def whole(name: str, value: int, low: int = 0) -> None:
     """Refuse anything but a whole number of at least ``low``."""
-    if isinstance(value, bool) or not isinstance(value, int):
+    if not _is_whole(value):
         raise TypeError(f"{name} is {brief(value)}; it must be a whole number")
     if value < low:
         raise ValueError(f"{name} is {value}; it must be at least {low}")
@@ -87,3 +131,209 @@ def one_of(name: str, value: Any, allowed: Iterable[Any]) -> None:
     """Refuse what is not among the allowed values."""
     if value not in (known := list(allowed)):
         raise ValueError(f"{name} is {value!r}; it must be one of {', '.join(map(str, known))}")
+
+
+# What annotations say
+
+
+class Kind(NamedTuple):
+    """One type of argument: whether a value is of it, what it becomes, and its name in errors."""
+
+    fits: Callable[[Any], bool]
+    text: str
+    take: Callable[[str, Any], Any] | None = None
+
+
+def door(f: Callable[P, R]) -> Callable[P, R]:
+    """A public function whose arguments are of the types that its annotations say, or refused.
+
+    Numbers of NumPy become Python's, those in a list too. Tensors must be real, and of the
+    precision of the other tensors, operators and networks, unless annotated ``AnyTensor``.
+    Shapes and intervals f itself looks at.
+    """
+    known: dict[str, tuple[Kind, ...]] = {}
+    order = _positional(f)
+
+    @functools.wraps(f)
+    def checked(*args: P.args, **kwargs: P.kwargs) -> R:
+        if torch.compiler.is_compiling():
+            return f(*args, **kwargs)
+        if not known:
+            known.update(_parameters(f))
+        given = [_taken(k, known[k], v) for k, v in zip(order, args, strict=False)]
+        named = {k: _taken(k, known[k], v) if k in known else v for k, v in kwargs.items()}
+        _one_precision(known, (*zip(order, given, strict=False), *named.items()))
+        return f(*given, *args[len(order) :], **named)  # type: ignore[arg-type]
+
+    return checked
+
+
+def inside(f: F) -> F:
+    """A door's function itself: for a loop whose arguments were looked at before it."""
+    return getattr(f, "__wrapped__", f)
+
+
+def _positional(f: Callable[..., Any]) -> list[str]:
+    """The parameters that a call may give by their place."""
+    rows = inspect.signature(f).parameters.values()
+    return [p.name for p in rows if p.kind <= inspect.Parameter.POSITIONAL_OR_KEYWORD]
+
+
+def _parameters(f: Callable[..., Any]) -> dict[str, tuple[Kind, ...]]:
+    """Each parameter with the kinds that it may be; none where anything goes."""
+    hints = typing.get_type_hints(f, include_extras=True)
+    several = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    rows = [p for p in inspect.signature(f).parameters.values() if p.kind not in several]
+    return {p.name: _kinds(hints.get(p.name, Any)) for p in rows}
+
+
+def _taken(name: str, kinds: tuple[Kind, ...], value: Any) -> Any:
+    for fits, _, take in kinds:
+        if fits(value):
+            return take(name, value) if take else value
+    if not kinds:
+        return value
+    texts = " or ".join(dict.fromkeys(k.text for k in kinds if k.text != "None"))
+    plain = isinstance(value, NoneType | str | float | int) or any(
+        k.text == "a number" for k in kinds
+    )
+    given = brief(value) if plain else f"a {type(value).__name__}"
+    raise TypeError(f"{name} is {given}; it must be {texts}")
+
+
+def _one_precision(known: dict[str, tuple[Kind, ...]], given: Iterable[tuple[str, Any]]) -> None:
+    """Refuse tensors and operators of two precisions in one call; single numbers may be of any.
+
+    What a network takes it looks at itself.
+    """
+    first, of = None, ""
+    for name, held in given:
+        if name == "self" or ANY in known.get(name, ()):
+            continue
+        for part, value in _parts(name, held):
+            dtype = _precision(value)
+            if dtype is not None and first is not None and dtype != first:
+                raise TypeError(f"{part} has dtype {dtype}; {of} has {first}: one for all")
+            if dtype is not None and first is None:
+                first, of = dtype, part
+
+
+def _parts(name: str, value: Any) -> Iterable[tuple[str, Any]]:
+    """An argument, or the fields of a named tuple, each with its name."""
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return zip(value._fields, value, strict=True)
+    return ((name, value),)
+
+
+def _precision(value: Any) -> torch.dtype | None:
+    """The dtype of a tensor or an operator; None for single numbers, networks and 16 bit."""
+    if isinstance(value, Tensor):  # 16 bit: inside autocast, which mixes them with float32
+        return value.dtype if value.ndim and value.dtype in FULL else None
+    if not isinstance(value, nn.Module) or not vars(value).get("_buffers"):
+        return None
+    return next((t.dtype for t in value._buffers.values() if t is not None), None)
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def _as_whole(name: str, value: Any) -> int:
+    if not -MOST <= value <= MOST:
+        raise ValueError(f"{name} is {brief(value)}; it must be a whole number below 2⁶³")
+    return int(value)
+
+
+def _as_number(name: str, value: Any) -> float | int:
+    if not isinstance(value, Integral):
+        return float(value)
+    number(name, int(value))
+    return int(value)
+
+
+def _as_real(name: str, x: Tensor) -> Tensor:
+    real(name, x)
+    return x
+
+
+def _of(kind: type, text: str) -> Kind:
+    return Kind(lambda v: isinstance(v, kind), text)
+
+
+ANY = _of(Tensor, "a torch.Tensor")
+KINDS: dict[Any, Kind] = {
+    Tensor: Kind(lambda v: isinstance(v, Tensor), "a torch.Tensor", _as_real),
+    float: Kind(_is_number, "a number", _as_number),
+    int: Kind(_is_whole, "a whole number", _as_whole),
+    bool: Kind(
+        lambda v: isinstance(v, bool) or type(v).__name__ in ("bool_", "bool"),
+        "True or False",
+        lambda name, v: bool(v),
+    ),
+    str: _of(str, "a text"),
+    NoneType: _of(NoneType, "None"),
+}
+
+
+def _kinds(hint: Any) -> tuple[Kind, ...]:
+    """What an annotation allows; nothing where it does not say or anything goes."""
+    origin, inner = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, UnionType):
+        each = [_kinds(part) for part in inner]
+        return tuple(kind for kinds in each for kind in kinds) if all(each) else ()
+    if origin is typing.Annotated:
+        return (ANY,)
+    if hint in KINDS:
+        return (KINDS[hint],)
+    if origin in (Sequence, list, tuple):
+        return (_sequence(origin, inner),)
+    kind = origin or hint
+    if kind is Callable:
+        return (Kind(callable, "a function"),)
+    if not isinstance(kind, type) or kind in (Any, object) or getattr(kind, "_is_protocol", False):
+        return ()
+    room = kind.__module__.removeprefix("dunfold_lib.").split(".")[0]
+    text = f"a {room}.{kind.__name__}".replace("a o", "an o", 1)
+    if issubclass(kind, tuple) and hasattr(kind, "_fields"):
+        text += f"({', '.join(kind._fields)})"
+        return (Kind(lambda v: isinstance(v, kind), text, functools.partial(_fields, kind)),)
+    return (_of(kind, text),)
+
+
+def _sequence(origin: Any, inner: tuple[Any, ...]) -> Kind:
+    """A tuple of a fixed length, or a sequence of any, whose items are looked at one by one."""
+    fixed = origin is tuple and inner[-1:] != (Ellipsis,)
+    items = [_kinds(part) for part in inner if part is not Ellipsis]
+    length = f"{len(items)} items" if fixed else "items"
+    text = f"a sequence of {length}" + (f", each {items[0][0].text}" if items and items[0] else "")
+
+    def fits(value: Any) -> bool:
+        several = hasattr(value, "__len__") and hasattr(value, "__getitem__")
+        plain = several and not isinstance(value, str | bytes | Mapping)
+        return plain and getattr(value, "ndim", 1) > 0
+
+    def take(name: str, value: Any) -> Any:
+        numbers = items and items[0] and items[0][0] in (KINDS[float], KINDS[int])
+        held = value.tolist() if numbers and hasattr(value, "tolist") else value
+        if isinstance(held, Tensor):
+            return held
+        if fixed and len(held) != len(items):
+            raise ValueError(f"{name} has {len(held)} items; it must have {len(items)}")
+        each = items if fixed else items * len(held)
+        made = [
+            _taken(f"{name}[{i}]", k, v) for i, (k, v) in enumerate(zip(each, held, strict=False))
+        ]
+        return tuple(made) if origin is tuple else made
+
+    return Kind(fits, text, take)
+
+
+def _fields(kind: Any, name: str, value: Any) -> Any:
+    """A named tuple with its fields looked at as arguments are."""
+    hints = typing.get_type_hints(kind, include_extras=True)
+    made = [_taken(f, _kinds(hints[f]), getattr(value, f)) for f in kind._fields]
+    return value if all(a is b for a, b in zip(made, value, strict=True)) else kind(*made)

@@ -37,12 +37,14 @@ class Linear(nn.Module):
         return torch.cat([b.flatten() for b in self.buffers()])
 
 
+@checks.door
 def is_linear(name: str, A: Linear) -> None:
     """Refuse anything but an operator of this module."""
     if not isinstance(A, Linear):
         raise TypeError(f"{name} is a {type(A).__name__}; it must be an operators.Linear")
 
 
+@checks.door
 def norm(A: Linear, iterations: int = 1000, seed: int = 0) -> float:
     """‖A‖₂, the largest singular value.
 
@@ -68,6 +70,7 @@ class Matrix(Linear):
 
     A: Tensor
 
+    @checks.door
     def __init__(self, A: Tensor):
         super().__init__()
         checks.finite("A", A)
@@ -77,11 +80,11 @@ class Matrix(Linear):
         self.codomain, self.domain = (A.shape[0],), (A.shape[1],)
 
     def forward(self, x: Tensor) -> Tensor:  # (batch, n) -> (batch, m)
-        checks.rows("x", x, self.domain)
+        checks.rows("x", x, self.domain, self.A)
         return x @ self.A.T
 
     def T(self, r: Tensor) -> Tensor:  # (batch, m) -> (batch, n)
-        checks.rows("r", r, self.codomain)
+        checks.rows("r", r, self.codomain, self.A)
         return r @ self.A
 
     def known_norm(self) -> float:
@@ -99,6 +102,7 @@ class Mask(Linear):
 
     mask: Tensor
 
+    @checks.door
     def __init__(self, mask: Tensor):
         super().__init__()
         _zeros_and_ones(mask)
@@ -124,6 +128,7 @@ class Sensing(Linear):
 
     Phi: Tensor
 
+    @checks.door
     def __init__(self, Phi: Tensor):
         super().__init__()
         checks.finite("Phi", Phi)
@@ -166,6 +171,7 @@ class Blockwise(Linear):
 
     block: Sensing
 
+    @checks.door
     def __init__(self, block: Sensing, size: tuple[int, int]):
         super().__init__()
         if not isinstance(block, Sensing):
@@ -211,6 +217,7 @@ class Fourier(Linear):
 
     mask: Tensor
 
+    @checks.door
     def __init__(self, mask: Tensor):
         super().__init__()
         _zeros_and_ones(mask)
@@ -245,6 +252,7 @@ class Blur(Linear):
         Tensor  # (height, width/2 + 1, 2): real buffers follow .double(), complex do not
     )
 
+    @checks.door
     def __init__(self, kernel: Tensor, size: tuple[int, int]):
         super().__init__()
         checks.finite("kernel", kernel)
@@ -288,6 +296,7 @@ class Wavelet(Linear):
     many as that allows, at most 4.
     """
 
+    @checks.door
     def __init__(self, size: tuple[int, int], name: str = "db4", levels: int | None = None):
         super().__init__()
         pywt = _pywt()
@@ -348,6 +357,7 @@ class Compose(Linear):
     outer: Linear
     inner: Linear
 
+    @checks.door
     def __init__(self, outer: Linear, inner: Linear):
         super().__init__()
         is_linear("outer", outer)

@@ -114,6 +114,7 @@ def array(x: Tensor | ArrayLike) -> NDArray[np.float64]:
     return np.asarray(x.detach().cpu() if isinstance(x, Tensor) else x, dtype=np.float64)
 
 
+@checks.door
 def line(x: Any, y: Any, label: str = "", colour: int = 0, style: Any = "solid") -> Line:
     """A ``Line`` from tensors or sequences; x and y must be equally long."""
     x, y = array(x).ravel(), array(y).ravel()
@@ -183,6 +184,7 @@ def svg(fig: Figure, alt: str, uid: str) -> str:
     return head + re.sub(r'^<svg (?:xmlns:xlink="[^"]*" )?', "", text, count=1)
 
 
+@checks.door
 def image_uri(image: NDArray[np.float64], zoom: int = 1) -> str:
     """An image in [0, 1] as a data URI in WebP; values outside are clipped."""
     from PIL import Image
@@ -232,6 +234,7 @@ class Html:
         return self.alt
 
 
+@checks.door
 def page(*panels: Panel, caption: str = "") -> Html:
     """The panels in a row that wraps on a narrow screen, with a caption."""
     if not panels:
@@ -243,6 +246,7 @@ def page(*panels: Panel, caption: str = "") -> Html:
     return Html(text, " · ".join(p.alt for p in panels))
 
 
+@checks.door
 def table(
     head: Sequence[str], rows: Sequence[Sequence[Any]], caption: str = "", form: str = "{:.3g}"
 ) -> Html:
@@ -258,6 +262,7 @@ def table(
     return Html(f'<table class="df-table">{inner}</table>', caption or " | ".join(head))
 
 
+@checks.door
 def twins(left: Callable[..., Any], right: Callable[..., Any]) -> Html:
     """The bodies of two functions, line over line; what differs in the second is marked."""
     names = (left.__qualname__, right.__qualname__)

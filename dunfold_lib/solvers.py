@@ -8,6 +8,7 @@ from torch import Tensor
 from dunfold_lib import checks
 
 
+@checks.door
 def conjugate_gradients(
     V: Callable[[Tensor], Tensor],
     c: Tensor,

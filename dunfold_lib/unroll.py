@@ -1,9 +1,13 @@
 """What every unrolled network is: K layers, each one step of an algorithm."""
 
-from collections.abc import Iterator
+import functools
+import inspect
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from torch import Tensor, nn
+
+from dunfold_lib import checks
 
 
 class Unrolled(nn.Module):
@@ -15,6 +19,13 @@ class Unrolled(nn.Module):
     """
 
     K: int
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """What a network defines in public are doors (``checks.door``)."""
+        super().__init_subclass__(**kwargs)
+        for name, f in list(vars(cls).items()):
+            if inspect.isfunction(f) and (name == "__init__" or not name.startswith("_")):
+                setattr(cls, name, _of_a_layer(f) if "k" in _names(f) else checks.door(f))
 
     def start(self, b: Any) -> Any:
         """x⁰."""
@@ -30,9 +41,12 @@ class Unrolled(nn.Module):
 
     def states(self, b: Any, depth: int | None = None) -> Iterator[Any]:
         """x⁰, …, x^depth as the algorithm carries them; depth is K by default."""
+        depth = self.K if depth is None else depth
+        checks.whole("depth", depth)
+        checks.layer(depth, self.K, "layers")
         x = self.start(b)
         yield x
-        for k in range(self.K if depth is None else depth):
+        for k in range(depth):
             x = self.layer(k, x, b)
             yield x
 
@@ -44,3 +58,21 @@ class Unrolled(nn.Module):
         """The estimate after K layers."""
         *_, x = self.states(b)
         return self.readout(x)
+
+
+def _names(f: Callable[..., Any]) -> list[str]:
+    return [*inspect.signature(f).parameters]
+
+
+def _of_a_layer(f: Callable[..., Any]) -> Callable[..., Any]:
+    """A door whose k must be the number of one of the network's layers."""
+    looked_at = checks.door(f)
+
+    @functools.wraps(f)
+    def within(self: Any, k: int, *args: Any, **kwargs: Any) -> Any:
+        checks.whole("k", k)
+        if k >= self.K:
+            raise ValueError(f"k is {k}; the network has layers 0 to {self.K - 1}")
+        return looked_at(self, k, *args, **kwargs)
+
+    return within

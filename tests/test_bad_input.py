@@ -139,8 +139,8 @@ def test_mask_refuses(given, error, says):
     ((ones(3, 2), (8, 8)), ValueError, r"kernel has shape \(3, 2\); its sides must be odd and .*"),
     ((ones(3, 5), (8, 4)), ValueError, r"kernel has shape \(3, 5\); .* at most \(8, 4\)"),
     ((ones(3), (8, 8)), ValueError, r"kernel has shape \(3,\); its sides must be odd and .*"),
-    ((ones(3, 3), (8,)), ValueError, rf"size is \(8,\); {SIZE}"),
-    ((ones(3, 3), (8, 8, 8)), ValueError, rf"size is \(8, 8, 8\); {SIZE}"),
+    ((ones(3, 3), (8,)), ValueError, "size has 1 items; it must have 2"),
+    ((ones(3, 3), (8, 8, 8)), ValueError, "size has 3 items; it must have 2"),
 )
 def test_blur_refuses(given, error, says):
     refused(lambda: Blur(*given), error, says)
@@ -154,14 +154,14 @@ def test_blur_refuses(given, error, says):
     ),
     (((8, 8), "bior2.2", 1), ValueError, "name is 'bior2.2'; it must be an orthogonal wavelet .*"),
     (((128, 128), "dmey", 1), ValueError, "name is 'dmey'; it must be an orthogonal wavelet .*"),
-    (((8, 8), None, 1), ValueError, "name is None; it must be an orthogonal wavelet of PyWavelets"),
+    (((8, 8), None, 1), TypeError, "name is None; it must be a text"),
     (((8, 12), "haar", 3), ValueError, r"levels is 3; size \(8, 12\) and haar allow 1 to 2"),
     (((9, 8), "haar", 1), ValueError, r"levels is 1; size \(9, 8\) and haar allow none"),
     (((0, 8), "haar", 1), ValueError, rf"size is \(0, 8\); {SIZE}"),
     (((-8, 8), "haar", 1), ValueError, rf"size is \(-8, 8\); {SIZE}"),
     (((16, 16), "db4", 2), ValueError, r"levels is 2; size \(16, 16\) and db4 allow 1 to 1"),
-    (((8,), "haar", 1), ValueError, rf"size is \(8,\); {SIZE}"),
-    (((8, 8, 8), "haar", 1), ValueError, rf"size is \(8, 8, 8\); {SIZE}"),
+    (((8,), "haar", 1), ValueError, "size has 1 items; it must have 2"),
+    (((8, 8, 8), "haar", 1), ValueError, "size has 3 items; it must have 2"),
     (((8, 8), "haar", 0), ValueError, r"levels is 0; size \(8, 8\) and haar allow 1 to 3"),
     (((8, 8), "haar", 1.0), TypeError, "levels is 1.0; it must be a whole number"),
     (((8, 8), "haar", True), TypeError, "levels is True; it must be a whole number"),
@@ -472,7 +472,7 @@ every = pytest.mark.parametrize("solve", SOLVERS.values(), ids=SOLVERS.keys())
     (ones(12), ValueError, r"b has shape \(12,\); it must be \(batch, 12\)"),
     (ones(4, 20), ValueError, r"b has shape \(4, 20\); it must be \(batch, 12\)"),
     (spoilt(ones(4, 12)), ValueError, f"b {ONE_BAD}"),
-    (ones(4, 12).float(), RuntimeError, ".*same dtype, but got: float != double"),
+    (ones(4, 12).float(), TypeError, "b has dtype torch.float32; A has torch.float64: one for all"),
 )
 def test_a_solver_refuses_a_measurement(tiny, solve, given, error, says):
     refused(lambda: solve(tiny[0], given), error, says)
@@ -482,10 +482,10 @@ def test_a_solver_refuses_a_measurement(tiny, solve, given, error, says):
 @cases(
     (-1.0, ValueError, r"lam is -1; it must be finite and in \[0, inf\]"),
     (NAN, ValueError, r"lam is nan; it must be finite and in \[0, inf\]"),
-    ("0.1", TypeError, "lam is '0.1'; it must be a number"),
-    ([0.1], TypeError, r"lam is \[0.1\]; it must be a number"),
-    (np.ones((2, 2)), TypeError, "lam is a ndarray; it must be a number"),
-    (torch.tensor([0.1, NAN]), ValueError, f"lam {ONE_BAD}"),
+    ("0.1", TypeError, "lam is '0.1'; it must be a torch.Tensor or a number"),
+    ([0.1], TypeError, r"lam is \[0.1\]; it must be a torch.Tensor or a number"),
+    (np.ones((2, 2)), TypeError, "lam is a ndarray; it must be a torch.Tensor or a number"),
+    (spoilt(ones(20)), ValueError, f"lam {ONE_BAD}"),
     (whole_numbers, TypeError, f"lam {WHOLE}"),
     (-ones(20), ValueError, r"the smallest lam is -1; it must be finite and in \[0, inf\]"),
     (ones(3), ValueError, r"lam has shape \(3,\); it must broadcast to \(4, 20\)"),
@@ -519,7 +519,7 @@ def test_a_solver_refuses_a_tensor_in_the_place_of_an_operator(tiny, solve):
     (ones(4, 12), ValueError, r"start has shape \(4, 12\); it must be \(batch, 20\)"),
     (spoilt(ones(4, 20)), ValueError, f"start {ONE_BAD}"),
     (ones(2, 20), ValueError, "start has 2 rows of torch.float64; b has 4 rows of torch.float64"),
-    (ones(4, 20).float(), ValueError, "start has 4 rows of torch.float32; b has 4 rows of .*"),
+    (ones(4, 20).float(), TypeError, "start has dtype torch.float32; A has torch.float64: .*"),
 )
 def test_a_solver_refuses_a_start(tiny, solve, given, error, says):
     A, b, _ = tiny
@@ -565,7 +565,7 @@ def test_a_number_of_steps_is_refused(tiny, count, given, error, says):
     ([2.0], ValueError, r"beta is 2; it must be finite and in \[0, 1\]"),
     ([0.5, -0.1], ValueError, r"beta is -0.1; it must be finite and in \[0, 1\]"),
     ([NAN], ValueError, r"beta is nan; it must be finite and in \[0, 1\]"),
-    (["0"], TypeError, "beta is '0'; it must be a number"),
+    (["0"], TypeError, r"betas\[0\] is '0'; it must be a number"),
 )
 def test_extrapolated_refuses(tiny, given, error, says):
     A, b, _ = tiny
@@ -643,8 +643,8 @@ def test_a_network_refuses_a_measurement(tiny, Network, given, error, says):
 
 @nets
 @cases(
-    ({"A": ones(12, 20)}, TypeError, "A is a Tensor; a network needs an operators.Matrix"),
-    ({"A": Mask(ones(4, 4))}, TypeError, "A is a Mask; a network needs an operators.Matrix"),
+    ({"A": ones(12, 20)}, TypeError, "A is a Tensor; it must be an operators.Matrix"),
+    ({"A": Mask(ones(4, 4))}, TypeError, "A is a Mask; it must be an operators.Matrix"),
     ({"K": 0}, ValueError, "K is 0; it must be at least 1"),
     ({"K": 2.0}, TypeError, "K is 2.0; it must be a whole number"),
     ({"W": [1.0]}, TypeError, f"W {LIST}"),
@@ -656,8 +656,8 @@ def test_a_network_refuses_a_measurement(tiny, Network, given, error, says):
     ),
     (
         {"W": ones(12, 20).float()},
-        ValueError,
-        r"W has shape \(12, 20\) of torch.float32; .* that of A, \(12, 20\) of torch.float64",
+        TypeError,
+        "W has dtype torch.float32; A has torch.float64: one for all",
     ),
 )
 def test_a_network_refuses_to_be_built(tiny, Network, given, error, says):

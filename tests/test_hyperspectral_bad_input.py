@@ -152,8 +152,8 @@ def test_a_method_refuses(given, error, says):
     ),
     (
         Noisy(CUBE, ones(1, 6, 9).float()),
-        ValueError,
-        "A has 1 rows of torch.float32; Y has 1 rows of torch.float64",
+        TypeError,
+        "A has dtype torch.float32; Y has torch.float64: one for all",
     ),
 )
 def test_a_network_refuses_what_is_no_measurement(kind, given, error, says):

@@ -43,11 +43,11 @@ BLOCK = Sensing(ones(3, 4))
 @cases(
     ((Matrix(ones(3, 4)), (4, 4)), TypeError, "block is a Matrix; it must be an operators.Sensing"),
     ((ones(3, 4), (4, 4)), TypeError, "block is a Tensor; it must be an operators.Sensing"),
-    ((BLOCK, (4,)), ValueError, rf"size is \(4,\); {SIZE}"),
+    ((BLOCK, (4,)), ValueError, "size has 1 items; it must have 2"),
     ((BLOCK, (4, 0)), ValueError, rf"size is \(4, 0\); {SIZE}"),
     ((BLOCK, (-4, 4)), ValueError, rf"size is \(-4, 4\); {SIZE}"),
-    ((BLOCK, (4.0, 4.0)), ValueError, rf"size is \(4.0, 4.0\); {SIZE}"),
-    ((BLOCK, 4), ValueError, f"size is 4; {SIZE}"),
+    ((BLOCK, (4.0, 4.0)), TypeError, r"size\[0\] is 4.0; it must be a whole number"),
+    ((BLOCK, 4), TypeError, "size is 4; it must be a sequence of 2 items, .*"),
 )
 def test_blockwise_refuses(given, error, says):
     refused(lambda: Blockwise(*given), error, says)
@@ -232,10 +232,10 @@ def test_the_head_without_its_packages_is_refused(monkeypatch):
 
 @cases(
     (20, ValueError, "ratio is 20; it must be one of 1, 4, 10, 25, 30, 40, 50 per cent"),
-    (0.25, ValueError, "ratio is 0.25; it must be one of .* per cent"),
+    (0.25, TypeError, "ratio is 0.25; it must be a whole number"),
     (-1, ValueError, "ratio is -1; it must be one of .* per cent"),
-    ("25", ValueError, "ratio is 25; it must be one of .* per cent"),
-    (None, ValueError, "ratio is None; it must be one of .* per cent"),
+    ("25", TypeError, "ratio is '25'; it must be a whole number"),
+    (None, TypeError, "ratio is None; it must be a whole number"),
 )
 def test_sensing_matrix_refuses(given, error, says):
     refused(lambda: data.sensing_matrix(given), error, says)
@@ -384,7 +384,7 @@ def test_a_measurement_that_is_none_is_refused(run, given, error, says):
 
 @kinds
 def test_a_measurement_of_another_precision_is_refused(Network):
-    says = r"b has dtype torch.float32; .*torch.float64"
+    says = r"b has dtype torch.float32; .*torch.float64.*"
     refused(lambda: net(Network)(ones(2, 5).float()), TypeError, says)
     slices = net(Network, Fourier(ones(3, 4)), None)
     refused(lambda: slices(ones(2, 2, 3, 4).float()), TypeError, says)

@@ -29,6 +29,7 @@ Image = np.ndarray
 Denoise = Callable[[Image, float], Image]  # (image (H, W), σ) -> image
 
 
+@checks.door
 def tv(image: Image, sigma: float) -> Image:
     """Total variation (Chambolle 2004) of scikit-image."""
     from skimage.restoration import denoise_tv_chambolle
@@ -36,6 +37,7 @@ def tv(image: Image, sigma: float) -> Image:
     return np.asarray(denoise_tv_chambolle(image, TV_WEIGHT * sigma, eps=1e-5, max_num_iter=300))
 
 
+@checks.door
 def nlm(image: Image, sigma: float) -> Image:
     """Non-local means (Buades, Coll & Morel 2005) of scikit-image."""
     from skimage.restoration import denoise_nl_means
@@ -44,6 +46,7 @@ def nlm(image: Image, sigma: float) -> Image:
     return np.asarray(denoise_nl_means(image, fast_mode=True, **how))
 
 
+@checks.door
 def wavelet(image: Image, sigma: float) -> Image:
     """BayesShrink (Chang, Yu & Vetterli 2000) of scikit-image, averaged over 16 shifts."""
     from skimage.restoration import denoise_wavelet
@@ -63,6 +66,7 @@ def wavelet(image: Image, sigma: float) -> Image:
 DENOISERS: dict[str, Denoise] = {"tv": tv, "nlm": nlm, "wavelet": wavelet}
 
 
+@checks.door
 def pca(Y: Tensor, sigma: float) -> Tensor:
     """The projection on as many spectra as hold more than the noise (``lowrank.rank``)."""
     _cube(Y)
@@ -70,6 +74,7 @@ def pca(Y: Tensor, sigma: float) -> Tensor:
     return expand(project(Y, A), A)
 
 
+@checks.door
 def subspace_denoiser(Y: Tensor, sigma: float, denoise: Denoise = tv, most: int = MOST) -> Tensor:
     """FastHyDe's scheme (Zhuang & Bioucas-Dias 2018): each eigen-image denoised on its own.
 
@@ -89,6 +94,7 @@ def _in_range(image: Image, sigma: float, denoise: Denoise) -> Image:
     return denoise((image - low) / span, sigma / span) * span + low
 
 
+@checks.door
 def lrtdtv(
     Y: Tensor, sigma: float, tau: float = TAU, lam: float = LAM, steps: int = 30, r: int = 9
 ) -> Tensor:
@@ -120,6 +126,7 @@ def lrtdtv(
     return sigma * X[None]
 
 
+@checks.door
 def tucker(X: Tensor, ranks: tuple[int, ...]) -> Tensor:
     """X (n₁, n₂, n₃) projected on the leading singular vectors of its three unfoldings."""
     for axis, r in enumerate(ranks):

@@ -90,12 +90,14 @@ class Star:
     def R(self) -> Patches:
         return Patches(self.side, self.stride)
 
+    @checks.door
     def dictionary(self, x: State) -> tuple[Tensor, Tensor, Tensor]:
         """D1, D2, D3."""
         D = dct(self.side, x.G.dtype).to(x.G.device)
         r = x.G.shape[1]
         return D, D, (dct(r, D.dtype) if self.mixed else torch.eye(r)).to(D)
 
+    @checks.door
     def start(self, Y: Tensor, A: Tensor) -> State:
         """G⁰ = Y ×₃ Aᵀ and zeros."""
         G = project(Y, A)
@@ -103,6 +105,7 @@ class Star:
         B = torch.zeros_like(m).expand(-1, -1, self.side**2, -1)
         return State(G, A, torch.zeros_like(Y), m, B, B, B)
 
+    @checks.door
     def sweep(self, Y: Tensor, x: State) -> Iterator[tuple[str, State]]:
         """(name of the block, state after its update), for S, B, L, U, G, A."""
         D, R, size = self.dictionary(x), self.R, (Y.shape[2], Y.shape[3])
@@ -127,10 +130,12 @@ class Star:
             x = x._replace(A=moved(Y - x.S, x.G, x.A))
             yield "A", x
 
+    @checks.door
     def objective(self, Y: Tensor, x: State) -> Tensor:
         """The objective of every row at (G, A, S, m, B), (N,)."""
         return self._shared(Y, x) + self.lam * self.gamma2 * _nuclear(x.B)
 
+    @checks.door
     def lagrangian(self, Y: Tensor, x: State) -> Tensor:
         """The augmented Lagrangian of every row, (N,): L in the nuclear norm, and what ties it."""
         gap = x.L - x.B
@@ -145,12 +150,14 @@ class Star:
         return fit + sparse + self.lam * (phi + self.gamma1 * total(x.B.abs()))
 
 
+@checks.door
 def moved(Y: Tensor, G: Tensor, A: Tensor) -> Tensor:
     """The A that minimises ‖Y − G×₃A‖ over AᵀA = I; columns that are zero stay so."""
     kept = A.any(1, keepdim=True)
     return procrustes(torch.einsum("nbhw,nrhw->nbr", Y, G) * kept) * kept
 
 
+@checks.door
 def low_rank(B: Tensor, tau: Tensor | float) -> Tensor:
     """SVT on the mode-3 unfolding (r, p²) of every patch of B (N, r, p², n)."""
     if isinstance(tau, float) and tau == 0:
@@ -172,6 +179,7 @@ class Record(NamedTuple):
     orthonormal: Tensor  # largest entry of |AᵀA − I| over the columns that are not zero
 
 
+@checks.door
 def history(model: Star, Y: Tensor, sweeps: int, r: int = 9) -> list[Record]:
     """What every block's update does to the two functions; Y in units of σ."""
     x = model.start(Y, basis(Y, r))
@@ -188,6 +196,7 @@ def _record(model: Star, Y: Tensor, x: State, k: int, block: str) -> Record:
     return Record(k, block, model.objective(Y, x), model.lagrangian(Y, x), off)
 
 
+@checks.door
 @torch.no_grad()
 def star(
     Y: Tensor,
@@ -233,6 +242,7 @@ class Steps(NamedTuple):
     blends: Sequence[bool]
 
 
+@checks.door
 def swept(Y: Tensor, A: Tensor, s: Steps, core: int | None = None) -> tuple[Tensor, Tensor]:
     """(G, A) after all steps, in overlapping tiles where a cube is larger than ``AT_ONCE`` pixels.
 
@@ -263,11 +273,13 @@ def swept(Y: Tensor, A: Tensor, s: Steps, core: int | None = None) -> tuple[Tens
     return G, known[-1]
 
 
+@checks.door
 def star_s(Y: Tensor, sigma: float | Tensor, r: int = 9) -> Tensor:
     """``star`` with S: four sweeps of μ = 1.5 from a basis of medians, chosen like its defaults."""
     return star(Y, sigma, Star(gamma1=1.1, mu=1.5), 4, r, window=5)
 
 
+@checks.door
 def in_units(Y: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
     """(Y/σ, σ), after a look at both."""
     checks.finite("Y", Y)

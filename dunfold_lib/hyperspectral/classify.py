@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from dunfold_lib import checks
+from dunfold_lib.checks import AnyTensor
 
 RIDGE = 1e-4  # of the mean variance, added to every variance
 
@@ -26,7 +27,8 @@ class Scores(NamedTuple):
     kappa: float  # the same above what chance gives, over what it leaves
 
 
-def discriminant(x: Tensor, y: Tensor, new: Tensor, ridge: float = RIDGE) -> Tensor:
+@checks.door
+def discriminant(x: Tensor, y: AnyTensor, new: Tensor, ridge: float = RIDGE) -> Tensor:
     """The class of every new spectrum (m, B), from spectra x (n, B) with classes y (n,)."""
     checks.number("ridge", ridge, 0, open_low=True)
     x, new = x.double(), new.double()
@@ -42,7 +44,8 @@ def discriminant(x: Tensor, y: Tensor, new: Tensor, ridge: float = RIDGE) -> Ten
     return classes[score.argmax(1)]
 
 
-def kappa(found: Tensor, y: Tensor) -> float:
+@checks.door
+def kappa(found: AnyTensor, y: AnyTensor) -> float:
     """Cohen's κ: (agreement − chance)/(1 − chance)."""
     classes = torch.cat([found, y]).unique()
     share = lambda t: (t[:, None] == classes).double().mean(0)
@@ -51,7 +54,8 @@ def kappa(found: Tensor, y: Tensor) -> float:
     return (agreement - chance) / (1 - chance) if chance < 1 else 1.0
 
 
-def classify(cube: Tensor, labels: Tensor, share: float, g: torch.Generator) -> Scores:
+@checks.door
+def classify(cube: Tensor, labels: AnyTensor, share: float, g: torch.Generator) -> Scores:
     """Train on a share of each class's pixels, at least two, and score the others.
 
     cube : (1, B, H, W).  labels : (H, W), 0 where unknown.

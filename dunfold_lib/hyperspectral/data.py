@@ -36,6 +36,7 @@ class Repair(NamedTuple):
     lower: np.ndarray
 
 
+@checks.door
 def repaired(stored: np.ndarray) -> Repair:
     """What a file of 16-bit numbers (H, W, B) held before it was treated as text.
 
@@ -55,6 +56,7 @@ def repaired(stored: np.ndarray) -> Repair:
     )
 
 
+@checks.door
 def too_low(stored: np.ndarray, doubtful: np.ndarray, r: int = 4, rounds: int = 8) -> np.ndarray:
     """Which of the doubtful values v of (H, W, B) are nearer to v + 768 than to v, by the others.
 
@@ -110,6 +112,7 @@ def labels() -> Tensor:
     return torch.from_numpy(held.astype(np.int64))
 
 
+@checks.door
 def scaled(a: np.ndarray, name: str) -> Tensor:
     """An array (H, W, B) over its largest value, as a cube (1, B, H, W)."""
     if a.ndim != 3 or 0 in a.shape:
@@ -139,6 +142,7 @@ def part(name: str, as_is: bool = False) -> Tensor:
     return cut[name].contiguous()
 
 
+@checks.door
 def synthetic(
     g: torch.Generator, size: tuple[int, int] = (48, 48), bands: int = 60, materials: int = 5
 ) -> Tensor:
@@ -227,12 +231,14 @@ NOISES: Mapping[str, Noise] = {
 }
 
 
+@checks.door
 def crops(cube: Tensor, batch: int, side: int, g: torch.Generator) -> Tensor:
     """Random crops (batch, B, side, side) of one cube, each in one of 8 symmetries."""
     checks.whole("batch", batch, 1)
     return torch.cat([crop(cube, side, g) for _ in range(batch)])
 
 
+@checks.door
 def crop(cube: Tensor, side: int, g: torch.Generator) -> Tensor:
     """One of ``crops``."""
     checks.whole("side", side, 1)

@@ -71,6 +71,7 @@ def _gamma(s: Tensor, tau: Tensor) -> Tensor:
     return both.where(low > tau, one.where(high > tau, 0))
 
 
+@checks.door
 def svt(X: Tensor, tau: Tensor | float) -> Tensor:
     """Singular value thresholding of matrices X (…, r, q): the prox of τ times the nuclear norm.
 
@@ -86,6 +87,7 @@ def svt(X: Tensor, tau: Tensor | float) -> Tensor:
     return _SVT.apply(X, each)
 
 
+@checks.door
 def nuclear(X: Tensor) -> Tensor:
     """The sum of singular values of every matrix (…, r, q), from Gram matrices in float64."""
     gram = X.double() @ X.double().mT
@@ -114,6 +116,7 @@ class _Polar(torch.autograd.Function):
         return (outside + A @ Vt.mT @ turn @ Vt).to(dA.dtype)
 
 
+@checks.door
 def procrustes(M: Tensor) -> Tensor:
     """The matrix with orthonormal columns that is nearest to M (…, B, r), r ≤ B: U Vᵀ.
 
@@ -126,16 +129,19 @@ def procrustes(M: Tensor) -> Tensor:
     return _Polar.apply(M)
 
 
+@checks.door
 def project(Y: Tensor, A: Tensor) -> Tensor:
     """Y ×₃ Aᵀ: from spectra (N, B, H, W) to coordinates (N, r, H, W)."""
     return torch.einsum("nbr,nbhw->nrhw", A, Y)
 
 
+@checks.door
 def expand(G: Tensor, A: Tensor) -> Tensor:
     """G ×₃ A: from coordinates (N, r, H, W) to spectra (N, B, H, W)."""
     return torch.einsum("nbr,nrhw->nbhw", A, G)
 
 
+@checks.door
 def correlation(Y: Tensor) -> Tensor:
     """Y₍₃₎Y₍₃₎ᵀ over the number of pixels, (N, B, B), in float64."""
     checks.finite("Y", Y)
@@ -145,6 +151,7 @@ def correlation(Y: Tensor) -> Tensor:
     return spectra @ spectra.mT / spectra.shape[2]
 
 
+@checks.door
 def subspace(Y: Tensor, r: int, window: int = 0) -> Tensor:
     """A (N, B, r): the directions in which the spectra of a cube are largest, the first ones first.
 
@@ -160,6 +167,7 @@ def subspace(Y: Tensor, r: int, window: int = 0) -> Tensor:
     return (A * torch.where(A.sum(-2, keepdim=True) < 0, -1.0, 1.0)).to(Y.dtype)
 
 
+@checks.door
 def medians(Y: Tensor, window: int) -> Tensor:
     """The median in a square window around every pixel of each band; reflected at the border."""
     checks.finite("Y", Y)
@@ -173,6 +181,7 @@ def medians(Y: Tensor, window: int) -> Tensor:
     return torch.stack(each, 1).reshape(Y.shape)
 
 
+@checks.door
 def rank(Y: Tensor, sigma: float | Tensor) -> Tensor:
     """How many directions of each cube hold more than white noise of this deviation, (N,).
 
@@ -187,12 +196,14 @@ def rank(Y: Tensor, sigma: float | Tensor) -> Tensor:
     return (torch.linalg.eigvalsh(C) > edge[:, None]).sum(1).clamp(min=1)
 
 
+@checks.door
 def basis(Y: Tensor, r: int, window: int = 0) -> Tensor:
     """``subspace`` of cubes in units of σ; columns beyond the estimated rank are zero."""
     A = subspace(Y, r, window)
     return A * (torch.arange(r).to(A) < rank(Y, 1.0)[:, None])[:, None]
 
 
+@checks.door
 def band_noise(Y: Tensor) -> Tensor:
     """The noise's deviation in every band, (N, B): what the other bands do not predict.
 
@@ -210,6 +221,7 @@ def band_noise(Y: Tensor) -> Tensor:
     return left.clamp(min=0).sqrt().to(Y.dtype)
 
 
+@checks.door
 def noise_level(Y: Tensor) -> Tensor:
     """σ of white noise in each cube, (N, 1, 1, 1): the median of ``band_noise``."""
     return band_noise(Y).median(1).values[:, None, None, None]

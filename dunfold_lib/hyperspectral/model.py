@@ -302,6 +302,7 @@ class STARNetPaper(Sweeps):
         return Numbers((1 - w) * gamma1, share, w, tau)
 
 
+@checks.door
 @torch.no_grad()
 def as_sweeps(net: Sweeps) -> list[Star]:
     """The sweeps of ``classical.Star`` that a fresh network's layers are: one θ a layer, α < 1."""
@@ -320,6 +321,7 @@ def as_sweeps(net: Sweeps) -> list[Star]:
     return made
 
 
+@checks.door
 def measured(
     Y: Tensor, sigma: float | Tensor | None, r: int, window: int = 0
 ) -> tuple[Noisy, Tensor]:
@@ -332,6 +334,7 @@ def measured(
     return Noisy(units, basis(units, r, window)), level
 
 
+@checks.door
 @torch.no_grad()
 def denoise(
     net: Sweeps, Y: Tensor, sigma: float | Tensor | None = None, core: int | None = None
@@ -349,11 +352,13 @@ def denoise(
     return level * expand(*swept(b.Y, b.A, steps, core))
 
 
+@checks.door
 def squared(net: nn.Module, b: Noisy, truth: Tensor) -> Tensor:
     """Mean squared error in units of σ² (the paper's loss over the number of entries)."""
     return (net(b) - truth).square().mean()
 
 
+@checks.door
 def decibels(net: nn.Module, b: Noisy, truth: Tensor) -> Tensor:
     """Mean over the rows of 10 log₁₀(MSE/σ²): every noise level counts the same."""
     return 10 * (net(b) - truth).square().flatten(1).mean(1).log10().mean()

@@ -51,6 +51,7 @@ class Patches:
         if self.stride > self.side:
             raise ValueError(f"stride is {self.stride}; patches of {self.side} allow {self.side}")
 
+    @checks.door
     def more(self, size: tuple[int, int]) -> tuple[int, int]:
         """Rows and columns by which an image is continued."""
         if min(size) < self.side or min(size) < self.stride + 1:
@@ -69,6 +70,7 @@ class Patches:
         cut = functional.unfold(G, self.side, stride=self.stride)
         return cut.unflatten(1, (G.shape[1], self.side**2))
 
+    @checks.door
     def T(self, X: Tensor, size: tuple[int, int]) -> Tensor:  # (N, r, p², n) -> (N, r, *size)
         """Rᵀ for images of this size."""
         down, across = self.more(size)
@@ -76,10 +78,12 @@ class Patches:
         G = functional.fold(X.flatten(1, 2), whole, self.side, stride=self.stride)
         return _folded_back(_folded_back(G, down, 2), across, 3)
 
+    @checks.door
     def count(self, size: tuple[int, int], like: Tensor) -> Tensor:
         """C = RᵀR 1, (1, 1, *size), in the precision and on the device of ``like``."""
         return self.T(self(like.new_ones(1, 1, *size)), size)
 
+    @checks.door
     def tiles(self, size: tuple[int, int], core: int, halo: int) -> Iterator[Tile]:
         """Overlapping windows on this grid of patches, whose cores cover the image once.
 
@@ -121,11 +125,13 @@ def _folded_back(G: Tensor, more: int, axis: int) -> Tensor:
     return G.narrow(axis, 0, n) + functional.pad(tail, pad)
 
 
+@checks.door
 def mean(X: Tensor) -> Tensor:
     """The mean of every patch in every band, (N, r, 1, n)."""
     return X.mean(2, keepdim=True)
 
 
+@checks.door
 def synthesis(X: Tensor, D1: Tensor, D2: Tensor, D3: Tensor) -> Tensor:
     """X ×₁D1 ×₂D2 ×₃D3: two matrix products, kron(D1, D2) over the pixels and D3 over the bands."""
     N, r, q, n = X.shape
@@ -133,17 +139,20 @@ def synthesis(X: Tensor, D1: Tensor, D2: Tensor, D3: Tensor) -> Tensor:
     return D3.expand(N, r, r).bmm(inside.view(N, r, q * n)).view(N, r, q, n)
 
 
+@checks.door
 def analysis(X: Tensor, D1: Tensor, D2: Tensor, D3: Tensor) -> Tensor:
     """X ×₁D1ᵀ ×₂D2ᵀ ×₃D3ᵀ, the transpose of ``synthesis``."""
     return synthesis(X, D1.T, D2.T, D3.T)
 
 
+@checks.door
 def synthesis_plain(X: Tensor, D1: Tensor, D2: Tensor, D3: Tensor) -> Tensor:
     """The same by one matrix (r p², r p²), as released codes have it; for the benchmark."""
     whole = torch.kron(D3, torch.kron(D1, D2))
     return (whole @ X.flatten(1, 2)).reshape(X.shape)
 
 
+@checks.door
 def dct(n: int, dtype: torch.dtype = torch.float32) -> Tensor:
     """The orthonormal DCT-II as a dictionary (n, n): its columns are cosines, the first constant.
 

@@ -35,8 +35,9 @@ class Phase(NamedTuple):
     x: Tensor  # (batch, 1, h, w), the new estimate
 
 
+@checks.door
 def wavelet_phase(
-    A: Linear, W: Wavelet, rho: float, theta: Tensor | float, x: Tensor, b: Tensor
+    A: Linear, W: Linear, rho: float, theta: Tensor | float, x: Tensor, b: Tensor
 ) -> Phase:
     """One step of ISTA in the image domain: W orthonormal, so W soft(Wᵀr, θ) is a prox."""
     r = x - rho * A.T(A(x) - b)
@@ -45,6 +46,7 @@ def wavelet_phase(
     return Phase(r, u, z, W(soft(z, theta)))
 
 
+@checks.door
 def wavelet_ista(
     A: Linear, W: Wavelet, b: Tensor, lam: float, K: int, start: Tensor | None = None
 ) -> list[Tensor]:
@@ -62,18 +64,21 @@ def wavelet_ista(
     return xs
 
 
+@checks.door
 def wavelet_objective(A: Linear, W: Wavelet, b: Tensor, lam: float, x: Tensor) -> Tensor:
     """½‖A x − b‖² + λ‖Wᵀx‖₁, one value per row: (batch,)."""
     fit = 0.5 * (A(x) - b).square().flatten(1).sum(1)
     return fit + lam * W.T(x).abs().flatten(1).sum(1)
 
 
+@checks.door
 def gradient(x: Tensor) -> Tensor:
     """∇x, (batch, 1, h, w) to (batch, 2, h, w): forward differences, 0 past the last pixel."""
     down = torch.diff(x, dim=2, append=x[:, :, -1:])
     return torch.cat([down, torch.diff(x, dim=3, append=x[..., -1:])], 1)
 
 
+@checks.door
 def gradient_T(p: Tensor) -> Tensor:
     """∇ᵀp, (batch, 2, h, w) to (batch, 1, h, w): minus the divergence."""
     down, across = p[:, :1, :-1], p[:, 1:, :, :-1]
@@ -81,17 +86,20 @@ def gradient_T(p: Tensor) -> Tensor:
     return -torch.diff(pad(down, (0, 0, 1, 1)), dim=2) - torch.diff(pad(across, (1, 1)), dim=3)
 
 
+@checks.door
 def tv(x: Tensor) -> Tensor:
     """Isotropic total variation Σ ‖(∇x)ᵢ‖₂, one value per row (Rudin, Osher & Fatemi 1992)."""
     return gradient(x).norm(dim=1).flatten(1).sum(1)
 
 
+@checks.door
 def total_variation(A: Linear, b: Tensor, K: int = TV_STEPS) -> Tensor:
     """The image of least total variation among those with A x = b, after K steps: (batch, 1, …)."""
     checks.whole("K", K)
     return next(islice(tv_iterates(A, b), K, None))
 
 
+@checks.door
 def tv_iterates(A: Linear, b: Tensor, ratio: float = RATIO) -> Iterator[Tensor]:
     """x⁰, x¹, … of the primal-dual algorithm (Chambolle & Pock 2011) for min TV(x), A x = b.
 

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from dunfold_lib import checks, fetch
+from dunfold_lib.checks import AnyTensor
 
 SIDE = 33  # of a block of the compressive-sensing chapters, in pixels
 ROWS = {1: 10, 4: 43, 10: 109, 25: 272, 30: 327, 40: 436, 50: 545}  # CS ratio in % -> rows of Phi
@@ -30,6 +31,7 @@ MOST_SPOKES = 75  # per cent of the frequencies: spokes leave the corners of the
 SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".jpg", ".jpeg")
 
 
+@checks.door
 def luminance(pixels: Any, name: str = "image") -> Tensor:
     """A grey, RGB or RGBA array as luminance (1, 1, height, width) in [0, 1].
 
@@ -166,6 +168,7 @@ def _centred(image: Tensor, side: int = 256) -> Tensor:
     return torch.nn.functional.pad(image, pad)[None, None]
 
 
+@checks.door
 def sensing_matrix(ratio: int, seed: int = 0) -> Tensor:
     """Phi (m, 1089) of a CS ratio in per cent: Gaussian, its rows made orthonormal.
 
@@ -181,7 +184,8 @@ def sensing_matrix(ratio: int, seed: int = 0) -> Tensor:
     return (Q * R.diagonal().sign()).T[: ROWS[ratio]].float().contiguous()
 
 
-def radial_mask(ratio: int, side: int = 256) -> Tensor:
+@checks.door
+def radial_mask(ratio: float, side: int = 256) -> Tensor:
     """(side, side) of 0 and 1: spokes through the zero frequency, which stands at [0, 0].
 
     Spokes at multiples of the golden angle are added until ``ratio`` per cent are measured.
@@ -200,6 +204,7 @@ def radial_mask(ratio: int, side: int = 256) -> Tensor:
     raise ValueError(f"ratio is {ratio}; spokes on {side}×{side} measure less: choose a lower one")
 
 
+@checks.door
 def patches(images: Sequence[Tensor], side: int = SIDE, stride: int = 20) -> Tensor:
     """Every patch of a grid over the images: (patches, 1, side, side)."""
     checks.whole("side", side, 1)
@@ -219,11 +224,13 @@ def patches(images: Sequence[Tensor], side: int = SIDE, stride: int = 20) -> Ten
     return torch.cat(cut)
 
 
-def turned(x: Tensor, k: int) -> Tensor:
+@checks.door
+def turned(x: AnyTensor, k: int) -> Tensor:
     """One of the 8 symmetries of the square: k % 4 quarter turns, mirrored from k = 4 on."""
     return torch.rot90(x if k < 4 else x.flip(-1), k % 4, (-2, -1))
 
 
+@checks.door
 def covariance(cut: Tensor) -> Tensor:
     """E[x xᵀ] of patches (patches, 1, side, side) and their 8 symmetries: (side², side²)."""
     checks.finite("cut", cut)
@@ -238,7 +245,8 @@ def covariance(cut: Tensor) -> Tensor:
     return torch.stack([C[i][:, i] for i in orders]).mean(0)
 
 
-def linear_start(Phi: Tensor, C: Tensor) -> Tensor:
+@checks.door
+def linear_start(Phi: AnyTensor, C: AnyTensor) -> Tensor:
     """Q (n, m): of all matrices the one with the least mean ‖x − Q Phi x‖² over patches.
 
     With X the patches as columns and Y = Phi X it is X Yᵀ(Y Yᵀ)⁻¹ = C Phiᵀ(Phi C Phiᵀ)⁻¹, so it
@@ -253,6 +261,7 @@ def linear_start(Phi: Tensor, C: Tensor) -> Tensor:
     return torch.linalg.solve(P @ C @ P.T, P @ C).T.to(Phi.dtype).contiguous()
 
 
+@checks.door
 def packed(C: Tensor) -> Tensor:
     """The different numbers of a covariance that the square's symmetries leave alone."""
     checks.finite("C", C)
@@ -265,6 +274,7 @@ def packed(C: Tensor) -> Tensor:
     return sums / torch.bincount(which.flatten(), minlength=count)
 
 
+@checks.door
 def unpacked(numbers: Tensor, side: int = SIDE) -> Tensor:
     """The covariance (side², side²) whose different numbers these are."""
     checks.real("numbers", numbers)

@@ -24,6 +24,7 @@ NLM_WIDTH, NLM_PATCH, NLM_REACH = 0.75, 5, 6  # filter width/σ; patch and searc
 WAVELET = "db2"
 
 
+@checks.door
 def tv_chambolle(v: Tensor, sigma: float) -> Tensor:
     """About argmin_x ½‖x − v‖² + 0.85σ·TV(x) (Rudin, Osher & Fatemi 1992), by scikit-image.
 
@@ -36,6 +37,7 @@ def tv_chambolle(v: Tensor, sigma: float) -> Tensor:
     return _each(lambda x: denoise_tv_chambolle(x, weight=weight, eps=1e-4), v, sigma)
 
 
+@checks.door
 def nl_means(v: Tensor, sigma: float) -> Tensor:
     """Non-local means (Buades, Coll & Morel 2005), by scikit-image: means of similar patches."""
     from skimage.restoration import denoise_nl_means
@@ -48,6 +50,7 @@ def nl_means(v: Tensor, sigma: float) -> Tensor:
     )
 
 
+@checks.door
 def wavelet(v: Tensor, sigma: float) -> Tensor:
     """Soft thresholds in a wavelet basis, one a band from the data (Chang, Yu & Vetterli 2000).
 
@@ -71,6 +74,7 @@ class Denoiser(nn.Module):
     starts at zero, so an untrained network gives v back.
     """
 
+    @checks.door
     def __init__(self, channels: int = 32, layers: int = 5, seed: int = 0):
         super().__init__()
         checks.whole("channels", channels, 1)
@@ -85,6 +89,7 @@ class Denoiser(nn.Module):
             convs[-1].weight.zero_()
         self.convs = nn.ModuleList(convs)
 
+    @checks.door
     def forward(self, v: Tensor, sigma: Tensor | float) -> Tensor:
         """The image in v. sigma : a number, or one for each image, (batch, 1, 1, 1)."""
         _image(v)
@@ -110,6 +115,7 @@ class LearnedProx(nn.Module):
 
     GRID = 64  # frequencies down and across at which the norm is bounded
 
+    @checks.door
     def __init__(self, channels: int = 32, side: int = 7, seed: int = 0):
         super().__init__()
         checks.whole("channels", channels, 1)
@@ -125,6 +131,7 @@ class LearnedProx(nn.Module):
         """θ, one for each filter: softplus of a free number."""
         return functional.softplus(self.free)
 
+    @checks.door
     def filters(self) -> Tensor:
         """W as filters (channels, 1, side, side) with ‖W‖₂ ≤ 1.
 
@@ -137,6 +144,7 @@ class LearnedProx(nn.Module):
         slack = cos(pi * (w.shape[-1] - 1) / self.GRID)
         return w * slack / power.max().sqrt().clamp(min=1e-12)
 
+    @checks.door
     def forward(self, v: Tensor, sigma: Tensor | float) -> Tensor:
         """The image in v. sigma : a number, or one for each image, (batch, 1, 1, 1)."""
         _image(v)

@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from dunfold_lib import checks
 from dunfold_lib.blocks import composed
+from dunfold_lib.checks import AnyTensor
 from dunfold_lib.imaging.model import ISTANet, ISTANetPlus, channels_last, conv, fits
 from dunfold_lib.operators import Blockwise, Linear, Sensing
 from dunfold_lib.prox import soft
@@ -99,6 +100,7 @@ def plus_phase(net: ISTANetPlus, k: int, x: Tensor, b: Tensor) -> tuple[Tensor, 
     return r, z, r + conv(net.inverse(k, shrunk(z, net.theta[k])), net.G[k])
 
 
+@checks.door
 def plus_loss(net: ISTANetPlus, b: Tensor, truth: Tensor, weight: float = 0.01) -> Tensor:
     """``model.symmetric_loss`` of an ISTA-Net+, and through it the same gradients."""
     fits(net, b, truth)
@@ -113,6 +115,7 @@ def plus_loss(net: ISTANetPlus, b: Tensor, truth: Tensor, weight: float = 0.01) 
     return functional.mse_loss(x, truth) + weight * asymmetry
 
 
+@checks.door
 @torch.no_grad()
 def estimate(net: ISTANet | ISTANetPlus, b: Tensor) -> Tensor:
     """``net(b)`` without gradients, a cacheful of blocks at a time."""
@@ -129,8 +132,9 @@ def _estimate(net: ISTANet | ISTANetPlus, b: Tensor) -> Tensor:
     return x
 
 
+@checks.door
 @torch.no_grad()
-def reconstruct(net: ISTANet | ISTANetPlus, image: Tensor) -> Tensor:
+def reconstruct(net: ISTANet | ISTANetPlus, image: AnyTensor) -> Tensor:
     """Measure an image as the network's operator does, and give the network's estimate of it.
 
     image : (1, 1, height, width). Of any size where the operator measures blocks; else its own.
@@ -151,8 +155,9 @@ def on_image(A: Linear, image: Tensor) -> Linear:
     return Blockwise(A, (image.shape[2], image.shape[3])) if isinstance(A, Sensing) else A
 
 
+@checks.door
 @torch.no_grad()
-def image_phases(net: ISTANet | ISTANetPlus, image: Tensor) -> Iterator[dict[str, Any]]:
+def image_phases(net: ISTANet | ISTANetPlus, image: AnyTensor) -> Iterator[dict[str, Any]]:
     """What each phase makes of a whole image: r, features, thresholded features, estimate.
 
     image : (1, 1, height, width). Features are (channels, height, width).

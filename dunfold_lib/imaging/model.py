@@ -32,6 +32,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dunfold_lib import checks
+from dunfold_lib.checks import AnyTensor
 from dunfold_lib.imaging.classical import Phase
 from dunfold_lib.operators import Linear, is_linear
 from dunfold_lib.prox import soft
@@ -63,7 +64,7 @@ class ISTANet(Unrolled):
     theta: nn.Parameter
 
     def __init__(
-        self, A: Linear, K: int = 9, channels: int = 32, Q: Tensor | None = None, seed: int = 0
+        self, A: Linear, K: int = 9, channels: int = 32, Q: AnyTensor | None = None, seed: int = 0
     ):
         super().__init__()
         _begin(self, A, K, channels, Q)
@@ -107,7 +108,7 @@ class ISTANetPlus(Unrolled):
     theta: nn.Parameter
 
     def __init__(
-        self, A: Linear, K: int = 9, channels: int = 32, Q: Tensor | None = None, seed: int = 0
+        self, A: Linear, K: int = 9, channels: int = 32, Q: AnyTensor | None = None, seed: int = 0
     ):
         super().__init__()
         _begin(self, A, K, channels, Q)
@@ -141,6 +142,7 @@ class ISTANetPlus(Unrolled):
         return self.phase(k, x, b).x
 
 
+@checks.door
 def symmetric_loss(
     net: ISTANet | ISTANetPlus, b: Tensor, truth: Tensor, weight: float = 0.01
 ) -> Tensor:
@@ -166,6 +168,7 @@ def fits(net: ISTANet | ISTANetPlus, b: Tensor, truth: Tensor) -> None:
         raise ValueError(f"truth has shape {tuple(truth.shape)}; it must be {wanted}")
 
 
+@checks.door
 def phases(net: ISTANet | ISTANetPlus, b: Tensor) -> list[Phase]:
     """What every phase does to one measurement: r, u, features z and estimate, for the eye."""
     x, seen = net.start(b), []
@@ -175,6 +178,7 @@ def phases(net: ISTANet | ISTANetPlus, b: Tensor) -> list[Phase]:
     return seen
 
 
+@checks.door
 @torch.no_grad()
 def start_quietly(net: ISTANet | ISTANetPlus) -> None:
     """Change a fresh network so that untrained it gives its linear start: x⁰ = x¹ = … = xᴷ.
@@ -201,6 +205,7 @@ def start_quietly(net: ISTANet | ISTANetPlus) -> None:
         C4[0, 0], C4[0, 1] = delta, -delta
 
 
+@checks.door
 def linear_estimate(A: Linear, Q: Tensor | None, b: Tensor) -> Tensor:
     """x⁰ = Q b as images, or Aᵀb where there is no Q."""
     checks.rows("b", b, A.codomain)

@@ -32,6 +32,7 @@ from dunfold_lib.solvers import conjugate_gradients
 CG_STEPS = 100
 
 
+@checks.door
 def ista_step(
     A: Linear, b: Tensor, denoise: Denoise, sigma: float, rho: float, x: Tensor
 ) -> Tensor:
@@ -39,11 +40,13 @@ def ista_step(
     return denoise(x - rho * A.T(A(x) - b), sigma)
 
 
+@checks.door
 def hqs_step(A: Linear, b: Tensor, denoise: Denoise, sigma: float, c: float, x: Tensor) -> Tensor:
     """One exact step on the data term, one denoising."""
     return denoise(data_prox(A, b, x, c), sigma)
 
 
+@checks.door
 def pnp_ista(
     A: Linear,
     b: Tensor,
@@ -64,6 +67,7 @@ def pnp_ista(
     return xs
 
 
+@checks.door
 def pnp_hqs(
     A: Linear,
     b: Tensor,
@@ -87,6 +91,7 @@ def pnp_hqs(
     return xs
 
 
+@checks.door
 def falling(high: float, low: float, K: int) -> list[float]:
     """K noise levels from ``high`` to ``low``, equally spaced in their logarithm."""
     checks.number("low", low, 0, open_low=True)
@@ -95,6 +100,7 @@ def falling(high: float, low: float, K: int) -> list[float]:
     return [high * (low / high) ** (k / max(K - 1, 1)) for k in range(K)]
 
 
+@checks.door
 def pnp_admm(
     A: Linear,
     b: Tensor,
@@ -120,6 +126,7 @@ def pnp_admm(
     return zs
 
 
+@checks.door
 def data_prox(A: Linear, b: Tensor, v: Tensor, c: float, steps: int = CG_STEPS) -> Tensor:
     """argmin_x ½‖A x − b‖² + (c/2)‖x − v‖²; v is (batch, 1, h, w).
 
@@ -148,6 +155,7 @@ def _deblurred(A: Blur, b: Tensor, v: Tensor, c: float) -> Tensor:
     return torch.fft.irfft2(V + change, s=A.size)
 
 
+@checks.door
 def d_amp(
     A: Linear,
     b: Tensor,
@@ -182,6 +190,7 @@ def d_amp(
     return xs
 
 
+@checks.door
 def divergence(
     denoise: Denoise, v: Tensor, sigma: float, generator: torch.Generator, share: float = 0.1
 ) -> Tensor:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dunfold_lib import fetch
+from dunfold_lib import checks, fetch
 from dunfold_lib.imaging.data import SIDE
 from dunfold_lib.imaging.model import ISTANet, ISTANetPlus, names
 from dunfold_lib.operators import Fourier, Linear, Sensing
@@ -27,6 +27,7 @@ PLUS = {
 }
 
 
+@checks.door
 def load_released(
     weights: Path | str | Mapping[str, Any], A: Linear | Path | str, Q: Tensor | None = None
 ) -> ISTANet | ISTANetPlus:

@@ -19,6 +19,7 @@ from torch import Tensor
 from dunfold_lib import checks
 
 
+@checks.door
 def relu_covariance(C: Tensor) -> Tensor:
     """Covariance of ReLU(u) for u normal with mean zero and covariance C, both (p, p).
 
@@ -33,6 +34,7 @@ def relu_covariance(C: Tensor) -> Tensor:
     return scale * (t.sin() + (pi - t) * cosine - 1) / (2 * pi)
 
 
+@checks.door
 def variance_factor(A: Tensor, B: Tensor) -> float:
     """α with E‖Y − EY‖² = α E‖X − EX‖² for Y = B ReLU(A X), X independent N(0, σ²), any σ.
 
@@ -47,6 +49,7 @@ def variance_factor(A: Tensor, B: Tensor) -> float:
     return float(((B @ K) * B).sum() / A.shape[1])
 
 
+@checks.door
 def sampled_factor(
     A: Tensor, B: Tensor, sigma: float, draws: int, generator: torch.Generator
 ) -> float:
@@ -60,6 +63,7 @@ def sampled_factor(
     return float(Y.var(0).sum() / (A.shape[1] * sigma**2))
 
 
+@checks.door
 def contraction(rho: float, mu: float, L: float, eps: float) -> float:
     """max(|1 − ρμ|, |1 − ρL|)(1 + ε): how much PnP-ISTA shrinks distances (Ryu et al. 2019).
 
@@ -74,6 +78,7 @@ def contraction(rho: float, mu: float, L: float, eps: float) -> float:
     return max(abs(1 - rho * mu), abs(1 - rho * L)) * (1 + eps)
 
 
+@checks.door
 def local_lipschitz(
     f: Callable[[Tensor], Tensor], v: Tensor, steps: int, generator: torch.Generator
 ) -> float:
@@ -96,6 +101,7 @@ def local_lipschitz(
     return largest
 
 
+@checks.door
 def local_radius(
     step: Callable[[Tensor], Tensor], x: Tensor, steps: int, generator: torch.Generator
 ) -> float:
@@ -119,6 +125,7 @@ def local_radius(
     return float(torch.stack(grown[steps // 2 :]).log().mean().exp())
 
 
+@checks.door
 def is_prox(D: Tensor, slack: float = 1e-10) -> bool:
     """Whether a linear denoiser is the prox of some convex function (Moreau 1965): D symmetric
     with its spectrum in [0, 1].
@@ -130,6 +137,7 @@ def is_prox(D: Tensor, slack: float = 1e-10) -> bool:
     return bool(values.min() >= -slack and values.max() <= 1 + slack)
 
 
+@checks.door
 def spectral_radius(D: Tensor, Phi: Tensor, rho: float) -> float:
     """The largest modulus of an eigenvalue of D(I − ρΦᵀΦ), the map of PnP-ISTA with a linear D.
 
@@ -144,6 +152,7 @@ def spectral_radius(D: Tensor, Phi: Tensor, rho: float) -> float:
     return float(torch.linalg.eigvals(D @ (eye - rho * Phi.T @ Phi)).abs().max())
 
 
+@checks.door
 def spectral_example(
     value: float, n: int = 12, m: int = 6, seed: int = 0, dtype: torch.dtype = torch.float64
 ) -> tuple[Tensor, Tensor]:
@@ -164,6 +173,7 @@ def spectral_example(
     return (basis * spectrum) @ basis.T, Q[:, :m].T.contiguous()
 
 
+@checks.door
 def linear_iterates(
     D: Tensor, Phi: Tensor, b: Tensor, rho: float, K: int, start: Tensor
 ) -> list[Tensor]:
@@ -177,6 +187,7 @@ def linear_iterates(
     return xs
 
 
+@checks.door
 def mixture_density(v: Tensor, means: Tensor, deviation: float, sigma: float) -> Tensor:
     """The density at v of x + noise, x from equal normals at ``means``, noise of deviation sigma.
 
@@ -187,6 +198,7 @@ def mixture_density(v: Tensor, means: Tensor, deviation: float, sigma: float) ->
     return bell.mean(1) / ((2 * pi) ** 0.5 * width)
 
 
+@checks.door
 def mixture_mean(v: Tensor, means: Tensor, deviation: float, sigma: float) -> Tensor:
     """E[x | x + noise = v] for the same x and noise, by Bayes's rule: the least mean square error.
 

@@ -18,6 +18,7 @@ from dunfold_lib import checks
 from dunfold_lib.newton_sr.degrade import Downsample, up
 
 
+@checks.door
 def ratio_of(Z: Tensor, Y: Tensor) -> int:
     """r, after a look at both images."""
     checks.finite("Z", Z)
@@ -32,16 +33,19 @@ def ratio_of(Z: Tensor, Y: Tensor) -> int:
     return r
 
 
+@checks.door
 def bicubic(Z: Tensor, Y: Tensor) -> Tensor:
     """Keys interpolation; the guide is not looked at."""
     return up(Z, ratio_of(Z, Y))
 
 
+@checks.door
 def box(x: Tensor, radius: int) -> Tensor:
     """Means over windows of side 2·radius + 1; at the border over what lies inside."""
     return functional.avg_pool2d(x, 2 * radius + 1, 1, radius, count_include_pad=False)
 
 
+@checks.door
 def guided_filter(Z: Tensor, Y: Tensor, radius: int = 1, eps: float = 1e-4) -> Tensor:
     """Bicubic, then in every window the line a Y + b that fits it best (He, Sun & Tang 2013).
 
@@ -57,6 +61,7 @@ def guided_filter(Z: Tensor, Y: Tensor, radius: int = 1, eps: float = 1e-4) -> T
     return box(a, radius) * Y + box(mean_U - a * mean_Y, radius)
 
 
+@checks.door
 def joint_bilateral(
     Z: Tensor, Y: Tensor, radius: int = 4, sigma: float = 1.5, contrast: float = 0.02
 ) -> Tensor:
@@ -83,12 +88,14 @@ def joint_bilateral(
     return total / weights
 
 
+@checks.door
 def gradient(x: Tensor) -> Tensor:
     """Forward differences, (batch, C, h, w) to (batch, 2, C, h, w): 0 past the last pixel."""
     down = torch.diff(x, dim=2, append=x[:, :, -1:])
     return torch.stack([down, torch.diff(x, dim=3, append=x[..., -1:])], 1)
 
 
+@checks.door
 def gradient_T(p: Tensor) -> Tensor:
     """The transpose of ``gradient``."""
     down, across = p[:, 0, :, :-1], p[:, 1, ..., :-1]
@@ -96,6 +103,7 @@ def gradient_T(p: Tensor) -> Tensor:
     return -torch.diff(pad(down, (0, 0, 1, 1)), dim=2) - torch.diff(pad(across, (1, 1)), dim=3)
 
 
+@checks.door
 def guided_tv(
     Z: Tensor,
     Y: Tensor,
@@ -128,6 +136,7 @@ def guided_tv(
     return U
 
 
+@checks.door
 def weighted_tv(U: Tensor, Z: Tensor, Y: Tensor, lam: float, contrast: float) -> Tensor:
     """The objective of ``guided_tv``, one value per row."""
     r = ratio_of(Z, Y)
@@ -137,6 +146,7 @@ def weighted_tv(U: Tensor, Z: Tensor, Y: Tensor, lam: float, contrast: float) ->
     return fit + lam * (w * gradient(U).abs()).flatten(1).sum(1)
 
 
+@checks.door
 def glp(Z: Tensor, Y: Tensor) -> Tensor:
     """Detail injection: up(Z) + G (Y − up(down(Y))), G each band's regression on the guide.
 

@@ -52,6 +52,7 @@ class Problem(NamedTuple):
     Y: Tensor | None = None
     alpha: Tensor | float = 0.0
 
+    @checks.door
     def data(self, U: Tensor) -> Tensor:
         """½‖D U − Z‖² + (α/2)‖H U − Y‖², one value per row."""
         fit = 0.5 * (self.D(U) - self.Z).square().flatten(1).sum(1)
@@ -59,16 +60,19 @@ class Problem(NamedTuple):
             return fit
         return fit + 0.5 * self.alpha * (self.H(U) - self.Y).square().flatten(1).sum(1)
 
+    @checks.door
     def objective(self, U: Tensor) -> Tensor:
         """The model itself, one value per row: data + Σ sᵢ θᵢ‖Tᵢ U − gᵢ‖₁."""
         priors = zip(self.s, self.priors, strict=True)
         return self.data(U) + sum(s * prior.penalty(U) for s, prior in priors)
 
+    @checks.door
     def Phi(self, U: Tensor) -> Tensor:
         """Φ(U), one value per row: the data terms and two Moreau envelopes."""
         parts = zip(self.s, self.L, self.priors, strict=True)
         return self.data(U) + sum(s * prior.envelope(U + L / s) for s, L, prior in parts)
 
+    @checks.door
     def gradient(self, U: Tensor) -> Tensor:
         """Dᵀ(D U − Z) + αHᵀ(H U − Y)."""
         slope = self.D.T(self.D(U) - self.Z)
@@ -76,6 +80,7 @@ class Problem(NamedTuple):
             return slope
         return slope + self.alpha * self.H.T(self.H(U) - self.Y)
 
+    @checks.door
     def multipliers(self, U: Tensor) -> tuple[Tensor, Tensor]:
         """sᵢ(vᵢ − Pᵢ(vᵢ)): the two new multipliers, and two of F's terms."""
         one, two = (
@@ -84,11 +89,13 @@ class Problem(NamedTuple):
         )
         return one, two
 
+    @checks.door
     def F(self, U: Tensor) -> Tensor:
         """∇Φ(U)."""
         one, two = self.multipliers(U)
         return self.gradient(U) + one + two
 
+    @checks.door
     def V(self, U: Tensor, eps: Tensor | float, M: Curvature) -> Callable[[Tensor], Tensor]:
         """p ↦ V p at U, with M = ``clarke`` (Newton) or ``majorised``."""
         parts = list(zip(self.s, self.L, self.priors, strict=True))
@@ -104,6 +111,7 @@ class Problem(NamedTuple):
 
         return apply
 
+    @checks.door
     def kkt(self, U: Tensor) -> float:
         """max(‖∇data + L1 + L2‖, ‖U − Pᵢ(U + Lᵢ/sᵢ)‖)/(1 + ‖U‖): 0 at the model's solution."""
         stationary = self.gradient(U) + self.L[0] + self.L[1]
@@ -123,6 +131,7 @@ class Solution(NamedTuple):
     cg: list[int]  # products with V
 
 
+@checks.door
 def augmented_lagrangian(
     problem: Problem,
     start: Tensor,
@@ -159,6 +168,7 @@ def augmented_lagrangian(
     raise RuntimeError(f"KKT is {made.kkt[-1]:.1e} after {outer} steps; {tol:.1e} was asked for")
 
 
+@checks.door
 def minimise(
     problem: Problem, U: Tensor, enough: float, newton: int, cg: int, M: Curvature = clarke
 ) -> tuple[Tensor, list[float], list[float], int]:
@@ -184,6 +194,7 @@ def minimise(
     return U, residuals, phi, products
 
 
+@checks.door
 def newton_direction(
     problem: Problem, U: Tensor, F: Tensor, cg: int, M: Curvature = clarke
 ) -> tuple[Tensor, int]:
@@ -199,6 +210,7 @@ def newton_direction(
     return conjugate_gradients(counted, -F, cg, tol), calls[0]
 
 
+@checks.door
 def armijo(problem: Problem, U: Tensor, d: Tensor, phi: float, slope: float) -> float:
     """The first of 1, ½, ¼, … with Φ(U + t d) ≤ Φ(U) + ARMIJO · t⟨F, d⟩, or 0 where there is none.
 
@@ -214,6 +226,7 @@ def armijo(problem: Problem, U: Tensor, d: Tensor, phi: float, slope: float) -> 
     return 0.0
 
 
+@checks.door
 def accelerated(problem: Problem, start: Tensor, K: int, step: float) -> list[Tensor]:
     """[U⁰, …, Uᴷ] of Nesterov's gradient method on the inner problem Φ: a product with D and one
     with Dᵀ a step, as in one step of conjugate gradients.

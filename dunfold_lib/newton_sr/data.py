@@ -48,6 +48,7 @@ def _pixels(path: Path) -> Any:
         return np.asarray(picture)
 
 
+@checks.door
 def in_range(a: Any, name: str) -> Tensor:
     """An array (h, w) or (h, w, C) as (1, C, h, w), its values looked at."""
     if a.ndim not in (2, 3) or 0 in a.shape:
@@ -62,6 +63,7 @@ def in_range(a: Any, name: str) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(planes, dtype=np.float32))[None]
 
 
+@checks.door
 def grey(Y: Tensor) -> Tensor:
     """A guide with one channel: RGB weighted 0.299, 0.587, 0.114 (BT.601), others averaged."""
     if Y.shape[1] == 3:
@@ -94,11 +96,13 @@ def _scene(Y: Tensor, truth: Tensor, name: str) -> Scene:
     return Scene(truth[:, :1] if truth.shape[1] == 3 else truth, grey(Y))
 
 
+@checks.door
 def halved(scene: Scene) -> Scene:
     """Both images at half size, by means over 2 × 2 pixels."""
     return Scene(*(functional.avg_pool2d(x, 2) for x in scene))
 
 
+@checks.door
 def cropped(scene: Scene, ratio: int) -> Scene:
     """The scene without the last rows and columns that make no whole low-resolution pixel."""
     h, w = (n // ratio * ratio for n in scene.truth.shape[2:])
@@ -147,6 +151,7 @@ def motorcycle() -> Scene:
     return Scene(in_range((d / d.max()).astype(np.float32), "disparity"), grey(Y))
 
 
+@checks.door
 def filled(d: Any) -> Any:
     """Disparity (h, w) without its holes: each takes the smaller of its row's finite neighbours."""
     whole = d.copy()
@@ -161,6 +166,7 @@ def filled(d: Any) -> Any:
     return whole
 
 
+@checks.door
 def planes(g: torch.Generator, side: int = 96, regions: int = 9, texture: float = 0.05) -> Scene:
     """A made-up scene (1, 1, side, side): polygons of planar depth, and a guide that shades them.
 
@@ -185,6 +191,7 @@ def planes(g: torch.Generator, side: int = 96, regions: int = 9, texture: float 
     return Scene(depth.clamp(0, 1)[None, None], guide.clamp(0, 1)[None, None])
 
 
+@checks.door
 def fusion(
     g: torch.Generator, side: int = 96, bands: int = 8, guides: int = 3, materials: int = 8
 ) -> Scene:
@@ -204,6 +211,7 @@ def fusion(
     return Scene(truth, torch.einsum("gb,nbhw->nghw", response(guides, bands), truth))
 
 
+@checks.door
 def response(guides: int, bands: int) -> Tensor:
     """A spectral response (guides, bands): Gaussians at equal distances, rows sum to 1."""
     checks.whole("guides", guides, 1)
@@ -228,6 +236,7 @@ def worldview() -> Scene:
     return Scene(in_range(bands.clip(0, 1), "I_MS"), Y.clamp(0, 1))
 
 
+@checks.door
 def patches(
     scenes: Mapping[str, Scene], batch: int, side: int, g: torch.Generator
 ) -> tuple[Tensor, Tensor]:
@@ -257,6 +266,7 @@ class Design(NamedTuple):
     x_star: Tensor
 
 
+@checks.door
 def ill_conditioned(
     g: torch.Generator,
     condition: float,

@@ -21,6 +21,7 @@ from dunfold_lib import checks
 from dunfold_lib.operators import Linear
 
 
+@checks.door
 def keys_kernel(x: Tensor) -> Tensor:
     """Keys' cubic kernel for a = −½: 1 at 0, 0 at the other whole numbers, 0 from |x| = 2 on."""
     x = x.abs()
@@ -29,6 +30,7 @@ def keys_kernel(x: Tensor) -> Tensor:
     return torch.where(x <= 1, near, torch.where(x < 2, far, 0.0))
 
 
+@checks.door
 @cache
 def keys_matrix(n: int, ratio: int) -> Tensor:
     """R (n/ratio, n), float64: weights of n pixels in every low-resolution pixel; rows sum to 1."""
@@ -43,6 +45,7 @@ def keys_matrix(n: int, ratio: int) -> Tensor:
     return _gathered(at, keys_kernel((at - centre[:, None]) / ratio), n)
 
 
+@checks.door
 @cache
 def keys_up_matrix(n: int, ratio: int) -> Tensor:
     """(n·ratio, n), float64: Keys interpolation of n samples; rows sum to 1."""
@@ -61,6 +64,7 @@ def _gathered(at: Tensor, weight: Tensor, n: int) -> Tensor:
     return R / R.sum(1, keepdim=True)
 
 
+@checks.door
 def up(Z: Tensor, ratio: int) -> Tensor:
     """Keys interpolation, (…, H, W) to (…, ratio·H, ratio·W)."""
     checks.real("Z", Z)
@@ -77,6 +81,7 @@ class Downsample(Linear):
     high: Tensor  # (height/ratio, height)
     wide: Tensor  # (width/ratio, width)
 
+    @checks.door
     def __init__(
         self,
         size: tuple[int, int],
@@ -96,17 +101,18 @@ class Downsample(Linear):
         self.domain = (channels, *size)
         self.codomain = (channels, size[0] // ratio, size[1] // ratio)
 
+    @checks.door
     def at(self, like: Tensor) -> "Downsample":
         """The same map for images of the size, precision and device of ``like`` (…, h, w)."""
         size = (like.shape[-2], like.shape[-1])
         return _downsample(size, self.ratio, self.channels, like.dtype, like.device)
 
     def forward(self, x: Tensor) -> Tensor:  # (batch, C, rH, rW) -> (batch, C, H, W)
-        checks.rows("x", x, self.domain)
+        checks.rows("x", x, self.domain, self.high)
         return self.ratio * (self.high @ x @ self.wide.T)
 
     def T(self, r: Tensor) -> Tensor:  # (batch, C, H, W) -> (batch, C, rH, rW)
-        checks.rows("r", r, self.codomain)
+        checks.rows("r", r, self.codomain, self.high)
         return self.ratio * (self.high.T @ r @ self.wide)
 
     def down(self, U: Tensor) -> Tensor:
@@ -131,6 +137,7 @@ class Spectral(Linear):
 
     H: Tensor
 
+    @checks.door
     def __init__(self, H: Tensor, size: tuple[int, int]):
         super().__init__()
         checks.finite("H", H)
@@ -141,17 +148,18 @@ class Spectral(Linear):
         self.domain, self.codomain = (H.shape[1], *size), (H.shape[0], *size)
 
     def forward(self, x: Tensor) -> Tensor:  # (batch, C, h, w) -> (batch, Cy, h, w)
-        checks.rows("x", x, self.domain)
+        checks.rows("x", x, self.domain, self.H)
         return mix(self.H, x)
 
     def T(self, r: Tensor) -> Tensor:  # (batch, Cy, h, w) -> (batch, C, h, w)
-        checks.rows("r", r, self.codomain)
+        checks.rows("r", r, self.codomain, self.H)
         return mix(self.H.T, r)
 
     def known_norm(self) -> float:
         return float(torch.linalg.matrix_norm(self.H.double(), 2))
 
 
+@checks.door
 def mix(H: Tensor, x: Tensor) -> Tensor:
     """A matrix (out, in) on the channels of every pixel of (batch, in, h, w)."""
     return torch.einsum("oi,bihw->bohw", H, x)

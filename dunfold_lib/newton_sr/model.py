@@ -239,6 +239,7 @@ class PlainSR(nn.Module):
     C and Cy.  seed : of the fresh weights.
     """
 
+    @checks.door
     def __init__(
         self, ratio: int = 4, f: int = 20, channels: int = 1, guides: int = 1, seed: int = 0
     ):
@@ -251,6 +252,7 @@ class PlainSR(nn.Module):
         self.C2 = _conv(f, f, g)
         self.C3 = _conv(f, channels, g, HEAD)
 
+    @checks.door
     def forward(self, b: Pair) -> Tensor:
         _measured(self, b)
         U = up(b.Z, self.ratio)
@@ -259,6 +261,7 @@ class PlainSR(nn.Module):
         return U + self.C3(self.C2(self.C1(seen).relu()).relu())
 
 
+@checks.door
 def charbonnier(
     net: Stages | PlainSR, b: Pair, truth: Tensor, residual: float = 0.0, fourier: float = 0.0
 ) -> Tensor:
@@ -293,6 +296,7 @@ class Step(NamedTuple):
     relative: Tensor  # ‖V d + F‖/‖F‖, V with the Clarke or majorised curvature asked for
 
 
+@checks.door
 @torch.no_grad()
 def steps(net: Stages, b: Pair, curvature: Curvature = majorised) -> list[Step]:
     """The Newton system's residual in every stage; without ε where a network has none."""

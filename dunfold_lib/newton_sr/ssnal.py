@@ -48,10 +48,12 @@ class Lasso(NamedTuple):
     lam: float
     p: Penalty = L1()
 
+    @checks.door
     def objective(self, x: Tensor) -> Tensor:
         """½‖A x − b‖² + λ p(x)."""
         return 0.5 * (self.A @ x - self.b).square().sum() + self.lam * self.p.value(x)
 
+    @checks.door
     def kkt(self, x: Tensor) -> float:
         """‖x − P(x − Aᵀ(A x − b))‖ / (1 + ‖x‖ + ‖A x − b‖), P the prox of λp: 0 at a solution."""
         r = self.A @ x - self.b
@@ -70,6 +72,7 @@ class Solution(NamedTuple):
     cg: list[int]  # conjugate-gradient steps: each is a product with A_S and one with A_Sᵀ
 
 
+@checks.door
 def ssnal(
     problem: Lasso,
     tol: float = 1e-12,
@@ -176,6 +179,7 @@ def counted(f: Callable[[Tensor], Tensor]) -> Counted:
     return Counted(f)
 
 
+@checks.door
 def ista(problem: Lasso) -> Iterator[Tensor]:
     """x¹, x², … of x ← P(x − Aᵀ(A x − b)/L): one product with A and one with Aᵀ a step."""
     A, b, lam, p = _checked(problem)
@@ -186,6 +190,7 @@ def ista(problem: Lasso) -> Iterator[Tensor]:
         yield x
 
 
+@checks.door
 def fista(problem: Lasso) -> Iterator[Tensor]:
     """x¹, x², … of ISTA from an extrapolated point (Beck & Teboulle 2009)."""
     A, b, lam, p = _checked(problem)
@@ -199,6 +204,7 @@ def fista(problem: Lasso) -> Iterator[Tensor]:
         yield x
 
 
+@checks.door
 def admm(problem: Lasso, rho: float | None = None) -> Iterator[Tensor]:
     """z¹, z², … of the splitting x = z; (AᵀA + ρI)⁻¹ by one factorisation of AAᵀ + ρI.
 
@@ -219,6 +225,7 @@ def admm(problem: Lasso, rho: float | None = None) -> Iterator[Tensor]:
         yield z
 
 
+@checks.door
 def history(problem: Lasso, iterates: Iterator[Tensor], K: int, tol: float = 0.0) -> list[float]:
     """``Lasso.kkt`` of the first K iterates, or of those until it is at most ``tol``."""
     checks.whole("K", K)

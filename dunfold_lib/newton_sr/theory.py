@@ -50,16 +50,20 @@ class Penalty(Protocol):
 class L1:
     """p(x) = ‖x‖₁. Its prox is piecewise affine: Newton's method ends after finitely many steps."""
 
+    @checks.door
     def value(self, x: Tensor) -> Tensor:
         return x.abs().sum(-1)
 
+    @checks.door
     def prox(self, v: Tensor, t: float) -> Tensor:
         return soft(v, t)
 
+    @checks.door
     def active(self, v: Tensor, t: float) -> Tensor:
         """|v| > t."""
         return v.abs() > t
 
+    @checks.door
     def jacobian(self, v: Tensor, t: float) -> Callable[[Tensor], Tensor]:
         """J = diag(1{|v| > t})."""
         M = self.active(v, t).to(v)
@@ -80,20 +84,24 @@ class Groups:
             raise ValueError(f"x has {x.shape[-1]} entries; groups of {self.size} must divide them")
         return x.unflatten(-1, (-1, self.size))
 
+    @checks.door
     def value(self, x: Tensor) -> Tensor:
         return self._split(x).norm(dim=-1).sum(-1)
 
+    @checks.door
     def prox(self, v: Tensor, t: float) -> Tensor:
         """(1 − t/‖v_G‖)₊ v_G."""
         split = self._split(v)
         size = split.norm(dim=-1, keepdim=True)
         return ((size - t).relu() / size.where(size > 0, 1) * split).flatten(-2)
 
+    @checks.door
     def active(self, v: Tensor, t: float) -> Tensor:
         """The entries of groups with ‖v_G‖ > t."""
         split = self._split(v)
         return (split.norm(dim=-1, keepdim=True) > t).expand_as(split).flatten(-2)
 
+    @checks.door
     def jacobian(self, v: Tensor, t: float) -> Callable[[Tensor], Tensor]:
         """J = (1 − t/‖v‖)I + (t/‖v‖) v vᵀ/‖v‖² on groups with ‖v‖ > t, else 0."""
         split = self._split(v)
@@ -109,16 +117,19 @@ class Groups:
         return apply
 
 
+@checks.door
 def clip(a: Tensor, theta: Tensor) -> Tensor:
     """a − soft(a, θ): the entries of a, brought into [−θ, θ]; θ ≥ 0."""
     return torch.clamp(a, -theta, theta)
 
 
+@checks.door
 def clarke(a: Tensor, theta: Tensor) -> Tensor:
     """1{|a| < θ}: the derivative of ``clip``, an element of its Clarke Jacobian."""
     return (a.abs() < theta).to(a)
 
 
+@checks.door
 def majorised(a: Tensor, theta: Tensor) -> Tensor:
     """min(1, θ/|a|), at least ``clarke``: the curvature of the parabola that touches huber at a
     and lies above it everywhere (half-quadratic; Geman & Reynolds 1992).
@@ -133,30 +144,36 @@ class Shrink(NamedTuple):
     theta: Tensor  # broadcasts to T v, not negative
     g: Tensor  # broadcasts to T v
 
+    @checks.door
     def residual(self, v: Tensor) -> Tensor:
         """v − P(v) = ∇h(v)."""
         return self.T.T(clip(self.T(v) - self.g, self.theta))
 
+    @checks.door
     def prox(self, v: Tensor) -> Tensor:
         """P(v)."""
         return v - self.residual(v)
 
+    @checks.door
     def envelope(self, v: Tensor) -> Tensor:
         """h(v), one value per row: a²/2 where |a| ≤ θ and θ|a| − θ²/2 beyond, a = T v − g."""
         a = self.T(v) - self.g
         inside = clip(a, self.theta)
         return (inside * (a - inside / 2)).flatten(1).sum(1)
 
+    @checks.door
     def penalty(self, x: Tensor) -> Tensor:
         """Σ θ|T x − g|, one value per row: the prior itself where T T* = I."""
         return (self.theta * (self.T(x) - self.g).abs()).flatten(1).sum(1)
 
+    @checks.door
     def curvature(self, v: Tensor, M: Curvature) -> Callable[[Tensor], Tensor]:
         """p ↦ (I − J)p = T*(M · T p) with M = ``clarke`` or ``majorised`` at v."""
         weight = M(self.T(v) - self.g, self.theta)
         return lambda p: self.T.T(weight * self.T(p))
 
 
+@checks.door
 def directional(F: Callable[[Tensor], Tensor], U: Tensor, p: Tensor) -> Tensor:
     """F′(U; p) by forward differentiation: what V p must equal where F is differentiable."""
     with warnings.catch_warnings():  # torch scripts its own formulas the first time
@@ -164,6 +181,7 @@ def directional(F: Callable[[Tensor], Tensor], U: Tensor, p: Tensor) -> Tensor:
         return torch.func.jvp(F, (U,), (p,))[1]
 
 
+@checks.door
 def dense(V: Callable[[Tensor], Tensor], like: Tensor) -> Tensor:
     """The matrix (n, n) of a map of one row's shape, for small n: column j is V(eⱼ)."""
     n = like[0].numel()
@@ -171,6 +189,7 @@ def dense(V: Callable[[Tensor], Tensor], like: Tensor) -> Tensor:
     return torch.stack([V(e.reshape(1, *like.shape[1:])).flatten() for e in eye], 1)
 
 
+@checks.door
 def orders(residuals: Sequence[float], floor: float = 1e-12) -> list[float]:
     """log(eₖ₊₁/eₖ)/log(eₖ/eₖ₋₁) of every falling triple whose residuals are above ``floor``.
 
@@ -181,6 +200,7 @@ def orders(residuals: Sequence[float], floor: float = 1e-12) -> list[float]:
     return [log(c / b) / log(b / a) for a, b, c in triples if a > b > c > floor]
 
 
+@checks.door
 def filter_norm(w: Tensor, grid: int = 64) -> Tensor:
     """‖T‖₂ of the convolution with filters w (out, in, 3, 3) on an infinite image.
 

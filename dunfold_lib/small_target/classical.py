@@ -43,6 +43,7 @@ def _matrix(name: str, P: Tensor) -> None:
         raise ValueError(f"{name} has shape {tuple(P.shape)}; it must be (rows, columns)")
 
 
+@checks.door
 def svt(P: Tensor, t: float) -> Tensor:
     """Singular value thresholding, the prox of t‖·‖_* (Cai, Candès & Shen 2010), P (m, n).
 
@@ -64,16 +65,19 @@ def _svt(P: Tensor, t: float) -> tuple[Tensor, int]:
     return (P @ V) * ((s - t) / s) @ V.T, int(kept.sum())
 
 
+@checks.door
 def default_lam(P: Tensor) -> float:
     """1/√max(m, n): the weight for which exact recovery is proven (Candès et al. 2011)."""
     return 1 / max(P.shape) ** 0.5
 
 
+@checks.door
 def objective(B: Tensor, T: Tensor, lam: float) -> float:
     """‖B‖_* + λ‖T‖₁."""
     return float(torch.linalg.matrix_norm(B, "nuc") + lam * T.abs().sum())
 
 
+@checks.door
 def rpca_admm(P: Tensor, lam: float | None = None, mu: float | None = None) -> Iterator[Split]:
     """Robust PCA by ADMM: (B, T) after each step, without end.
 
@@ -92,6 +96,7 @@ def rpca_admm(P: Tensor, lam: float | None = None, mu: float | None = None) -> I
         yield Split(B, T)
 
 
+@checks.door
 def rpca(P: Tensor, lam: float | None = None, tol: float = 1e-7, steps: int = 1000) -> Split:
     """``rpca_admm`` until ‖P − B − T‖ ≤ tol·‖P‖; RuntimeError where ``steps`` do not reach it."""
     checks.number("tol", tol, 0, open_low=True)
@@ -112,6 +117,7 @@ class Step(NamedTuple):
     residual: float  # ‖subgradient of the smooth part at (B, T)‖ over max(1, ‖(B, T)‖)
 
 
+@checks.door
 def rpca_apg(
     P: Tensor, lam: float, mu: float, mu_end: float, shrink: float = 0.9
 ) -> Iterator[Step]:
@@ -142,6 +148,7 @@ def rpca_apg(
         mu = max(shrink * mu, mu_end)
 
 
+@checks.door
 def sweep(D: Tensor, smooth: float, threshold: float, keep: float) -> tuple[Tensor, ...]:
     """One Gauss-Seidel sweep of the classical model from T = N = 0: (B, T, N, B + T + N).
 
@@ -160,6 +167,7 @@ def sweep(D: Tensor, smooth: float, threshold: float, keep: float) -> tuple[Tens
 # detectors
 
 
+@checks.door
 def segment(score: Tensor, share: float = 0.5) -> Tensor:
     """Where a map (h, w) exceeds ``share`` of its largest value; nowhere in a map of zeros."""
     checks.number("share", share, 0, 1)
@@ -173,6 +181,7 @@ def _grey(image: Tensor, least: int) -> None:
         raise ValueError(f"image has shape {given}; it must be (h, w), both from {least}")
 
 
+@checks.door
 def top_hat(image: Tensor, side: int = 5) -> Tensor:
     """The image minus its opening by a side × side square: what is bright and smaller than that."""
     checks.whole("side", side, 3)
@@ -184,6 +193,7 @@ def top_hat(image: Tensor, side: int = 5) -> Tensor:
     return (x - widest(-widest(-x)))[0, 0]
 
 
+@checks.door
 def mpcm(image: Tensor, scales: tuple[int, ...] = MPCM_SCALES) -> Tensor:
     """Multiscale patch-based contrast measure (Wei, You & Li 2016).
 
@@ -211,12 +221,14 @@ def _box(x: Tensor, side: int) -> Tensor:
     return functional.avg_pool2d(padded, side, 1)[0, 0]
 
 
+@checks.door
 def starts(length: int, patch: int, step: int) -> list[int]:
     """Where patches begin along one side: every ``step``, and one that ends at the edge."""
     last = length - patch
     return [*range(0, last, step), last]
 
 
+@checks.door
 def patch_matrix(image: Tensor, patch: int, step: int) -> Tensor:
     """The patches of an image (h, w) as columns: (patch², patches)."""
     rows, columns = (starts(n, patch, step) for n in image.shape)
@@ -224,6 +236,7 @@ def patch_matrix(image: Tensor, patch: int, step: int) -> Tensor:
     return torch.stack(cut, 1)
 
 
+@checks.door
 def from_patches(P: Tensor, size: tuple[int, int], patch: int, step: int) -> Tensor:
     """An image of this size: at each pixel the median over the patches (columns of P) there."""
     rows, columns = (starts(n, patch, step) for n in size)
@@ -240,6 +253,7 @@ def from_patches(P: Tensor, size: tuple[int, int], patch: int, step: int) -> Ten
     return (pick((depth - 1) // 2) + pick(depth // 2)) / 2
 
 
+@checks.door
 def ipi(image: Tensor, lam: float | None = None, tol: float = 1e-6, steps: int = 300) -> Tensor:
     """Infrared patch image (Gao et al. 2013): relaxed robust PCA of overlapping patches.
 
@@ -266,6 +280,7 @@ def ipi(image: Tensor, lam: float | None = None, tol: float = 1e-6, steps: int =
     return from_patches(x.T, size, IPI_PATCH, IPI_STEP).clamp(min=0).to(image)
 
 
+@checks.door
 def corners(image: Tensor) -> Tensor:
     """PSTNN's prior weight (h, w) in [0, 1]: large at corners and dots, small along edges.
 
@@ -290,6 +305,7 @@ def _gauss(x: Tensor, sigma: float) -> Tensor:
     return functional.conv2d(padded, (kernel / kernel.sum())[None, None])[0, 0]
 
 
+@checks.door
 def pstnn(image: Tensor, tol: float = 1e-3, steps: int = 500) -> Tensor:
     """Partial sum of the tensor nuclear norm (Zhang & Peng 2019), on patches 40×40 every 40.
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from dunfold_lib import checks
+from dunfold_lib.checks import AnyTensor
 
 BORDER = 8  # pixels between a target's centre and the border
 EDGE = math.exp(-1.5)  # a pixel belongs to a target where its Gaussian is above this
@@ -29,19 +30,22 @@ class Frames(NamedTuple):
     """Images with the masks of their targets, all of one size."""
 
     names: tuple[str, ...]
-    image: Tensor  # (n, 1, h, w), uint8
-    mask: Tensor  # (n, 1, h, w), bool
+    image: AnyTensor  # (n, 1, h, w), uint8
+    mask: AnyTensor  # (n, 1, h, w), bool
 
+    @checks.door
     def part(self, rows: Sequence[int]) -> "Frames":
         """These rows only."""
         return Frames(tuple(self.names[i] for i in rows), self.image[rows], self.mask[rows])
 
 
+@checks.door
 def images(frames: Frames) -> Tensor:
     """The images (n, 1, h, w) in [0, 1], float32."""
     return frames.image.float() / 255
 
 
+@checks.door
 def blur(x: Tensor, sigma: float) -> Tensor:
     """Gaussian blur of x (h, w) by a window of ±3σ, the border repeated."""
     reach = max(math.ceil(3 * sigma), 1)
@@ -118,6 +122,7 @@ def ground(draw: Draw, y: Tensor, x: Tensor) -> Tensor:
 SCENES = (sky, cloud, horizon, ground)
 
 
+@checks.door
 def background(g: torch.Generator, side: int = 256) -> Tensor:
     """A made-up scene (side, side) without targets, about [0, 1], not yet seen through optics."""
     checks.whole("side", side, 32)
@@ -129,6 +134,7 @@ def background(g: torch.Generator, side: int = 256) -> Tensor:
     return made + SCENES[draw.whole(0, len(SCENES) - 1)](draw, y, x)
 
 
+@checks.door
 def add_targets(g: torch.Generator, scene: Tensor) -> tuple[Tensor, Tensor]:
     """(scene with one to three targets, their mask), for a scene (h, w).
 
@@ -163,6 +169,7 @@ def _height(draw: Draw, scene: Tensor, down: int, across: int) -> float:
     return min(max(draw.log_uniform(1.5, 25) * float(near.std()), low), high)
 
 
+@checks.door
 def sensed(g: torch.Generator, scene: Tensor) -> Tensor:
     """What the camera stores of a scene (h, w): column stripes, Gaussian noise, 8 bit."""
     draw, (h, w) = Draw(g), scene.shape
@@ -171,12 +178,14 @@ def sensed(g: torch.Generator, scene: Tensor) -> Tensor:
     return (255 * seen).round().clamp(0, 255).to(torch.uint8)
 
 
+@checks.door
 def synthetic(g: torch.Generator, count: int, side: int = 256) -> Frames:
     """Made-up scenes with targets, seen through one optics and one sensor."""
     checks.whole("count", count, 1)
     return _frames(g, [background(g, side) for _ in range(count)], sensed, "made-up", blurred=True)
 
 
+@checks.door
 def inject(g: torch.Generator, scenes: Sequence[Tensor], count: int, side: int = 256) -> Frames:
     """The same targets in real backgrounds: crops of side × side of scenes (h, w) in [0, 1]."""
     checks.whole("count", count, 1)
@@ -211,6 +220,7 @@ def _frames(
     return Frames(names, torch.stack(made)[:, None], torch.stack(masks)[:, None])
 
 
+@checks.door
 def noisy(x: Tensor, g: torch.Generator, sigma: float = 0.0, density: float = 0.0) -> Tensor:
     """Images x (batch, 1, h, w) in [0, 1] with Gaussian noise, then salt and pepper; clipped.
 
@@ -227,6 +237,7 @@ def noisy(x: Tensor, g: torch.Generator, sigma: float = 0.0, density: float = 0.
     return made
 
 
+@checks.door
 def crops(frames: Frames, batch: int, side: int, g: torch.Generator) -> tuple[Tensor, Tensor]:
     """(images, masks) of random crops (batch, 1, side, side), each in one of 8 symmetries.
 

@@ -132,6 +132,7 @@ def _map(F: nn.Module) -> Learned:
     return F
 
 
+@checks.door
 def compact(net: Network) -> Prepared:
     """Prepare a network for detecting. It must be in ``eval`` mode, as after training."""
     if net.training:
@@ -139,6 +140,7 @@ def compact(net: Network) -> Prepared:
     return Prepared(net)
 
 
+@checks.door
 def detect(net: Network, image: Tensor) -> Tensor:
     """T^K, logits, for images (batch, 1, h, w) in [0, 1] whose values are looked at."""
     checks.finite("image", image)

@@ -18,11 +18,12 @@ import torch
 from torch import Tensor
 
 from dunfold_lib import checks
+from dunfold_lib.checks import AnyTensor
 
 DRAWS = 4000  # resamplings of a bootstrap
 NEAR = 3.0  # pixels between centroids
 UNIT = {"overlap": 1e-5, "centroid": 1e-6}  # what a Fa is printed in
-Masks = Sequence[Tensor] | Tensor
+Masks = Sequence[AnyTensor] | AnyTensor
 
 
 class Detection(NamedTuple):
@@ -68,6 +69,7 @@ def _image(name: str, x: Any) -> Any:
     return flat.cpu().numpy()
 
 
+@checks.door
 def iou(predicted: Masks, truth: Masks) -> float:
     """Σ intersection / Σ union of the targets' pixels; sums over all images. The papers' mIoU."""
     both = union = 0
@@ -76,6 +78,7 @@ def iou(predicted: Masks, truth: Masks) -> float:
     return both / union if union else 1.0
 
 
+@checks.door
 def niou(predicted: Masks, truth: Masks) -> float:
     """Mean over images of intersection over union; 1 where there is neither target nor alarm."""
     each = [(int((p & y).sum()), int((p | y).sum())) for p, y in _pairs(predicted, truth)]
@@ -89,6 +92,7 @@ class Counts(NamedTuple):
     union: Sequence[int]
 
 
+@checks.door
 def counts(predicted: Masks, truth: Masks) -> Counts:
     """``Counts`` of predictions against truths."""
     each = [(int((p & y).sum()), int((p | y).sum())) for p, y in _pairs(predicted, truth)]
@@ -114,6 +118,7 @@ def _bounds(drawn: Tensor, level: float) -> tuple[float, float]:
     return low, high
 
 
+@checks.door
 def interval(found: Counts, level: float = 0.95, seed: int = 0) -> tuple[float, float]:
     """Percentile bootstrap of the pooled IoU over images, in per cent (Efron 1979).
 
@@ -122,6 +127,7 @@ def interval(found: Counts, level: float = 0.95, seed: int = 0) -> tuple[float, 
     return _bounds(_resampled(found, seed), level)
 
 
+@checks.door
 def difference(
     first: Counts, second: Counts, level: float = 0.95, seed: int = 0
 ) -> tuple[float, float]:
@@ -135,6 +141,7 @@ def difference(
     return _bounds(_resampled(first, seed) - _resampled(second, seed), level)
 
 
+@checks.door
 def best_cut(score: Masks, truth: Masks, cuts: Sequence[float]) -> float:
     """The cut whose ``score > cut`` has the highest pooled IoU; the lowest of equals.
 
@@ -146,6 +153,7 @@ def best_cut(score: Masks, truth: Masks, cuts: Sequence[float]) -> float:
     return max(found, key=lambda c: found[c])
 
 
+@checks.door
 def f1(share: float) -> float:
     """F1 = 2 IoU/(1 + IoU) of the pixels, from the pooled IoU in [0, 1]."""
     checks.number("share", share, 0, 1)
@@ -160,6 +168,7 @@ def components(mask: Any) -> tuple[Any, int]:
     return labels, int(count)
 
 
+@checks.door
 def by_overlap(predicted: Masks, truth: Masks) -> Detection:
     """The papers' Pd and Fa: a target is hit where any predicted pixel overlaps it."""
     found = np.zeros(4, dtype=np.int64)
@@ -170,6 +179,7 @@ def by_overlap(predicted: Masks, truth: Masks) -> Detection:
     return Detection(*found.tolist())
 
 
+@checks.door
 def by_centroid(predicted: Masks, truth: Masks) -> Detection:
     """Pd and Fa by components: one predicted for one true, their centroids below 3 px apart."""
     found = np.zeros(4, dtype=np.int64)
@@ -201,6 +211,7 @@ def _matched(predicted: Any, truth: Any) -> list[int]:
     return kept
 
 
+@checks.door
 def scores(predicted: Masks, truth: Masks, ending: str = "") -> dict[str, float]:
     """All scores by name, in per cent; a Fa's name ends in its unit."""
     share = iou(predicted, truth)
@@ -231,7 +242,8 @@ class Curve(NamedTuple):
         return float(torch.trapezoid(ends(self.tpr), ends(self.fpr)))
 
 
-def roc(score: Tensor, truth: Tensor, points: int = 0) -> Curve:
+@checks.door
+def roc(score: Tensor, truth: AnyTensor, points: int = 0) -> Curve:
     """ROC of pixels: ``score`` above a threshold against ``truth``, both of one shape.
 
     points : at most so many thresholds, evenly among the scores in order; 0: every score.
@@ -252,6 +264,7 @@ def roc(score: Tensor, truth: Tensor, points: int = 0) -> Curve:
     return Curve(s[last], (last + 1 - hits) / (~truth).sum(), hits / truth.sum())
 
 
+@checks.door
 def detection_curve(
     score: Sequence[Tensor], truth: Masks, thresholds: Sequence[float]
 ) -> list[Detection]:

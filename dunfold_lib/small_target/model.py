@@ -348,6 +348,7 @@ def _neck(
     return Learned([*layers(first, b, count, norm, g), conv(3, b, c, g)], c, se, g)
 
 
+@checks.door
 def soft_iou(T: Tensor, truth: Tensor, pooled: bool = False) -> Tensor:
     """1 − mean over images of (Σ p y + 1)/(Σ p + Σ y − Σ p y + 1), p = sigmoid(T).
 
@@ -360,6 +361,7 @@ def soft_iou(T: Tensor, truth: Tensor, pooled: bool = False) -> Tensor:
     return 1 - ((both + 1) / (rows(p) + rows(truth) - both + 1)).mean()
 
 
+@checks.door
 def total_loss(
     net: Network,
     b: Tensor,
@@ -380,6 +382,7 @@ def total_loss(
     return loss
 
 
+@checks.door
 @torch.no_grad()
 def start_dark(net: Network, logit: float) -> None:
     """Lower the first T^K by about ``logit``: through the last bias of the last F_B.
@@ -393,6 +396,7 @@ def start_dark(net: Network, logit: float) -> None:
     _bias(last.last).add_(logit)
 
 
+@checks.door
 @torch.no_grad()
 def imitate(net: Network, smooth: float, threshold: float, keep: float) -> None:
     """Set all weights by hand, so that a stage from T = N = 0 is ``classical.sweep``.
@@ -458,6 +462,7 @@ def _by_hand(
     _bias(F.last).fill_(offset)
 
 
+@checks.door
 def macs(net: Network, side: int = 256) -> int:
     """Multiplications of all convolutions on one image of side × side."""
     skip: set[Any] = {m for e in net.modules() if isinstance(e, Excite) for m in e.modules()}

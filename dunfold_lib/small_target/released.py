@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dunfold_lib import fetch
+from dunfold_lib import checks, fetch
 from dunfold_lib.small_target.model import Excite, Learned, LRPCANet, Network, RPCANet
 
 PARTS = {"FB": "lowrank", "FT": "sparse", "FN": "residual", "FD": "merge"}
@@ -22,6 +22,7 @@ WRAPPERS = ("state_dict", "model_state_dict", "net", "model")
 SE_LETTERS = {"FB": "B", "FT": "T", "FN": "N", "FD": "D"}
 
 
+@checks.door
 def load_released(weights: Path | str | Mapping[str, Any]) -> RPCANet | LRPCANet:
     """The network of released weights: L-RPCANet where they hold ``residual``, else RPCANet.
 

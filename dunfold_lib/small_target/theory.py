@@ -15,6 +15,7 @@ from dunfold_lib import checks
 Map = Callable[[Tensor], Tensor]
 
 
+@checks.door
 def pairwise(F: Map, x: Tensor, y: Tensor) -> Tensor:
     """‖F(x) − F(y)‖/‖x − y‖ of each row of x and y (batch, …): (batch,)."""
     checks.finite("x", x)
@@ -27,6 +28,7 @@ def pairwise(F: Map, x: Tensor, y: Tensor) -> Tensor:
     return (F(x) - F(y)).flatten(1).norm(dim=1) / gap
 
 
+@checks.door
 def jacobian_norm(F: Map, x: Tensor, steps: int = 30, seed: int = 0) -> float:
     """‖J‖₂ of F's Jacobian at x, by power iteration on JᵀJ with products in both directions.
 
@@ -45,6 +47,7 @@ def jacobian_norm(F: Map, x: Tensor, steps: int = 30, seed: int = 0) -> float:
     return size
 
 
+@checks.door
 def effective_rank(x: Tensor) -> float:
     """exp of the entropy of the singular values' shares: 1 to min(h, w), for an image (h, w).
 

@@ -11,6 +11,7 @@ from dunfold_lib.operators import Linear
 from dunfold_lib.sparse.model import begin, ista_step
 
 
+@checks.door
 def duality_gap(A: Linear, b: Tensor, lam: Tensor | float, x: Tensor) -> Tensor:
     """F(x) − D(ν), one value per row: (batch,). It bounds F(x) − min F from above; λ > 0.
 
@@ -33,6 +34,7 @@ class Solution(NamedTuple):
     iterations: int
 
 
+@checks.door
 def lasso(
     A: Linear,
     b: Tensor,
@@ -68,12 +70,14 @@ def lasso(
     raise RuntimeError(f"gap is {worst:.1e} of ½‖b‖² after {limit} steps; {gap:.1e} was asked for")
 
 
+@checks.door
 def lam_max(A: Linear, b: Tensor) -> Tensor:
     """‖Aᵀb‖_∞, one value per row: from this λ on, x = 0 is the minimiser."""
     checks.finite("b", b)
     return A.T(b).abs().flatten(1).amax(1)
 
 
+@checks.door
 def path(
     A: Linear, b: Tensor, lams: Sequence[float], gap: float = 1e-10, *, warm: bool = True
 ) -> list[Solution]:

@@ -40,6 +40,7 @@ class SparseProblem:
         if self.snr_db != float("inf"):
             checks.number("snr_db", self.snr_db)
 
+    @checks.door
     def operator(self) -> Matrix:
         """A (m, n), drawn in float64 on the CPU, so that a seed names one matrix everywhere."""
         g = torch.Generator().manual_seed(self.seed)
@@ -50,6 +51,7 @@ class SparseProblem:
             A = U * spread @ V
         return Matrix((A / A.norm(dim=0)).to(self.dtype))
 
+    @checks.door
     def sample(self, A: Linear, batch: int, g: torch.Generator) -> tuple[Tensor, Tensor]:
         """(b, x*), of shapes (batch, m) and (batch, n)."""
         checks.whole("batch", batch, 1)
@@ -61,6 +63,7 @@ class SparseProblem:
         return b + level * noise, x
 
 
+@checks.door
 def photograph(side: int = 256, dtype: torch.dtype = torch.float32) -> Tensor:
     """The cameraman-like test photograph of scikit-image, (1, 1, side, side), values in [0, 1].
 
@@ -76,6 +79,7 @@ def photograph(side: int = 256, dtype: torch.dtype = torch.float32) -> Tensor:
     return torch.nn.functional.avg_pool2d(image[None, None], 512 // side)
 
 
+@checks.door
 def gaussian_kernel(side: int, sigma: float, dtype: torch.dtype = torch.float32) -> Tensor:
     """A Gaussian of standard deviation sigma (pixels) on (side, side) pixels, of sum 1."""
     checks.whole("side", side, 1)
@@ -88,6 +92,7 @@ def gaussian_kernel(side: int, sigma: float, dtype: torch.dtype = torch.float32)
     return kernel / kernel.sum()
 
 
+@checks.door
 def blurred(truth: Tensor, sigma: float, noise: float, seed: int = 0) -> tuple[Compose, Tensor]:
     """(A, b): A is blur after wavelet synthesis, b the blurred image plus noise of that std.
 
@@ -98,6 +103,7 @@ def blurred(truth: Tensor, sigma: float, noise: float, seed: int = 0) -> tuple[C
     return _observed(blur, truth, noise, seed)
 
 
+@checks.door
 def masked(truth: Tensor, kept: float, noise: float, seed: int = 0) -> tuple[Compose, Tensor]:
     """(A, b): A is a random mask after wavelet synthesis, which keeps this share of the pixels."""
     size = _size(truth)

@@ -48,17 +48,20 @@ NO_SUPPORT = (0.0, 0.0)
 SUPPORT = (0.012, 0.13)  # of Chen et al. 2018 and Liu et al. 2019, for p = 0.1
 
 
+@checks.door
 def objective(A: Linear, b: Tensor, lam: Tensor | float, x: Tensor) -> Tensor:
     """F(x), one value per row: (batch,)."""
     fit = 0.5 * (A(x) - b).square().flatten(1).sum(1)
     return fit + (lam * x.abs()).flatten(1).sum(1)
 
 
+@checks.door
 def ista_step(A: Linear, b: Tensor, lam: Tensor | float, L: float, x: Tensor) -> Tensor:
     """One gradient step on f, one shrinkage."""
     return soft(x - A.T(A(x) - b) / L, lam / L)
 
 
+@checks.door
 def ista(
     A: Linear,
     b: Tensor,
@@ -79,6 +82,7 @@ def ista(
     return xs
 
 
+@checks.door
 def extrapolated(
     A: Linear,
     b: Tensor,
@@ -97,6 +101,7 @@ def extrapolated(
     return xs[1:]
 
 
+@checks.door
 def nesterov(K: int) -> list[float]:
     """β⁰, …, βᴷ⁻¹: β⁰ = 0, βᵏ⁺¹ = (tᵏ − 1)/tᵏ⁺¹ with t⁰ = 1, tᵏ⁺¹ = (1 + √(1 + 4 tᵏ²))/2."""
     checks.whole("K", K)
@@ -107,6 +112,7 @@ def nesterov(K: int) -> list[float]:
     return [0.0, *betas[: K - 1]] if K else []
 
 
+@checks.door
 def fista(
     A: Linear,
     b: Tensor,

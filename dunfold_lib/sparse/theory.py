@@ -10,21 +10,25 @@ import torch
 from torch import Tensor
 
 from dunfold_lib import checks
+from dunfold_lib.checks import AnyTensor
 from dunfold_lib.prox import soft
 
 
+@checks.door
 def ista_bound(L: float, distance: float, k: int) -> float:
     """F(xᵏ) − F* ≤ L‖x⁰ − x̂‖²/(2k), for k ≥ 1 (Beck & Teboulle 2009, theorem 3.1)."""
     checks.whole("k", k, 1)
     return L * distance**2 / (2 * k)
 
 
+@checks.door
 def ista_bound_lasso(L: float, distance: float, k: int) -> float:
     """F(xᵏ) − F* ≤ L‖x⁰ − x̂‖²/(4k), k ≥ 1, where f is quadratic; some lasso attains it."""
     checks.whole("k", k, 1)
     return L * distance**2 / (4 * k)
 
 
+@checks.door
 def ista_bound_longer(t: float, L: float, distance: float, first: float, k: int) -> float:
     """F(xᵏ) − F* ≤ (‖x⁰ − x̂‖²/(2t) + (tL − 1)₊/(2 − tL) · first)/k for a step 0 < t < 2/L, k ≥ 1.
 
@@ -37,12 +41,14 @@ def ista_bound_longer(t: float, L: float, distance: float, first: float, k: int)
     return (distance**2 / (2 * t) + max(t * L - 1, 0) / (2 - t * L) * first) / k
 
 
+@checks.door
 def fista_bound(L: float, distance: float, k: int) -> float:
     """F(xᵏ) − F* ≤ 2L‖x⁰ − x̂‖²/(k + 1)², for k ≥ 1 (Beck & Teboulle 2009, theorem 4.4)."""
     checks.whole("k", k, 1)
     return 2 * L * distance**2 / (k + 1) ** 2
 
 
+@checks.door
 def identification(xs: Sequence[Tensor]) -> int:
     """The first k from which the signs of one signal's iterates (1, n) no longer change."""
     last = xs[-1].sign()
@@ -50,7 +56,8 @@ def identification(xs: Sequence[Tensor]) -> int:
     return changed[-1] + 1 if changed else 0
 
 
-def local_rate(A: Tensor, support: Tensor, L: float) -> float:
+@checks.door
+def local_rate(A: Tensor, support: AnyTensor, L: float) -> float:
     """1 − σ_min(A_S)²/L: the factor by which ISTA shrinks ‖xᵏ − x̂‖ once the signs are right.
 
     A : (m, n).  support : (n,) bool, the non-zeros of x̂.
@@ -63,6 +70,7 @@ def local_rate(A: Tensor, support: Tensor, L: float) -> float:
     return 1 - float(torch.linalg.svdvals(columns)[-1]) ** 2 / L
 
 
+@checks.door
 def bias_direction(A: Tensor, x_star: Tensor) -> Tensor:
     """d (n,) with x̂(λ) = x* − λ d for every small λ > 0, where b = A x* without noise.
 
@@ -75,6 +83,7 @@ def bias_direction(A: Tensor, x_star: Tensor) -> Tensor:
     return d
 
 
+@checks.door
 def sharpness(A: Tensor, x_star: Tensor) -> float:
     """max over j outside the support of |a_jᵀA d|; below 1, small λ recovers the signs of x*."""
     correlation = A.T @ (A @ bias_direction(A, x_star))
@@ -84,12 +93,14 @@ def sharpness(A: Tensor, x_star: Tensor) -> float:
 # Coherence and the weights that come from A alone
 
 
+@checks.door
 def coherence(W: Tensor, A: Tensor) -> float:
     """max over i ≠ j of |w_iᵀa_j|, once every w_iᵀa_i is scaled to 1. W, A : (m, n)."""
     gram = _scaled(W, A).T @ A
     return float((gram - torch.diag(gram.diag())).abs().max())
 
 
+@checks.door
 def rms_coherence(W: Tensor, A: Tensor) -> float:
     """Root mean square over i ≠ j of w_iᵀa_j, once every w_iᵀa_i is scaled to 1."""
     gram = _scaled(W, A).T @ A
@@ -97,6 +108,7 @@ def rms_coherence(W: Tensor, A: Tensor) -> float:
     return float(((gram - torch.diag(gram.diag())).square().sum() / (n * (n - 1))).sqrt())
 
 
+@checks.door
 def welch_bound(m: int, n: int) -> float:
     """√((n − m)/(m(n − 1))): no m × n matrix with unit columns, n > m, has a smaller coherence."""
     return sqrt((n - m) / (m * (n - 1)))
@@ -110,6 +122,7 @@ def _scaled(W: Tensor, A: Tensor) -> Tensor:
     return W / diagonal
 
 
+@checks.door
 def analytic_weights(A: Tensor) -> Tensor:
     """The W (m, n) that minimises ‖WᵀA‖_F with every w_iᵀa_i = 1; A (m, n) of full row rank.
 
@@ -134,6 +147,7 @@ class Certificate(NamedTuple):
     W: Tensor
 
 
+@checks.door
 def generalised_coherence(A: Tensor, gap: float = 1e-2, limit: int = 20_000) -> Certificate:
     """μ̃(A) = min over W with w_iᵀa_i = 1 of max over i ≠ j |w_iᵀa_j|, to a relative gap.
 
@@ -171,11 +185,13 @@ def generalised_coherence(A: Tensor, gap: float = 1e-2, limit: int = 20_000) -> 
     )
 
 
+@checks.door
 def lp_weights(A: Tensor) -> Tensor:
     """The W of ``generalised_coherence`` to a gap of 1 %, computed in float64, in A's dtype."""
     return generalised_coherence(A.double()).W.to(A)
 
 
+@checks.door
 def column_coherence(A: Tensor, column: int) -> float:
     """μ̃ of one column by its linear programme (HiGHS): min t with |A_{−i}ᵀw| ≤ t, wᵀa_i = 1."""
     from scipy.optimize import linprog
@@ -201,28 +217,33 @@ def column_coherence(A: Tensor, column: int) -> float:
     return float(done.fun)
 
 
+@checks.door
 def spectral_radius(W: Tensor, A: Tensor) -> float:
     """The largest |eigenvalue| of I − WᵀA: above 1 the iteration without a threshold diverges."""
     eye = torch.eye(A.shape[1], dtype=A.dtype, device=A.device)
     return float(torch.linalg.eigvals(eye - W.T @ A).abs().max())
 
 
+@checks.door
 def certified_sparsity(mu: float) -> int:
     """The largest s with s < (1 + 1/μ)/2, the sparsity for which the theorems promise recovery."""
     checks.number("mu", mu, 0, open_low=True)
     return ceil((1 + 1 / mu) / 2) - 1
 
 
+@checks.door
 def largest_step(mu: float, s: int) -> float:
     """γ_max = 2/(2μs − μ + 1): ALISTA's theorem holds below it (Liu et al. 2019, theorem 1)."""
     return 2 / (2 * mu * s - mu + 1)
 
 
+@checks.door
 def contraction(mu: float, s: int, gamma: float) -> float:
     """(2μs − μ)γ + |1 − γ|, the factor a layer of ALISTA gains; exp(−c) of the theorem."""
     return (2 * mu * s - mu) * gamma + abs(1 - gamma)
 
 
+@checks.door
 def error_bounds(
     mu: float,
     s: int,
@@ -247,11 +268,13 @@ def error_bounds(
     return E
 
 
+@checks.door
 def exponents(E: Sequence[float]) -> list[float]:
     """c⁰, c¹, … with Eᵏ = E⁰ exp(−c⁰ − … − cᵏ⁻¹)."""
     return [-log(after / before) for before, after in pairwise(E)]
 
 
+@checks.door
 def selected_bounds(
     mu: float,
     s: int,
@@ -273,6 +296,7 @@ def selected_bounds(
     return E
 
 
+@checks.door
 def smallest_gain(W: Tensor, A: Tensor, gamma: float) -> float:
     """σ̄: the smallest singular value of I − γ W_SᵀA_S over all supports S of two columns."""
     G = -gamma * (W.T @ A)
@@ -285,6 +309,7 @@ def smallest_gain(W: Tensor, A: Tensor, gamma: float) -> float:
     return sqrt(max(float(least.min()), 0.0))
 
 
+@checks.door
 def steepest(s: int, gain: float) -> float:
     """c̄ = s log 3 − log σ̄ of the lower bound (Liu et al. 2019, theorem 2)."""
     return s * log(3) - log(gain)
