@@ -920,7 +920,11 @@ BAD = [
     (with_A(OK * math.nan), ValueError, "A holds 6 NaN or infinite entries; all must be finite"),
     (with_A(OK[0]), ValueError, r"A and b have shapes \(3,\) and \(2,\); .*"),
     (with_A(OK, torch.ones(3, dtype=F64)), ValueError, r"A and b have shapes \(2, 3\) and .*"),
-    (with_A(OK, torch.ones(2)), TypeError, "b has dtype torch.float32; A has torch.float64: one for all"),
+    (
+        with_A(OK, torch.ones(2)),
+        TypeError,
+        "b has dtype torch.float32; A has torch.float64: one for all",
+    ),
     (with_A(OK, lam=0.0), ValueError, r"lam is 0; it must be finite and in \(0, inf\]"),
     (lambda: ssnal(Lasso(OK, OK[:, 0], 0.1), tol=-1.0), ValueError, "tol is -1; .*"),
     (lambda: ssnal(Lasso(OK, OK[:, 0], 0.1, Groups(2))), ValueError, "x has 3 entries; groups .*"),
