@@ -286,7 +286,7 @@ def test_fresh_weights_are_xavier_normal():
 
 FRESH = {  # networks, and on how many seeds they are looked at
     "narrow": (lambda s, **a: LRPCANet(3, 8, seed=s, **a), 20),
-    "the paper's": (lambda s, **a: LRPCANet(6, 32, seed=s, **a), 3),
+    "the paper's": (lambda s, **a: LRPCANet(6, 32, seed=s, **a), 6),
     "neck of 3": (lambda s, **a: LRPCANet(4, 6, 3, n_noise=3, se="", seed=s, **a), 5),
     "released form": (lambda s, **a: LRPCANet(4, 8, carry_noise=False, d=2, seed=s, **a), 5),
     "without N": (lambda s, **a: TwoTerm(3, 8, seed=s, **a), 10),
@@ -318,12 +318,15 @@ def test_no_map_of_a_fresh_network_is_dead(kind):
 
 @has_sirst
 def test_no_map_of_a_fresh_network_is_dead_on_real_frames():
-    """From Xavier's weights a third of F_T and F_N are, at K = 3, c = 8; 43 of 120 elsewhere."""
+    """The chapter's figures: of F_T and F_N 44 of 120 (K 3, c 8) and 13 of 72 (K 6, c 32) are dead
+    from Xavier's weights; none from pairs. By one, the resize's rounding may move them.
+    """
     frames = middle(folders.frames("sirst", "val").part(range(4)))
     for kind in FRESH:
         assert dead_of(kind, frames) == [], kind
-    dead = [name for _, name in dead_of("narrow", frames, awake=False)]
-    assert 36 <= sum(name[:2] in ("FT", "FN") for name in dead) <= 52
+    for kind, expected in (("narrow", 44), ("the paper's", 13)):
+        dead = [name for _, name in dead_of(kind, frames, awake=False)]
+        assert abs(sum(name[:2] in ("FT", "FN") for name in dead) - expected) <= 1, kind
 
 
 def test_dead_maps_are_named_and_counted():

@@ -36,7 +36,7 @@ MARGIN = 30  # pixels: further from the border, zeros around an image do not rea
 FLAT, FAINT = 1e-6, 1e-4  # deviation of a dead map's output: at most, and of its input's
 LOOKED_AT = 8  # frames on which a record counts dead maps
 CUTS = tuple(v / 2 for v in range(-8, 41))  # of logits, that validation chooses from
-SHARES = tuple(v / 20 for v in range(1, 20))  # of a classical map's largest value, likewise
+SHARES = tuple(v / 50 for v in range(50))  # of a classical map's largest value, likewise
 
 
 @dataclass(frozen=True, kw_only=True)
