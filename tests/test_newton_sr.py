@@ -745,7 +745,8 @@ def test_a_readers_cube_is_fused(tmp_path):
         runs.measure_method("cave", method, 4, None, 0, tmp_path)
         for method in (baselines_sr.glp, baselines_sr.bicubic)
     )
-    assert {"psnr", "sam", "ergas"} == set(glp)
+    assert {"psnr", "sam", "ergas", "protocol", "notes"} == set(glp)
+    assert glp["protocol"].startswith(f"1 cubes of {tmp_path}, CAVE's layout, over 65535; ")
     assert glp["psnr"] != bicubic["psnr"]
 
 
@@ -756,12 +757,10 @@ def test_cave_and_nyu_are_split_into_training_and_test(tmp_path, monkeypatch):
         write_cave(tmp_path / "multimodal" / "cave", name)
     write_nyu(tmp_path / "multimodal" / "nyu")
     monkeypatch.setenv("DUNFOLD_DATA", str(tmp_path))
-    runs.training_scenes.cache_clear()
     assert list(runs.training_scenes("cave")) == ["a", "c"]
     assert list(runs.measured_on("cave", 0)[""]) == ["b"]
     assert len(runs.training_scenes("nyu")) == 1000
     assert list(runs.measured_on("nyu", 0)["_nyu"]) == ["1001", "1002"]
-    runs.training_scenes.cache_clear()
 
 
 def test_indian_pines_comes_from_tensorlys_wheel_or_the_data_folder(tmp_path, monkeypatch):
@@ -792,7 +791,6 @@ def test_indian_pines_comes_from_tensorlys_wheel_or_the_data_folder(tmp_path, mo
     says = r"Indian Pines needs tensorly: pip install 'dunfold-lib\[book\]'"
     refused(folders.indian_pines, ImportError, says)
     folders.indian_pines.cache_clear()
-    runs.training_scenes.cache_clear()
 
 
 def test_patches_are_cut_from_the_scenes_with_their_guides():
@@ -835,11 +833,9 @@ def test_two_steps_of_training_and_the_measuring(kind, monkeypatch):
     monkeypatch.delenv("DUNFOLD_DATA", raising=False)
     monkeypatch.setattr(data, "motorcycle", lambda: data.planes(seeded(3), 32))
     monkeypatch.setattr(runs, "TRAIN_SCENES", 2)
-    runs.training_scenes.cache_clear()
     recipe = runs.Training(steps=2, batch=2, patch=16, stages=2, filters=2, width=3)
     net = runs.build(kind, 4, recipe)
     losses = runs.train(net, recipe)
-    runs.training_scenes.cache_clear()
     assert len(losses) == 2
     assert all(map(math.isfinite, losses))
     made = runs.measure("planes", net, 0)
@@ -872,7 +868,8 @@ def test_several_bands_are_built_trained_and_measured():
 def test_a_readers_folder_is_measured(tmp_path):
     write_pair(tmp_path, "mine", (32, 36))
     made = runs.measure_method("planes", baselines_sr.bicubic, 4, None, 0, tmp_path)
-    assert set(made) == {"rmse"}
+    assert set(made) == {"rmse", "protocol", "notes"}
+    assert made["protocol"].startswith(f"1 pairs of {tmp_path}; depth: 8 bit over 255; guide: ")
 
 
 def test_experiments_are_complete_and_build_their_networks():
@@ -1023,10 +1020,11 @@ def test_files_that_cannot_be_used_are_refused_in_one_line(tmp_path, monkeypatch
     )
     (tmp_path / "one_gt.bmp").write_bytes(b"nothing")
     refused(lambda: data.read_pairs(tmp_path), ValueError, r".*one_gt.bmp: cannot be read \(.*\)")
-    np.save(tmp_path / "far.npy", np.full((4, 4), 7.0))
-    refused(lambda: data.read(tmp_path / "far.npy"), ValueError, ".* holds values from 7 to 7; .*")
-    np.save(tmp_path / "whole.npy", np.ones((4, 4), np.int64))
-    refused(lambda: data.read(tmp_path / "whole.npy"), TypeError, ".* has dtype int64; .*")
+    np.save(tmp_path / "far.npy", np.full((4, 4), 7.5))
+    says = ".* holds values from 7.5 to 7.5; .*"
+    refused(lambda: data.read(tmp_path / "far.npy"), ValueError, says)
+    np.save(tmp_path / "complex.npy", np.ones((4, 4), complex))
+    refused(lambda: data.read(tmp_path / "complex.npy"), TypeError, ".* has dtype complex128; .*")
     monkeypatch.delenv("DUNFOLD_DATA", raising=False)
     says = "wv2 is not here: put it into multimodal/wv2 of the folder DUNFOLD_DATA names"
     refused(lambda: data.required("wv2"), ValueError, says)

@@ -101,11 +101,16 @@ def _pines(path: Path, changed: int, as_is: bool) -> Tensor:
     return scaled(repaired(held).values if whole and not as_is else held, str(path))
 
 
-def labels() -> Tensor:
-    """The ground truth of Indian Pines, (145, 145): 16 classes from 1; 0 where none is known."""
+def _labels() -> Path:
     beside = fetch.indian_pines().with_name(LABELS)
     inside = f"datasets/data/{LABELS}"
-    path = beside if beside.is_file() else fetch.in_package("tensorly", inside, LABELS, "book")
+    return beside if beside.is_file() else fetch.in_package("tensorly", inside, LABELS, "book")
+
+
+@fetch.cached(lambda: [_labels()])
+def labels() -> Tensor:
+    """The ground truth of Indian Pines, (145, 145): 16 classes from 1; 0 where none is known."""
+    path = _labels()
     held = fetch.array(path)
     if held.ndim != 2 or not np.issubdtype(held.dtype, np.integer) or held.min() < 0:
         raise ValueError(f"{path} holds {held.dtype} {held.shape}; it must hold whole numbers ≥ 0")

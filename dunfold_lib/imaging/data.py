@@ -3,7 +3,6 @@
 Images are luminance in [0, 1], (1, 1, height, width), each of its own size.
 """
 
-import warnings
 from collections.abc import Sequence
 from functools import cache
 from importlib import import_module, resources
@@ -15,8 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dunfold_lib import checks, fetch
+from dunfold_lib import checks, fetch, images
 from dunfold_lib.checks import AnyTensor
+from dunfold_lib.fetch import Brought
 
 SIDE = 33  # of a block of the compressive-sensing chapters, in pixels
 ROWS = {1: 10, 4: 43, 10: 109, 25: 272, 30: 327, 40: 436, 50: 545}  # CS ratio in % -> rows of Phi
@@ -28,66 +28,51 @@ WHEEL_TRAIN = (
 WHEEL_TEST = ("camera", "coffee")
 REDUCED = {"retina": 4, "hubble_deep_field": 2}  # smooth and large: by this factor, to train on
 MOST_SPOKES = 75  # per cent of the frequencies: spokes leave the corners of their square out
-SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".jpg", ".jpeg")
+SUFFIXES = images.SUFFIXES
 
 
 @checks.door
 def luminance(pixels: Any, name: str = "image") -> Tensor:
     """A grey, RGB or RGBA array as luminance (1, 1, height, width) in [0, 1].
 
-    8 and 16 bit are divided by their largest value; floating point must lie in [0, 1]. Colour is
-    weighted 0.299, 0.587, 0.114 (BT.601); an alpha channel is left out.
+    8 bit is divided by 255, deeper whole numbers and floating point by ``images.scale``, of this
+    array alone. Colour is weighted 0.299, 0.587, 0.114 (BT.601); an alpha channel is left out.
     """
-    a = np.asarray(pixels)
-    if a.ndim not in (2, 3) or 0 in a.shape or (a.ndim == 3 and a.shape[2] not in (1, 3, 4)):
-        allowed = "(height, width), or with 1, 3 or 4 channels last"
-        raise ValueError(f"{name} has shape {a.shape}; it must be {allowed}")
-    if a.dtype == bool or a.dtype in (np.uint8, np.uint16):
-        a = a / (np.iinfo(a.dtype).max if a.dtype != bool else 1)
-    elif not np.issubdtype(a.dtype, np.floating):
-        raise TypeError(f"{name} has dtype {a.dtype}; it must be 8 or 16 bit, or floating point")
-    if not np.isfinite(a).all() or a.min() < 0 or a.max() > 1:
-        raise ValueError(f"{name} holds values from {a.min():g} to {a.max():g}; allowed: [0, 1]")
-    if a.ndim == 3:
-        a = a[..., :3] @ np.array([0.299, 0.587, 0.114]) if a.shape[2] > 1 else a[..., 0]
-    return torch.from_numpy(np.array(a, dtype=np.float32, order="C"))[None, None]
+    stored = images.of_array(pixels, name)
+    return _luminance(stored, images.scale([stored], name))
+
+
+def _luminance(stored: images.Stored, scale: images.Scale) -> Tensor:
+    grey = np.array(images.grey(scale(stored)), dtype=np.float32, order="C")
+    return torch.from_numpy(grey)[None, None]
 
 
 def read_image(path: Path) -> Tensor:
     """An image file as luminance (1, 1, height, width) in [0, 1]; palettes are resolved."""
-    from PIL import Image
-
-    try:
-        with warnings.catch_warnings(action="ignore"), Image.open(path) as file:
-            picture: Image.Image = file
-            if picture.mode in ("P", "PA", "CMYK", "YCbCr", "LAB", "HSV"):
-                picture = picture.convert("RGB")
-            elif picture.mode in ("1", "LA", "La"):
-                picture = picture.convert("L")
-            elif picture.mode in ("I", "I;16B", "I;16L"):
-                picture = picture.convert("I;16")
-            pixels = np.asarray(picture)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0][:80]
-        raise ValueError(f"{path}: cannot be read as an image ({reason})") from None
-    return luminance(pixels, str(path))
+    stored = images.read(path)
+    return _luminance(stored, images.scale([stored], str(path)))
 
 
-def read_folder(folder: Path) -> dict[str, Tensor]:
+def read_folder(folder: Path) -> Brought[Tensor]:
     """Every image of a folder by its file's name, in the order of the names.
 
-    The name is without its ending, unless two files differ in that alone.
+    The name is without its ending, unless two files differ in that alone. One scale serves all;
+    a file that cannot be read refuses the folder before any work.
     """
     if not folder.is_dir():
         raise ValueError(f"{folder} is no folder; it must be a folder of images")
-    files = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES)
+    files = fetch.files(folder, SUFFIXES, "images")
     if not files:
         raise ValueError(f"{folder} holds no image; allowed are {', '.join(SUFFIXES)}")
+    held = [images.read(p) for p in files]
+    scale = images.scale(held, str(folder))
     stems = [p.stem for p in files]
-    return {p.stem if stems.count(p.stem) == 1 else p.name: read_image(p) for p in files}
+    names = [p.stem if stems.count(p.stem) == 1 else p.name for p in files]
+    read = {name: _luminance(x, scale) for name, x in zip(names, held, strict=True)}
+    return Brought(read, f"{len(read)} images of {folder}, {scale.said}, luminance")
 
 
-@cache
+@fetch.cached(lambda part="train": [])
 def wheel_images(part: str = "train") -> dict[str, Tensor]:
     """The photographs inside the scikit-image wheel: "train" (14) or "test" (2)."""
     if part not in ("train", "test"):
@@ -103,7 +88,7 @@ def data_folder(name: str) -> Path | None:
     return fetch.folder(f"images/{name}")
 
 
-@cache
+@fetch.cached(lambda name: [data_folder("T91")] if name == "T91" else [])
 def training_images(name: str) -> dict[str, Tensor]:
     """Images to train on: "wheels", or "T91" from the data folder.
 
@@ -120,7 +105,7 @@ def training_images(name: str) -> dict[str, Tensor]:
     return read_folder(fetch.required("images/T91"))
 
 
-@cache
+@fetch.cached(lambda part="train": [_head_copy()])
 def head_slices(part: str = "train") -> Tensor:
     """MR slices 256×256 of an average head, (slices, 1, 256, 256) in [0, 1].
 
@@ -137,12 +122,16 @@ def head_slices(part: str = "train") -> Tensor:
     return torch.cat([_centred(volume[:, :, z].T.flip(0)) for z in chosen])
 
 
+def _head_copy() -> Path | None:
+    """The head volume in the data folder, where it is there."""
+    place = fetch.folder("images")
+    return place / "mni152.npy" if place and (place / "mni152.npy").is_file() else None
+
+
 def _head() -> Tensor:
     """The template's voxels (x, y, z), scaled to [0, 1]."""
-    images = fetch.folder("images")
-    if images and (images / "mni152.npy").is_file():
-        copy = images / "mni152.npy"
-        return _scaled(np.load(copy, allow_pickle=False), str(copy))
+    if copy := _head_copy():
+        return _scaled(fetch.array(copy), str(copy))
     try:
         nibabel: Any = import_module("nibabel")
     except ImportError:

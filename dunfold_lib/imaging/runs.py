@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, replace
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils import parametrize
 
-from dunfold_lib import checks, metrics, records
+from dunfold_lib import checks, fetch, metrics, records
 from dunfold_lib.imaging import data
 from dunfold_lib.imaging.fast import on_image, plus_loss, reconstruct
 from dunfold_lib.imaging.model import ISTANet, ISTANetPlus, start_quietly, symmetric_loss
@@ -51,29 +51,33 @@ class Training(Recipe):
         checks.number("symmetry", self.symmetry, 0)
 
 
-@cache
+@fetch.cached(lambda name: [data.data_folder("T91")] if name == "T91" else [])
 def training_patches(name: str) -> Tensor:
     """Blocks 33×33 of the training images, (patches, 1, 33, 33) in [0, 1]."""
     return data.patches([*data.training_images(name).values()], stride=STRIDE)
 
 
-@cache
+@fetch.cached(lambda name: [_covariance_file(name)])
 def patch_covariance(name: str) -> Tensor:
     """The covariance of the training blocks: the recorded one, else computed from the images.
 
     Recorded are its different numbers, in ``results/imaging/covariance-<name>.safetensors``; so a
     network trained on images that a reader does not have still finds its linear start.
     """
-    path = records.results_root() / "imaging" / f"covariance-{name}.safetensors"
+    path = _covariance_file(name)
     if path.exists():
         numbers, _ = records.tensors_of(path, path.read_bytes())
         return data.unpacked(numbers["numbers"].double())
     return data.covariance(training_patches(name))
 
 
+def _covariance_file(name: str) -> Path:
+    return records.results_root() / "imaging" / f"covariance-{name}.safetensors"
+
+
 def record_covariance(name: str) -> Path:
     """Write the file that ``patch_covariance`` reads."""
-    path = records.results_root() / "imaging" / f"covariance-{name}.safetensors"
+    path = _covariance_file(name)
     numbers = data.packed(data.covariance(training_patches(name)))
     records.write_bytes(path, records.tensor_bytes({"numbers": numbers.float()}, {}))
     return path
@@ -172,19 +176,33 @@ def score(estimate: Tensor, truth: Tensor) -> tuple[float, float]:
     return metrics.psnr(shown, truth), metrics.ssim(shown[0, 0], truth[0, 0])
 
 
+SCORED = "PSNR in dB and SSIM of each image, clipped to [0, 1], not rounded; mean over images"
+
+
 def scores(
     run: Callable[[Tensor], Tensor], images: Mapping[str, Tensor], ending: str = ""
 ) -> dict[str, Any]:
-    """Means over images of the per-image scores, and the PSNR of each."""
-    pairs = {}
-    for name, image in images.items():
+    """Means over images of the per-image scores, and the PSNR of each.
+
+    An image of a reader's folder that has no score is left out and named in ``notes``; ``protocol``
+    says what was measured.
+    """
+    brought = images if isinstance(images, fetch.Brought) else None
+
+    def one(item: tuple[str, Tensor]) -> tuple[float, float]:
         try:
-            pairs[name] = score(run(image), image)
+            return score(run(item[1]), item[1])
         except ValueError as error:
-            raise ValueError(f"image {name}: {error}") from None
+            raise ValueError(f"image {item[0]}: {error}") from None
+
+    named = {name: (name, image) for name, image in images.items()}
+    pairs, notes = fetch.tried(named, one, brought is not None)
     mean = lambda i: sum(p[i] for p in pairs.values()) / len(pairs)
     each = {name: round(p[0], 4) for name, p in pairs.items()}
-    return {f"psnr{ending}": mean(0), f"ssim{ending}": mean(1), f"psnr_each{ending}": each}
+    made = {f"psnr{ending}": mean(0), f"ssim{ending}": mean(1), f"psnr_each{ending}": each}
+    if brought is None:
+        return made
+    return made | {"protocol": f"{brought.said}; {SCORED}", "notes": notes}
 
 
 def block_tests(folder: Path | None = None) -> dict[str, dict[str, Tensor]]:
@@ -195,7 +213,7 @@ def block_tests(folder: Path | None = None) -> dict[str, dict[str, Tensor]]:
     if folder is not None:
         return {"": data.read_folder(folder)}
     set11 = data.data_folder("Set11")
-    found = {"": data.read_folder(set11)} if set11 else {}
+    found = {"": dict(data.read_folder(set11))} if set11 else {}
     return found | {"_wheels": data.wheel_images("test")}
 
 
@@ -204,7 +222,7 @@ def mri_tests(folder: Path | None = None) -> dict[str, dict[str, Tensor]]:
     if folder is not None:
         return {"": data.read_folder(folder)}
     brain = data.data_folder("Brain50")
-    found = {"": data.read_folder(brain)} if brain else {}
+    found = {"": dict(data.read_folder(brain))} if brain else {}
     slices = data.head_slices("test")
     return found | {"_head": {str(i): s[None] for i, s in enumerate(slices)}}
 

@@ -5,7 +5,6 @@ Depth is an 8-bit disparity divided by 255; a score in units of 0 … 255 multip
 """
 
 from collections.abc import Mapping, Sequence
-from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,9 +14,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from dunfold_lib import checks, fetch
+from dunfold_lib import checks, cubes, fetch, images
+from dunfold_lib.fetch import Brought
 
-SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".pgm", ".npy")
+SUFFIXES = (*images.SUFFIXES, ".npy")
 MIDDLEBURY_TRAIN = ("books", "dolls", "laundry", "reindeer")
 MIDDLEBURY_TEST = ("art", "moebius")
 
@@ -32,31 +32,46 @@ class Scene(NamedTuple):
 def read(path: Path) -> Tensor:
     """An image file or a .npy array (h, w) or (h, w, C), as (1, C, h, w) in [0, 1].
 
-    8 and 16 bit are divided by their largest value; floating point must lie in [0, 1].
+    What is white: ``images.scale``, of this file alone.
     """
-    return in_range(fetch.array(path) if path.suffix == ".npy" else _pixels(path), str(path))
+    stored = _stored(path)
+    return planes_of(images.scale([stored], str(path))(stored), str(path))
 
 
-def _pixels(path: Path) -> Any:
-    from PIL import Image
+def _stored(path: Path) -> images.Stored:
+    """A file as it is stored; the one channel of an image whose three are equal."""
+    if path.suffix.lower() != ".npy":
+        held = images.read(path)
+        a = held.values
+        return held._replace(values=a[..., 0]) if a.ndim == 3 and _equal(a) else held
+    a = fetch.array(path)
+    if a.dtype.kind not in "uif":
+        raise TypeError(f"{path} has dtype {a.dtype}; it must be whole or floating-point numbers")
+    cubes.no_data(a, str(path))
+    return images.Stored(a, 255.0 if a.dtype == np.uint8 else 0.0, str(path))
 
-    with fetch.reading(path), Image.open(path) as file:
-        picture: Image.Image = file
-        if picture.mode in ("P", "PA", "RGBA", "CMYK"):  # palettes resolved, transparency left out
-            a = np.asarray(picture.convert("RGB"))
-            return a[..., 0] if (a == a[..., :1]).all() else a
-        return np.asarray(picture)
+
+def _equal(a: Any) -> bool:
+    return bool((a == a[..., :1]).all())
 
 
 @checks.door
 def in_range(a: Any, name: str) -> Tensor:
-    """An array (h, w) or (h, w, C) as (1, C, h, w), its values looked at."""
-    if a.ndim not in (2, 3) or 0 in a.shape:
-        raise ValueError(f"{name} has shape {a.shape}; it must be (height, width) or with channels")
+    """An array (h, w) or (h, w, C) as (1, C, h, w), its values looked at.
+
+    8 and 16 bit are divided by their largest value; floating point must lie in [0, 1].
+    """
     if a.dtype in (np.uint8, np.uint16):
         a = a / np.iinfo(a.dtype).max
     elif not np.issubdtype(a.dtype, np.floating):
         raise TypeError(f"{name} has dtype {a.dtype}; it must be 8 or 16 bit, or floating point")
+    return planes_of(a, name)
+
+
+def planes_of(a: Any, name: str) -> Tensor:
+    """An array (h, w) or (h, w, C) of numbers in [0, 1] as (1, C, h, w), float32."""
+    if a.ndim not in (2, 3) or 0 in a.shape:
+        raise ValueError(f"{name} has shape {a.shape}; it must be (height, width) or with channels")
     if not np.isfinite(a).all() or a.min() < 0 or a.max() > 1:
         raise ValueError(f"{name} holds values from {a.min():g} to {a.max():g}; allowed: [0, 1]")
     planes = a[None] if a.ndim == 2 else np.moveaxis(a, 2, 0)
@@ -71,14 +86,17 @@ def grey(Y: Tensor) -> Tensor:
     return Y.mean(1, keepdim=True)
 
 
-def read_pairs(folder: Path, names: Sequence[str] | None = None) -> dict[str, Scene]:
+def read_pairs(folder: Path, names: Sequence[str] | None = None) -> Brought[Scene]:
     """Every pair ``<name>_rgb.*`` (guide, made grey) and ``<name>_gt.*`` (truth) of a folder.
 
     ``<name>_d.*`` is taken where there is no ``_gt``.  names : only these, in this order.
+
+    Truths of 8 bit are divided by 255, those in [0, 1] stay. Deeper ones (millimetres, metres) have
+    no white: they are divided by the largest of the folder. A pair that cannot be read refuses the
+    folder before any work.
     """
-    if not folder.is_dir():
-        raise ValueError(f"{folder} is no folder; it must hold pairs <name>_rgb.*, <name>_gt.*")
-    files = {p.stem: p for p in sorted(folder.iterdir()) if p.suffix.lower() in SUFFIXES}
+    what = "pairs <name>_rgb.*, <name>_gt.*:"
+    files = {fetch.same_name(p.stem): p for p in fetch.files(folder, SUFFIXES, what)}
     found = [k.removesuffix("_rgb") for k in files if k.endswith("_rgb")]
     truths = {n: files.get(f"{n}_gt", files.get(f"{n}_d")) for n in found}
     wanted = list(names) if names is not None else found
@@ -86,7 +104,17 @@ def read_pairs(folder: Path, names: Sequence[str] | None = None) -> dict[str, Sc
         lost = [n for n in wanted if not truths.get(n)]
         what = f"no pair {lost[0]}_rgb, {lost[0]}_gt" if lost else "no pair <name>_rgb, <name>_gt"
         raise ValueError(f"{folder} holds {what}; allowed are {', '.join(SUFFIXES)}")
-    return {n: _scene(read(files[f"{n}_rgb"]), read(Path(str(truths[n]))), n) for n in wanted}
+    guides = {n: _stored(files[f"{n}_rgb"]) for n in wanted}
+    held = {n: _stored(Path(str(truths[n]))) for n in wanted}
+    white, depth = images.scale([*guides.values()], str(folder)), depth_scale([*held.values()])
+    made = {}
+    for n in wanted:
+        Y, truth = (planes_of(f(x[n]), x[n].name) for f, x in ((white, guides), (depth, held)))
+        made[n] = _scene(Y, truth, n)
+    holes = sum(int((s.values == 0).sum()) for s in held.values() if not s.white)
+    hole_text = f"; {holes} pixels of depth are 0, and counted as such" if holes else ""
+    count = f"{len(made)} pairs of {folder}"
+    return Brought(made, f"{count}; depth: {depth.said}{hole_text}; guide: {white.said}")
 
 
 def _scene(Y: Tensor, truth: Tensor, name: str) -> Scene:
@@ -94,6 +122,19 @@ def _scene(Y: Tensor, truth: Tensor, name: str) -> Scene:
         given = f"{tuple(Y.shape[2:])} and {tuple(truth.shape[2:])}"
         raise ValueError(f"{name}: guide and truth have sizes {given}; they must be equal")
     return Scene(truth[:, :1] if truth.shape[1] == 3 else truth, grey(Y))
+
+
+def depth_scale(held: Sequence[images.Stored]) -> images.Scale:
+    """What depth 1 is: 255 of 8 bit, 1 where nothing is above it, else the largest value of all."""
+    deep = [s.values for s in held if not s.white]
+    if not deep:
+        return images.Scale(0.0, 255.0, "8 bit over 255")
+    low, high = (float(f([f(v) for v in deep])) for f in (np.min, np.max))
+    if low < 0 or high <= 0:
+        raise ValueError(f"{held[0].name} and others hold depths from {low:g} to {high:g}; above 0 only")
+    if high <= 1 and deep[0].dtype.kind == "f":
+        return images.Scale(0.0, 1.0, "floating point in [0, 1]")
+    return images.Scale(0.0, high, f"over its largest value in the folder, {high:g}")
 
 
 @checks.door
@@ -121,7 +162,7 @@ def required(name: str) -> Path:
     return fetch.required(f"multimodal/{name}")
 
 
-@cache
+@fetch.cached(lambda part: [data_folder("middlebury"), data_folder("sintel")])
 def middlebury(part: str) -> dict[str, Scene]:
     """Middlebury 2005/2006 at half size: "train" (4 scenes, and Sintel's), "test" (2)."""
     if part not in ("train", "test"):
@@ -133,20 +174,17 @@ def middlebury(part: str) -> dict[str, Scene]:
     return {n: halved(s) for n, s in found.items()}
 
 
-@cache
+@fetch.cached(lambda: [])
 def motorcycle() -> Scene:
     """The stereo pair inside the scikit-image wheel: its left image and the disparity, (500, 741).
 
     Where the disparity is infinite (7 per cent) the least finite value of that row on either side
     is taken: the background's. Scaled so that its largest value is 1.
     """
-    from PIL import Image
-
     folder = Path(str(resources.files("skimage") / "data"))
     with np.load(folder / "motorcycle_disp.npz") as file:
         d = file["arr_0"].astype(np.float64)
-    with Image.open(folder / "motorcycle_left.png") as picture:
-        Y = in_range(np.asarray(picture.convert("RGB")), "motorcycle")
+    Y = read(folder / "motorcycle_left.png")
     d = filled(d)
     return Scene(in_range((d / d.max()).astype(np.float32), "disparity"), grey(Y))
 
@@ -221,16 +259,14 @@ def response(guides: int, bands: int) -> Tensor:
     return H / H.sum(1, keepdim=True)
 
 
-@cache
+@fetch.cached(lambda: [data_folder("wv2")])
 def worldview() -> Scene:
     """WorldView-2 sample by Wald's protocol: the 8 bands are the truth (1, 8, 320, 320), and the
     panchromatic image is brought to their size, by means over 4 × 4 pixels; 11 bit, by 2047.
     """
-    from scipy.io import loadmat
-
     path = required("wv2") / "imgWV2.mat"
+    held = cubes.arrays(path)
     with fetch.reading(path):
-        held = loadmat(path)
         bands, pan = (held[k].astype(np.float32) / 2047 for k in ("I_MS", "I_PAN"))
     Y = functional.avg_pool2d(torch.from_numpy(pan)[None, None], 4)
     return Scene(in_range(bands.clip(0, 1), "I_MS"), Y.clamp(0, 1))

@@ -9,14 +9,14 @@ layout                                             what is read
 Nothing is downloaded: the addresses stand in book/run.md.
 """
 
-from functools import cache
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from dunfold_lib import fetch
-from dunfold_lib.fetch import CAVE_BANDS
+from dunfold_lib import cubes, fetch
+from dunfold_lib.cubes import CAVE_BANDS
+from dunfold_lib.fetch import Brought
 from dunfold_lib.newton_sr.data import (
     Scene,
     grey,
@@ -31,15 +31,18 @@ NYU_METRES = 10.0  # depth 1
 PINES_BANDS, PINES_GUIDES = 20, 4  # means of ten neighbouring bands; of the guide
 
 
-def read_folder(folder: Path, guides: int = 3) -> dict[str, Scene]:
+def read_folder(folder: Path, guides: int = 3) -> Brought[Scene]:
     """The scenes of a reader's folder, by its layout: NYU v2's test images, CAVE, or pairs.
 
     guides : bands of the guide that is made for a cube.
     """
     if (folder / NYU).is_file():
-        return nyu(folder, "test")
+        held = nyu(folder, "test")
+        return Brought(held, f"{len(held)} test images of {folder / NYU}, depth over 10 m")
     if folder.is_dir() and any(folder.glob("*_ms")):
-        return cave(folder, guides)
+        held = cave(folder, guides)
+        told = f"{len(held)} cubes of {folder}, CAVE's layout, over 65535"
+        return Brought(held, f"{told}; a guide of {guides} bands made from each")
     return read_pairs(folder)
 
 
@@ -70,7 +73,7 @@ def nyu(folder: Path, part: str = "test") -> dict[str, Scene]:
 def cave(folder: Path, guides: int = 3) -> dict[str, Scene]:
     """CAVE (Yasuma et al. 2010): every cube below a folder, its guide made by ``data.response``."""
     H = response(guides, CAVE_BANDS)
-    return {name: guided(in_range(cube, name), H) for name, cube in fetch.cave(folder).items()}
+    return {name: guided(in_range(cube, name), H) for name, cube in cubes.cave(folder).items()}
 
 
 def guided(cube: torch.Tensor, H: torch.Tensor) -> Scene:
@@ -78,7 +81,7 @@ def guided(cube: torch.Tensor, H: torch.Tensor) -> Scene:
     return Scene(cube, torch.einsum("gb,nbhw->nghw", H, cube))
 
 
-@cache
+@fetch.cached(lambda: [fetch.indian_pines()])
 def indian_pines() -> Scene:
     """Indian Pines (AVIRIS; Baumgardner et al. 2015): 20 bands 145 × 145, and a guide of 4.
 
