@@ -55,7 +55,7 @@ class Cube(NamedTuple):
 
 
 def arrays(path: Path) -> dict[str, Any]:
-    """The arrays of real numbers of a .mat, .h5, .npy or .npz file, by name; one line on failure."""
+    """The arrays of real numbers of a .mat, .h5, .npy or .npz file, by name."""
     return _held(path).arrays
 
 
@@ -116,11 +116,14 @@ def _hdf5(path: Path) -> Held:
         sets: list[tuple[str, Any]] = []
         file.visititems(lambda name, v: sets.append((name, v)) if hasattr(v, "shape") else None)
         for name, v in sets:
-            if name.startswith("#") or v.dtype.kind not in "buif" or v.size * v.dtype.itemsize > MOST:
+            if name.startswith("#") or v.dtype.kind not in "buif":
                 continue
+            if v.size * v.dtype.itemsize > MOST:
+                raise ValueError(f"{name} has shape {v.shape}, above {MOST} bytes")
             turn = matlab or "MATLAB_class" in v.attrs
             found[name] = np.transpose(v[()]) if turn else np.asarray(v[()])
-            fills |= {name: float(np.ravel(v.attrs[k])[0]) for k in FILLS if k in v.attrs}
+            for key in {*FILLS} & {*v.attrs}:
+                fills[name] = float(np.ravel(v.attrs[key])[0])
     return Held(found, fills, columns=matlab)
 
 

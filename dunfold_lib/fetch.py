@@ -27,7 +27,9 @@ VARIABLE = "DUNFOLD_DATA"
 # DecompressionBombError, struct.error, MemoryError, IndexError, …): all of it is the file's.
 UNREADABLE = (Exception,)
 WRAPPERS = ("state_dict", "model_state_dict", "net", "model")  # keys around a released state dict
-P, S, T = ParamSpec("P"), TypeVar("S"), TypeVar("T")
+P = ParamSpec("P")
+S = TypeVar("S")
+T = TypeVar("T")
 
 
 def root() -> Path | None:
@@ -58,7 +60,7 @@ def folder(name: str) -> Path | None:
     above = [top.parent] if top.name == Path(name).parts[0] else []
     for other in (*below, *above):
         if (other / name).is_dir():
-            raise ValueError(f"{VARIABLE} is {str(top)!r}, but {name} lies in {other}: set it to that")
+            raise ValueError(f"{VARIABLE} is {str(top)!r}; {name} lies in {other}: set it to that")
     return None
 
 
@@ -115,12 +117,13 @@ def reading(path: Path) -> Iterator[None]:
     except UNREADABLE as error:
         if str(error).startswith(str(path)):
             raise  # a reader inside has said it
-        reason = " ".join(str(error).split())[:80] or type(error).__name__
+        said = str(error).replace(repr(str(path)), "").replace(str(path), "")
+        reason = " ".join(said.split())[:80] or type(error).__name__
         raise ValueError(f"{path}: cannot be read ({reason})") from None
 
 
 def stamp(places: Iterable[Path | None]) -> tuple[Any, ...]:
-    """What tells that files or folders have changed: names, sizes and times of all that they hold."""
+    """What tells that files or folders have changed: names, sizes and times of all inside."""
     told = []
     for place in places:
         inside = [place, *sorted(place.rglob("*"))] if place and place.exists() else []
@@ -169,7 +172,7 @@ def copied(value: Any) -> Any:
 
 
 def array(path: Path) -> Any:
-    """The array of a .npy file; pickled objects are refused, and sizes that the file cannot hold."""
+    """The array of a .npy file; pickled objects and sizes above the file's are refused."""
     with reading(path):
         np.load(path, mmap_mode="r", allow_pickle=False)  # compares the header with the file
         return np.load(path, allow_pickle=False)
@@ -265,17 +268,17 @@ def fill(places: Mapping[str, Tensor], held: Mapping[str, Tensor], source: str, 
         raise ValueError(f"{source}: {said}; a {what} has {len(places)} names: {example}, …")
     for name, place in places.items():
         given, allowed = tuple(held[name].shape), tuple(place.shape)
-        if not (given == allowed or (*given, 1, 1) == allowed or _one(held[name]) and _one(place)):
+        if not (
+            given == allowed
+            or (*given, 1, 1) == allowed
+            or max(place.numel(), held[name].numel()) == 1
+        ):
             raise ValueError(f"{source}: {name} has shape {given}, not {allowed}")
         if name.endswith("running_var") and bool((held[name] < 0).any()):
             raise ValueError(f"{source}: {name} holds a negative variance; it must be at least 0")
     with torch.no_grad():
         for name, place in places.items():
             place.copy_(held[name].reshape(place.shape))
-
-
-def _one(x: Tensor) -> bool:
-    return x.numel() == 1
 
 
 class Brought(dict[str, T]):

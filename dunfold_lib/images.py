@@ -153,8 +153,10 @@ def _bytes_of(path: Path, raw: str) -> Any:
 
     with Image.open(path) as file:
         _one_frame(file)
-        tiles = [(t[0], t[1], t[2], f"{file.mode};{raw}") for t in file.tile]
-        file.tile = [type(t)(*n) if hasattr(t, "_fields") else n for t, n in zip(file.tile, tiles)]
+        mode: Any = f"{file.mode};{raw}"
+        old: Any = file.tile  # named tuples, plain ones before Pillow 11
+        new: Any = [t._replace(args=mode) if hasattr(t, "args") else (*t[:3], mode) for t in old]
+        file.tile = new
         return np.asarray(file)[..., :3]
 
 
@@ -211,7 +213,7 @@ def mask(path: Path) -> Any:
         raise ValueError(f"{path}: holds {a.min():g}; a mask must not be negative")
     most = a.max()
     values = np.unique(a[a > 0]) if most <= LABELS else ()
-    labels = len(values) == most and (values == np.arange(1, len(values) + 1)).all()
+    labels = len(values) == most and bool(np.all(values == np.arange(1, len(values) + 1)))
     return a > 0 if labels else (2 * a.astype(np.float64) >= most)
 
 
@@ -230,7 +232,7 @@ def _palette(path: Path) -> Any:
 
 
 def bilinear(a: Any, size: tuple[int, int]) -> Any:
-    """Bytes (h, w) at another size (height, width), as ``cv2.resize`` with INTER_LINEAR, exactly."""
+    """Bytes (h, w) at another size (height, width), exactly as ``cv2.resize`` with INTER_LINEAR."""
     rows, columns = (_weights(n, m) for n, m in zip(a.shape, size))
     left, w = columns
     inside = (left >= 0) & (left < a.shape[1] - 1)

@@ -131,7 +131,8 @@ def depth_scale(held: Sequence[images.Stored]) -> images.Scale:
         return images.Scale(0.0, 255.0, "8 bit over 255")
     low, high = (float(f([f(v) for v in deep])) for f in (np.min, np.max))
     if low < 0 or high <= 0:
-        raise ValueError(f"{held[0].name} and others hold depths from {low:g} to {high:g}; above 0 only")
+        given = f"depths from {low:g} to {high:g}"
+        raise ValueError(f"{held[0].name} and the like hold {given}; they must be above 0")
     if high <= 1 and deep[0].dtype.kind == "f":
         return images.Scale(0.0, 1.0, "floating point in [0, 1]")
     return images.Scale(0.0, high, f"over its largest value in the folder, {high:g}")

@@ -8,20 +8,23 @@ IRSTD-1k     images/ and masks/ or IRSTD1k_Img/ and IRSTD1k_Label/,       train,
              img_idx/train_IRSTD-1K.txt … or trainval.txt, test.txt
 SIRST-Aug    trainval/{images,masks}/, test/{images,masks}/               train, test
 
+Images are read by ``dunfold_lib.images``: frames of 12 to 16 bit and of floating point share the
+scale of their folder. One file that cannot be read refuses the folder before any work.
+
 They lie in ``istd/`` of the folder that DUNFOLD_DATA names. Nothing is downloaded. A set without a
 validation list gives every seventh image of its training list, and trains on the others.
 """
 
-from collections.abc import Callable, Iterable
-from functools import cache
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from dunfold_lib import checks, fetch
+from dunfold_lib import checks, fetch, images
 from dunfold_lib.small_target.data import Draw, Frames
 
 SETS = {  # name of an experiment's data: its folder below istd/
@@ -31,7 +34,7 @@ SETS = {  # name of an experiment's data: its folder below istd/
     "sirst-aug": "SIRST-Aug",
 }
 BACKGROUNDS = "SIRSTv2_backgrounds"
-SUFFIXES = (".png", ".bmp", ".jpg", ".jpeg", ".tif", ".tiff")
+SUFFIXES = images.SUFFIXES
 IMAGES, MASKS = ("images", "IRSTD1k_Img"), ("masks", "IRSTD1k_Label")
 LISTS = (".", "img_idx", "idx_427", "50_50")  # where split lists lie
 RESAMPLING = ("bilinear", "antialiased", "nearest-exact", "nearest")
@@ -46,7 +49,15 @@ def frames(name: str, part: str, side: int = 256) -> Frames:
     return read_folder(fetch.required(f"istd/{SETS[name]}"), part, side)
 
 
-@cache
+class Groups(NamedTuple):
+    """A folder's frames, those of one size together, and in words how they were read."""
+
+    frames: tuple[Frames, ...]
+    said: str
+    notes: tuple[str, ...]  # what was lost on the way
+
+
+@fetch.cached(lambda folder, *_, **__: [folder])
 def read_folder(
     folder: Path,
     part: str = "test",
@@ -57,11 +68,31 @@ def read_folder(
     """The images and masks of one part of a folder in any of the layouts above.
 
     A folder without any split list gives all its images as its test part.
-    side : both are resized to side × side; None: left as they are.
-    resampling, masks : how images and masks are; one of RESAMPLING. "bilinear" looks at four
-    pixels, without antialiasing, and rounds to 8 bit; "nearest" takes pixel ⌊i·h/side⌋, as OpenCV
-    does. That shifts a mask by up to half a pixel against its image, and classical scores with it:
-    PSTNN has 37.9 IoU on SIRST v1, and 41.6 with "nearest-exact". The published figures have it.
+    side : both are resized to side × side; None: left as they are, all of one size.
+    resampling, masks : how images and masks are; one of RESAMPLING. "bilinear" and "nearest" are
+    OpenCV's, in its arithmetic: four pixels, without antialiasing, in weights of 11 bits, and pixel
+    ⌊i·h/side⌋. That shifts a mask by up to half a pixel against its image, and classical scores
+    with it: PSTNN has 37.9 IoU on SIRST v1, and 41.6 with "nearest-exact". The published figures
+    have it.
+    """
+    found = groups(folder, part, side, resampling, masks).frames
+    if len(found) > 1:
+        sizes = sorted(tuple(f.image.shape[2:]) for f in found)
+        given = " and ".join(map(str, sizes[:2]))
+        raise ValueError(f"{folder} holds images of sizes {given}; give a side to resize them to")
+    return found[0]
+
+
+def groups(
+    folder: Path,
+    part: str = "test",
+    side: int | None = 256,
+    resampling: str = "bilinear",
+    masks: str = "nearest",
+) -> Groups:
+    """``read_folder`` for images of any sizes: frames of one size make one group.
+
+    Targets that have no pixel left after resizing are counted in ``notes``.
     """
     checks.one_of("part", part, PARTS)
     checks.one_of("resampling", resampling, RESAMPLING)
@@ -69,13 +100,51 @@ def read_folder(
     if side is not None:
         checks.whole("side", side, 1)
     root, names = _names(folder, part)
-    read = [_pair(root, name, side, resampling, masks) for name in names]
-    sizes = {image.shape for image, _ in read}
-    if len(sizes) > 1:
-        given = " and ".join(str(tuple(s)) for s in sorted(sizes)[:2])
-        raise ValueError(f"{folder} holds images of sizes {given}; give a side to resize them to")
-    image, mask = (torch.stack([pair[i] for pair in read])[:, None] for i in (0, 1))
-    return Frames(tuple(names), image, mask)
+    stored, truths = _stored(root, names)
+    scale = images.scale(stored, str(folder), stretch=True)
+    targets = lost = 0
+    by_size: dict[tuple[int, int], list[tuple[str, Tensor, Tensor]]] = {}
+    for name, image, truth in zip(names, stored, truths, strict=True):
+        grey, mask = torch.from_numpy(images.as_bytes(image, scale)), torch.from_numpy(truth)
+        if side is not None:
+            grey = resized(grey, side, resampling)
+            mask = resized(255 * mask.to(torch.uint8), side, masks) > 127
+        count, gone = _lost(truth, side)
+        targets, lost = targets + count, lost + gone
+        by_size.setdefault((grey.shape[0], grey.shape[1]), []).append((name, grey, mask))
+    made = tuple(
+        Frames(tuple(n), torch.stack(x)[:, None], torch.stack(y)[:, None])
+        for n, x, y in (zip(*rows, strict=True) for rows in by_size.values())
+    )
+    before = sorted({s.size for s in stored})
+    sizes = ", ".join(f"{h}×{w}" for h, w in before[:3]) + (", …" if len(before) > 3 else "")
+    way = f"resized to {side}×{side} ({resampling}, masks {masks})" if side else "not resized"
+    said = f"{len(names)} frames of {folder}, {sizes} pixels, {scale.said}; {way}"
+    note = f"{lost} of {targets} targets vanished by resizing to {side}×{side}"
+    return Groups(made, said, (note,) if lost else ())
+
+
+def _stored(root: Path, names: Sequence[str]) -> tuple[list[images.Stored], list[Any]]:
+    """The images and the masks of these names, as they are stored; their sizes are compared."""
+    pictures, labels = (_index(_folder(root, kinds)) for kinds in (IMAGES, MASKS))
+    stored = [images.read(pictures(name)) for name in names]
+    truths = [images.mask(labels(name)) for name in names]
+    for name, image, truth in zip(names, stored, truths, strict=True):
+        if image.size != truth.shape:
+            given = f"{image.size} and {truth.shape}"
+            raise ValueError(f"{name}: image and mask have sizes {given}; they must be equal")
+    return stored, truths
+
+
+def _lost(truth: Any, side: int | None) -> tuple[int, int]:
+    """(the targets of a mask, those of them without a pixel after resizing by nearest)."""
+    from scipy import ndimage
+
+    labels, count = ndimage.label(truth, np.ones((3, 3)))
+    if side is None:
+        return count, 0
+    left = np.unique(images.nearest(labels, (side, side)))
+    return count, count - int((left > 0).sum())
 
 
 def _names(folder: Path, part: str) -> tuple[Path, list[str]]:
@@ -107,11 +176,8 @@ def _list(folder: Path, part: str) -> Path | None:
 
 
 def _read_list(path: Path) -> list[str]:
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: cannot be read ({str(error).splitlines()[0][:80]})") from None
-    names = [line.strip() for line in lines if line.strip()]
+    """The names of a list, one a line: without folders (``images\\a.png``) and endings."""
+    names = [line.replace("\\", "/").rpartition("/")[2] for line in fetch.lines(path)]
     if not names:
         raise ValueError(f"{path}: names no image; it must hold one name a line")
     return [Path(n).stem if Path(n).suffix.lower() in SUFFIXES else n for n in names]
@@ -131,75 +197,59 @@ def _folder(root: Path, names: Iterable[str]) -> Path:
 
 
 def _stems(folder: Path) -> list[str]:
-    found = sorted(p.stem for p in folder.iterdir() if p.suffix.lower() in SUFFIXES)
+    found = [fetch.same_name(p.stem) for p in fetch.files(folder, SUFFIXES)]
     if not found:
         raise ValueError(f"{folder} holds no image; allowed are {', '.join(SUFFIXES)}")
+    twice = [n for n in found if found.count(n) > 1]
+    if twice:
+        raise ValueError(f"{folder} holds two images {twice[0]}; a name must be one image's")
     return found
 
 
-def _file(folder: Path, name: str) -> Path:
-    for stem in (name, f"{name}_pixels0"):
-        for suffix in SUFFIXES:
-            if (folder / (stem + suffix)).is_file():
-                return folder / (stem + suffix)
-    raise ValueError(f"{folder} holds no image {name}; allowed are {', '.join(SUFFIXES)}")
+def _index(folder: Path) -> Callable[[str], Path]:
+    """From a name to its file, ``NAME.png`` or ``NAME_pixels0.png``; endings in any case."""
+    files = {fetch.same_name(p.stem): p for p in reversed(fetch.files(folder, SUFFIXES))}
+    folded = {stem.casefold(): p for stem, p in files.items()}
 
+    def find(name: str) -> Path:
+        for stem in (name, f"{name}_pixels0"):
+            if found := files.get(stem) or folded.get(stem.casefold()):
+                return found
+        raise ValueError(f"{folder} holds no image {name}; allowed are {', '.join(SUFFIXES)}")
 
-def _pair(
-    root: Path,
-    name: str,
-    side: int | None = None,
-    resampling: str = "bilinear",
-    masks: str = "nearest",
-) -> tuple[Tensor, Tensor]:
-    """(image uint8, mask bool) of a name below a folder, both (h, w), resized one by one."""
-    image = _grey(_file(_folder(root, IMAGES), name))
-    mask = _grey(_file(_folder(root, MASKS), name))
-    if side is not None:
-        image, mask = resized(image, side, resampling), resized(mask, side, masks)
-    if image.shape != mask.shape:
-        given = f"{tuple(image.shape)} and {tuple(mask.shape)}"
-        raise ValueError(f"{name}: image and mask have sizes {given}; they must be equal")
-    return image, mask > (127 if mask.max() > 1 else 0)  # some sets store 0 and 1, not 0 and 255
+    return find
 
 
 def resized(x: Tensor, side: int, resampling: str) -> Tensor:
     """Bytes (h, w) as (side, side), by one of RESAMPLING."""
     if tuple(x.shape) == (side, side):
         return x
-    smooth = not resampling.startswith("nearest")
+    if resampling in ("bilinear", "nearest"):
+        f = images.bilinear if resampling == "bilinear" else images.nearest
+        return torch.from_numpy(f(x.numpy(), (side, side)))
+    smooth = resampling == "antialiased"
     made = functional.interpolate(
         x[None, None].float(),
         (side, side),
         mode="bilinear" if smooth else resampling,
         align_corners=False if smooth else None,
-        antialias=resampling == "antialiased",
+        antialias=smooth,
     )
     return made[0, 0].round().clamp(0, 255).to(torch.uint8)
 
 
-def _grey(path: Path) -> Tensor:
-    """An image file as grey bytes (h, w)."""
-    from PIL import Image
-
-    try:
-        with Image.open(path) as file:
-            picture = file if file.mode == "L" else file.convert("RGB").convert("L")
-            return torch.from_numpy(np.array(picture))
-    except (OSError, ValueError, SyntaxError, EOFError) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0][:80]
-        raise ValueError(f"{path}: cannot be read as an image ({reason})") from None
-
-
-@cache
+@fetch.cached(lambda side=256: [fetch.folder(f"istd/{BACKGROUNDS}")])
 def backgrounds(side: int = 256) -> tuple[Tensor, ...]:
     """Real scenes without targets (h, w) in [0, 1], enlarged where a side is below ``side``."""
     folder = fetch.required(f"istd/{BACKGROUNDS}") / "images"
     scenes = []
-    for name in _stems(folder):
-        scene = _grey(_file(folder, name)).float() / 255
-        scale = max(side / min(scene.shape), 1)
-        size = [max(round(scale * n), side) for n in scene.shape]
+    files = _index(folder)
+    stored = [images.read(files(name)) for name in _stems(folder)]
+    scale = images.scale(stored, str(folder), stretch=True)
+    for held in stored:
+        scene = torch.from_numpy(images.as_bytes(held, scale)).float() / 255
+        larger = max(side / min(scene.shape), 1)
+        size = [max(round(larger * n), side) for n in scene.shape]
         scenes.append(functional.interpolate(scene[None, None], size, mode="bilinear")[0, 0])
     return tuple(scenes)
 
@@ -216,8 +266,10 @@ def augmented(folder: Path, part: str, g: torch.Generator, side: int = 256) -> F
     draw, names, image, mask = Draw(g), list[str](), list[Tensor](), list[Tensor]()
     for whole_part in parts:
         root, found = _names(folder, whole_part)
-        for name in found:
-            both = _enlarged(root, name, side)
+        stored, truths = _stored(root, found)
+        scale = images.scale(stored, str(folder), stretch=True)
+        for name, held, truth in zip(found, stored, truths, strict=True):
+            both = _enlarged(images.as_bytes(held, scale), truth, side)
             for i, (top, left) in enumerate(_places(both[1], part, side, draw)):
                 cut = both[:, top : top + side, left : left + side]
                 names.append(f"{name}-{i}")
@@ -226,12 +278,12 @@ def augmented(folder: Path, part: str, g: torch.Generator, side: int = 256) -> F
     return Frames(tuple(names), torch.stack(image)[:, None], torch.stack(mask)[:, None])
 
 
-def _enlarged(root: Path, name: str, side: int) -> Tensor:
+def _enlarged(image: Any, mask: Any, side: int) -> Tensor:
     """(2, h, w) bytes: image and mask, both sides at least ``side``."""
-    image, mask = _pair(root, name)
+    both = torch.from_numpy(image), torch.from_numpy(mask).to(torch.uint8)
     if min(image.shape) < side:
-        image, mask = _pair(root, name, side)
-    return torch.stack([image, mask.to(torch.uint8)])
+        both = resized(both[0], side, "bilinear"), resized(both[1], side, "nearest")
+    return torch.stack(both)
 
 
 def _places(mask: Tensor, part: str, side: int, draw: Draw) -> list[tuple[int, int]]:

@@ -4,7 +4,7 @@ import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -112,7 +112,13 @@ def build(
     return net
 
 
-@cache
+def _place(name: str) -> Path | None:
+    """Where the data of this name lie, where they are files."""
+    inside = folders.SETS | {"injected": folders.BACKGROUNDS}
+    return fetch.folder(f"istd/{inside[name]}") if name in inside else None
+
+
+@fetch.cached(lambda name, which: [_place(name)])
 def part(name: str, which: str) -> Frames:
     """The frames to train on ("train"), or to choose the checkpoint on ("val")."""
     if _known(name) not in ("synthetic", "injected"):
@@ -264,6 +270,56 @@ def measured_on(name: str, seed: int, folder: Path | None = None) -> dict[str, F
     return found
 
 
+class Where(NamedTuple):
+    """Frames that a method is measured on: those of one size together; what is told of them."""
+
+    frames: tuple[Frames, ...]
+    protocol: str = ""  # of a reader's folder
+    notes: tuple[str, ...] = ()
+
+    @property
+    def masks(self) -> list[Tensor]:
+        return [mask for frames in self.frames for mask in frames.mask]
+
+    @property
+    def most(self) -> Frames:
+        """The frames of the most frequent size."""
+        return max(self.frames, key=lambda frames: len(frames.names))
+
+
+def where(
+    name: str, seed: int, folder: Path | None = None, side: int | None = None
+) -> dict[str, Where]:
+    """``measured_on``, and in a reader's folder the sizes as ``side`` says: 0 leaves them."""
+    if folder is None:
+        return {ending: Where((frames,)) for ending, frames in measured_on(name, seed).items()}
+    wanted = SIDES.get(name, 256) if side is None else side or None
+    found = folders.groups(folder, "test", wanted)
+    notes = tuple(f"{note}; --side native measures without" for note in found.notes)
+    return {"": Where(found.frames, found.said, notes)}
+
+
+def told(made: dict[str, Any], on: Where, how: str) -> dict[str, Any]:
+    """Scores with the protocol and the notes of a reader's folder; our own have theirs already."""
+    if not on.protocol:
+        return made
+    notes = [*on.notes, *made.get("notes", ())]
+    return made | {"protocol": f"{on.protocol}; {how}", "notes": notes}
+
+
+def scores_of(found: Sequence[Tensor], truth: Sequence[Tensor], ending: str) -> dict[str, Any]:
+    """``metrics_ist.scores``, None for those that do not exist.
+
+    Without a target in any frame there are only false alarms to count; without a pixel of
+    background there are none.
+    """
+    made: dict[str, Any] = dict(metrics_ist.scores(found, truth, ending))
+    targets = any(bool(mask.any()) for mask in truth)
+    background = any(not bool(mask.all()) for mask in truth)
+    gone = [k for k in made if not (background if k.startswith("fa_") else targets)]
+    return made | dict.fromkeys(gone)
+
+
 class Activity(NamedTuple):
     """How much a learned map makes of what it is given: deviations over an image's pixels."""
 
@@ -312,22 +368,32 @@ def dead_maps(net: Network, frames: Frames) -> list[str]:
     return [name for name, a in activity(net, frames).items() if a.dead]
 
 
-def measure(name: str, net: Network, seed: int, folder: Path | None = None) -> dict[str, Any]:
-    """All scores of a network, the area under its ROC, its steps, and what the stages cost."""
+def measure(
+    name: str, net: Network, seed: int, folder: Path | None = None, side: int | None = None
+) -> dict[str, Any]:
+    """All scores of a network, the area under its ROC, its steps, and what the stages cost.
+
+    side : a reader's frames are resized to side × side; 0: measured at their own sizes; None: as
+    the published protocol has it. Our own data have their size.
+    """
     net.cpu().eval()
     made: dict[str, Any] = {}
     run = lambda frames: logits(net, data.images(frames))
-    for ending, frames in measured_on(name, seed, folder).items():
+    on = where(name, seed, folder, side)
+    for ending, place in on.items():
+        if folder is not None:
+            made |= _brought([t for frames in place.frames for t in run(frames)], place)
+            continue
+        (frames,) = place.frames
         T = run(frames)
         made |= _at("", ending, T > 0, frames)
         made[f"auc{ending}"] = metrics_ist.roc(T, frames.mask).area
-        if folder is None:
-            made |= _chosen(name, ending, run, CUTS, 0.0, T, frames)
+        made |= _chosen(name, ending, run, CUTS, 0.0, T, frames)
     if folder is None and "iou" in made:
         few = part(name, "train")
         few = few.part(range(min(len(few.names), len(part(name, "val").names))))
         made["iou_train"] = 100 * metrics_ist.iou(run(few) > 0, few.mask)
-    frames = next(iter(measured_on(name, seed, folder).values()))
+    frames = next(iter(on.values())).most
     dead = dead_maps(net, frames.part(range(min(len(frames.names), LOOKED_AT))))
     made |= {"dead": len(dead), "maps": len([*net.maps()])}
     made |= {"eps": net.eps.tolist()}
@@ -363,20 +429,37 @@ def _chosen(
     return made | _at("_chosen", ending, score > cut, frames)
 
 
+def _brought(T: Sequence[Tensor], place: Where) -> dict[str, Any]:
+    """The scores of a reader's frames, which may have several sizes, cut at 0."""
+    made = scores_of([t > 0 for t in T], place.masks, "")
+    flat = lambda rows: torch.cat([row.flatten() for row in rows])
+    truth = flat(place.masks)
+    both = bool(truth.any()) and not truth.all()
+    made["auc"] = metrics_ist.roc(flat(T), truth).area if both else None
+    return told(made, place, "a target where the logit is above 0")
+
+
 def measure_method(
-    name: str, detector: str, net: None, seed: int, folder: Path | None = None
+    name: str,
+    detector: str,
+    net: None,
+    seed: int,
+    folder: Path | None = None,
+    side: int | None = None,
 ) -> dict[str, Any]:
     """All scores of a detector that learns nothing: its maps cut at half of their largest value.
 
     And at the share of it that the validation part chooses, as it does for networks.
+    side : as in ``measure``. A reader's frame that the detector refuses is named and left out.
     """
     made: dict[str, Any] = {}
+    if folder is not None:
+        return _brought_method(detector, where(name, seed, folder, side)[""])
     run = partial(shares, classical.DETECTORS[detector])
-    for ending, frames in measured_on(name, seed, folder).items():
+    for ending, frames in measured_on(name, seed).items():
         score = run(frames)
         made |= _at("", ending, score > 0.5, frames)
-        if folder is None:
-            made |= _chosen(name, ending, run, SHARES, 0.5, score, frames)
+        made |= _chosen(name, ending, run, SHARES, 0.5, score, frames)
     return made
 
 
@@ -384,6 +467,21 @@ def shares(detector: classical.Detector, frames: Frames) -> Tensor:
     """A detector's maps of frames, each over its largest value: (n, 1, h, w); zeros stay zeros."""
     maps = torch.stack([detector(x[0]) for x in data.images(frames)])
     return (maps / maps.amax((1, 2), keepdim=True).clamp(min=torch.finfo(maps.dtype).tiny))[:, None]
+
+
+def _brought_method(detector: str, place: Where) -> dict[str, Any]:
+    """The scores of a detector on a reader's frames."""
+    run = classical.DETECTORS[detector]
+    images = {
+        name: (x[0], mask[0])
+        for frames in place.frames
+        for name, x, mask in zip(frames.names, data.images(frames), frames.mask, strict=True)
+    }
+    find = lambda pair: (classical.segment(run(pair[0])), pair[1])
+    found, notes = fetch.tried(images, find)
+    predicted, truth = ([pair[i] for pair in found.values()] for i in (0, 1))
+    made = scores_of(predicted, truth, "") | {"notes": notes}
+    return told(made, place, "maps cut at half of their largest value")
 
 
 def robustness(run: Callable[[Tensor], Tensor], frames: Frames, seed: int = 0) -> dict[str, Any]:
@@ -410,12 +508,12 @@ def robustness(run: Callable[[Tensor], Tensor], frames: Frames, seed: int = 0) -
 
 
 def measure_robust(
-    name: str, net: Network, seed: int, folder: Path | None = None
+    name: str, net: Network, seed: int, folder: Path | None = None, side: int | None = None
 ) -> dict[str, Any]:
     """``measure``, and how the IoU falls with noise that the images did not have."""
-    made = measure(name, net, seed, folder)
-    ending, frames = next(iter(measured_on(name, seed, folder).items()))
-    found = robustness(lambda x: logits(net, x) > 0, frames, seed)
+    made = measure(name, net, seed, folder, side)
+    ending, place = next(iter(where(name, seed, folder, side).items()))
+    found = robustness(lambda x: logits(net, x) > 0, place.most, seed)
     return made | {key + ending: value for key, value in found.items()}
 
 
@@ -465,14 +563,14 @@ def lipschitz(net: Network, b: Tensor, steps: int = 30) -> dict[str, list[float]
 
 
 def measure_lipschitz(
-    name: str, net: Network, seed: int, folder: Path | None = None
+    name: str, net: Network, seed: int, folder: Path | None = None, side: int | None = None
 ) -> dict[str, Any]:
     """``measure``, the Lipschitz figure on the first four images, and the ranks of their B^k.
 
     contractive : 1.0 where every step times its measured constant stays below one, else 0.0.
     """
-    made = measure(name, net, seed, folder)
-    frames = next(iter(measured_on(name, seed, folder).values()))
+    made = measure(name, net, seed, folder, side)
+    frames = next(iter(where(name, seed, folder, side).values())).most
     b = data.images(frames)[:4]
     found = lipschitz(net, b)
     steps = [v for key, values in found.items() if key.startswith("step") for v in values]
