@@ -55,7 +55,7 @@ class Cube(NamedTuple):
 
 
 def arrays(path: Path) -> dict[str, Any]:
-    """The arrays of real numbers of a .mat, .h5, .npy or .npz file, by name."""
+    """The arrays of a .mat, .h5, .npy or .npz file, by name."""
     return _held(path).arrays
 
 
@@ -65,9 +65,7 @@ def _held(path: Path) -> Held:
     if kind not in read:
         raise ValueError(f"{path} is no cube; allowed are {', '.join(SUFFIXES)}")
     with fetch.reading(path):
-        held = read[kind](path)
-    real = {k: v for k, v in held.arrays.items() if v.dtype.kind in "buif"}
-    return held._replace(arrays=real)
+        return read[kind](path)
 
 
 def _npy(path: Path) -> Held:
@@ -130,6 +128,9 @@ def _hdf5(path: Path) -> Held:
 def read(path: Path) -> Cube:
     """The one cube of a file, or ICVL's ``rad``; its axes by the rules at the head of this file."""
     held = _held(path)
+    held = held._replace(
+        arrays={k: v for k, v in held.arrays.items() if v.dtype.kind in "buif" and v.size}
+    )
     folded = _folded(held)
     cubes = folded or {k: v for k, a in held.arrays.items() if (v := _three(a)).ndim == 3}
     cubes = {RADIANCE: cubes[RADIANCE]} if RADIANCE in cubes else cubes

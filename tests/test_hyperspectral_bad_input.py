@@ -240,7 +240,11 @@ def test_data_refuse(given, error, says):
 def test_files_that_cannot_be_used_are_refused_in_one_line(tmp_path):
     read = folders.read_folder
     refused(lambda: read(tmp_path / "no"), ValueError, ".*no is no folder; it must hold cubes .*")
-    refused(lambda: read(tmp_path), ValueError, r".* holds no cube; allowed are .mat, .npy, .npz, .h5, .hdf5")
+    refused(
+        lambda: read(tmp_path),
+        ValueError,
+        r".* holds no cube; allowed are .mat, .npy, .npz, .h5, .hdf5",
+    )
     refused(
         lambda: folders.read_cube(tmp_path / "a.png"), ValueError, ".*a.png is no cube; allowed .*"
     )

@@ -746,7 +746,7 @@ def test_a_readers_cube_is_fused(tmp_path):
         for method in (baselines_sr.glp, baselines_sr.bicubic)
     )
     assert {"psnr", "sam", "ergas", "protocol", "notes"} == set(glp)
-    assert glp["protocol"].startswith(f"1 cubes of {tmp_path}, CAVE's layout, over 65535; ")
+    assert glp["protocol"].startswith(f"data: {tmp_path}; 1 cubes in CAVE's layout, over 65535; ")
     assert glp["psnr"] != bicubic["psnr"]
 
 
@@ -869,7 +869,7 @@ def test_a_readers_folder_is_measured(tmp_path):
     write_pair(tmp_path, "mine", (32, 36))
     made = runs.measure_method("planes", baselines_sr.bicubic, 4, None, 0, tmp_path)
     assert set(made) == {"rmse", "protocol", "notes"}
-    assert made["protocol"].startswith(f"1 pairs of {tmp_path}; depth: 8 bit over 255; guide: ")
+    assert made["protocol"].startswith(f"data: {tmp_path}; 1 pairs; depth: 8 bit over 255; guide: ")
 
 
 def test_experiments_are_complete_and_build_their_networks():

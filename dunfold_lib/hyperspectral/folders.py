@@ -44,7 +44,7 @@ def read_folder(folder: Path) -> Brought[Tensor]:
         held = cave(folder)
         size = lambda x: f"{x.shape[2]} × {x.shape[3]}, {x.shape[1]}"
         told = [f"{name} {size(x)}" for name, x in held.items()]
-        said = f"{len(held)} cubes of {folder}, CAVE's layout, h × w, bands: {'; '.join(told)}"
+        said = f"{len(held)} cubes in CAVE's layout, h × w, bands: {'; '.join(told)}"
     else:
         files = [p for p in fetch.files(folder, SUFFIXES, "cubes") if not p.stem.endswith(TRUTH)]
         if not files:
@@ -53,8 +53,8 @@ def read_folder(folder: Path) -> Brought[Tensor]:
         read = {p.stem if stems.count(p.stem) == 1 else p.name: cubes.read(p) for p in files}
         held = {name: scaled(cube.values, name) for name, cube in read.items()}
         told = [f"{name}: {cube.said}" for name, cube in read.items()]
-        said = f"{len(held)} cubes of {folder}: {'; '.join(told)}"
-    return Brought(held, f"{said}; each over its largest value")
+        said = f"{len(held)} cubes: {'; '.join(told)}"
+    return Brought(held, f"data: {folder}; {said}; each over its largest value")
 
 
 EXTRA: Mapping[str, str] = {"pavia": "pavia_center_105x120x102", "simu": "simu_indian_145x145x224"}

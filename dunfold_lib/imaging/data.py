@@ -69,7 +69,7 @@ def read_folder(folder: Path) -> Brought[Tensor]:
     stems = [p.stem for p in files]
     names = [p.stem if stems.count(p.stem) == 1 else p.name for p in files]
     read = {name: _luminance(x, scale) for name, x in zip(names, held, strict=True)}
-    return Brought(read, f"{len(read)} images of {folder}, {scale.said}, luminance")
+    return Brought(read, f"data: {folder}; {len(read)} images, {scale.said}, luminance")
 
 
 @fetch.cached(lambda part="train": [])

@@ -1,18 +1,16 @@
 """Weights that the authors of ISTA-Net released, read into the networks of this book.
 
-Nothing is unpickled but tensors (``weights_only=True``). The files are not part of this book: they
-carry no licence. A reader who has them says where they are.
+Files are opened by ``fetch.weights``, which runs nothing that they hold. They are not part of
+this book; a reader who has them says where they are.
 """
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
 from torch import Tensor
 
-from dunfold_lib import checks, fetch
+from dunfold_lib import checks, cubes, fetch
 from dunfold_lib.imaging.data import SIDE
 from dunfold_lib.imaging.model import ISTANet, ISTANetPlus, names
 from dunfold_lib.operators import Fourier, Linear, Sensing
@@ -42,10 +40,9 @@ def load_released(
         A, held_Q = load_operator(A)
         Q = held_Q if Q is None else Q
     source = "weights" if isinstance(weights, Mapping) else str(weights)
-    raw = weights if isinstance(weights, Mapping) else _read_weights(Path(weights))
-    held = {
-        str(k).removeprefix("module."): fetch.tensor(v, f"{source}: {k}") for k, v in raw.items()
-    }
+    held = (
+        fetch.state_dict(weights) if isinstance(weights, Mapping) else fetch.weights(Path(weights))
+    )
     K = len({k.split(".")[1] for k in held if k.startswith("fcs.") and k.count(".") == 2})
     kind = ISTANetPlus if "fcs.0.conv_D" in held else ISTANet
     first = held.get("fcs.0.conv1_forward")
@@ -57,21 +54,8 @@ def load_released(
     net = kind(A, K, len(first), Q)
     wanted = {"lambda_step": net.rho, "soft_thr": net.theta}
     wanted |= {PLUS[name]: getattr(net, name) for name in names(net)}
-    missing = [f"fcs.{k}.{n}" for k in range(K) for n in wanted if f"fcs.{k}.{n}" not in held]
-    strange = sorted(set(held) - {f"fcs.{k}.{n}" for k in range(K) for n in wanted})
-    if missing or strange:
-        said = f"lacks {missing[0]}" if missing else f"holds {strange[0]}"
-        raise ValueError(f"{source}: {said}; no {kind.__name__} of {K} phases has these names")
-    with torch.no_grad():
-        for k in range(K):
-            for name, ours in wanted.items():
-                value, place = held[f"fcs.{k}.{name}"], ours[k]
-                if value.numel() == 1 == place.numel():
-                    value = value.reshape(place.shape)
-                if value.shape != place.shape:
-                    given, allowed = tuple(value.shape), tuple(place.shape)
-                    raise ValueError(f"{source}: fcs.{k}.{name} has shape {given}, not {allowed}")
-                place.copy_(value)
+    places = {f"fcs.{k}.{name}": ours[k] for k in range(K) for name, ours in wanted.items()}
+    fetch.fill(places, held, source, f"{kind.__name__} of {K} phases")
     return net.eval()
 
 
@@ -82,7 +66,7 @@ def load_operator(*paths: Path | str) -> tuple[Linear, Tensor | None]:
     """
     found: dict[str, Tensor] = {}
     for path in map(Path, paths):
-        for key, value in _read_arrays(path).items():
+        for key, value in _arrays(path).items():
             if key in ("phi", "Qinit", "mask_matrix"):
                 found[key] = fetch.tensor(value, f"{path}: {key}")
     source = ", ".join(map(str, paths)) or "no file"
@@ -96,6 +80,15 @@ def load_operator(*paths: Path | str) -> tuple[Linear, Tensor | None]:
         given, allowed = tuple(Q.shape), tuple(A.Phi.shape)[::-1]
         raise ValueError(f"{source}: Qinit has shape {given}; with this phi it must be {allowed}")
     return A, Q
+
+
+def _arrays(path: Path) -> dict[str, Any]:
+    kind = path.suffix.lower()
+    if kind not in (".npz", ".mat"):
+        raise ValueError(f"{path}: ends in {kind!r}; it must be a .npz or .mat file")
+    if not path.is_file():
+        raise ValueError(f"{path}: there is no such file")
+    return cubes.arrays(path)
 
 
 def load_experiment(
@@ -124,41 +117,3 @@ def _named(A: Linear) -> str:
     if isinstance(A, Sensing):
         return f"phi {tuple(A.Phi.shape)}"
     return f"mask_matrix {A.domain[1:]}"
-
-
-def _read_weights(path: Path) -> Mapping[str, Any]:
-    if path.suffix.lower() == ".npz":
-        return _read_arrays(path)
-    try:
-        held = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise ValueError(f"{path}: there is no such file") from None
-    except Exception as error:  # torch.load raises anything on a damaged file
-        reason = " ".join(str(error).split())[:100]
-        raise ValueError(
-            f"{path}: holds no state dict that can be read safely ({reason})"
-        ) from None
-    if not isinstance(held, Mapping):
-        raise ValueError(f"{path}: holds a {type(held).__name__}; it must be a state dict")
-    return held
-
-
-def _read_arrays(path: Path) -> dict[str, Any]:
-    """The arrays of an .npz or .mat file by name."""
-    kind = path.suffix.lower()
-    if kind not in (".npz", ".mat"):
-        raise ValueError(f"{path}: ends in {kind!r}; it must be a .npz or .mat file")
-    if not path.is_file():
-        raise ValueError(f"{path}: there is no such file")
-    try:
-        if kind == ".npz":
-            with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-                return {key: file[key] for key in file.files}
-        from scipy.io import loadmat
-
-        return {k: v for k, v in loadmat(path).items() if not k.startswith("__")}
-    except NotImplementedError:
-        raise ValueError(f"{path}: is a MATLAB 7.3 file; save it again as version 7") from None
-    except Exception as error:  # a damaged file raises anything
-        reason = " ".join(str(error).split())[:100]
-        raise ValueError(f"{path}: cannot be read ({reason})") from None

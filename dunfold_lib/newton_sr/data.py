@@ -113,7 +113,7 @@ def read_pairs(folder: Path, names: Sequence[str] | None = None) -> Brought[Scen
         made[n] = _scene(Y, truth, n)
     holes = sum(int((s.values == 0).sum()) for s in held.values() if not s.white)
     hole_text = f"; {holes} pixels of depth are 0, and counted as such" if holes else ""
-    count = f"{len(made)} pairs of {folder}"
+    count = f"data: {folder}; {len(made)} pairs"
     return Brought(made, f"{count}; depth: {depth.said}{hole_text}; guide: {white.said}")
 
 

@@ -38,10 +38,10 @@ def read_folder(folder: Path, guides: int = 3) -> Brought[Scene]:
     """
     if (folder / NYU).is_file():
         held = nyu(folder, "test")
-        return Brought(held, f"{len(held)} test images of {folder / NYU}, depth over 10 m")
+        return Brought(held, f"data: {folder}; {len(held)} test images of NYU v2, depth over 10 m")
     if folder.is_dir() and any(folder.glob("*_ms")):
         held = cave(folder, guides)
-        told = f"{len(held)} cubes of {folder}, CAVE's layout, over 65535"
+        told = f"data: {folder}; {len(held)} cubes in CAVE's layout, over 65535"
         return Brought(held, f"{told}; a guide of {guides} bands made from each")
     return read_pairs(folder)
 

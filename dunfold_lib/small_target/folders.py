@@ -119,7 +119,7 @@ def groups(
     before = sorted({s.size for s in stored})
     sizes = ", ".join(f"{h}×{w}" for h, w in before[:3]) + (", …" if len(before) > 3 else "")
     way = f"resized to {side}×{side} ({resampling}, masks {masks})" if side else "not resized"
-    said = f"{len(names)} frames of {folder}, {sizes} pixels, {scale.said}; {way}"
+    said = f"data: {folder}; {len(names)} frames, {sizes} pixels, {scale.said}; {way}"
     note = f"{lost} of {targets} targets vanished by resizing to {side}×{side}"
     return Groups(made, said, (note,) if lost else ())
 

@@ -1,7 +1,7 @@
 """Weights that the authors of RPCANet and L-RPCANet released, read into the networks of this book.
 
-Nothing is unpickled but tensors (``weights_only=True``). The files are not part of this book: they
-carry no licence. A reader who has them says where they are.
+Files are opened by ``fetch.weights``, which runs nothing that they hold. They are not part of this
+book: RPCANet's repository is under the MIT licence; a reader who has the files says where they are.
 """
 
 import re
@@ -9,8 +9,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
 from torch import Tensor, nn
 
 from dunfold_lib import checks, fetch
@@ -18,7 +16,6 @@ from dunfold_lib.small_target.model import Excite, Learned, LRPCANet, Network, R
 
 PARTS = {"FB": "lowrank", "FT": "sparse", "FN": "residual", "FD": "merge"}
 SCALARS = {"eps": "sparse.epsilon", "sigma": "residual.sigma"}
-WRAPPERS = ("state_dict", "model_state_dict", "net", "model")
 SE_LETTERS = {"FB": "B", "FT": "T", "FN": "N", "FD": "D"}
 
 
@@ -32,31 +29,12 @@ def load_released(weights: Path | str | Mapping[str, Any]) -> RPCANet | LRPCANet
     shapes. An L-RPCANet comes back with ``carry_noise=False``, which is what its code does.
     """
     source = "weights" if isinstance(weights, Mapping) else str(weights)
-    raw = weights if isinstance(weights, Mapping) else _read(Path(weights))
-    held = {
-        str(k).removeprefix("module."): fetch.tensor(v, f"{source}: {k}")
-        for k, v in _unwrapped(raw).items()
-        if not str(k).endswith("num_batches_tracked")
-    }
+    held = (
+        fetch.state_dict(weights) if isinstance(weights, Mapping) else fetch.weights(Path(weights))
+    )
     net = _build(held, source)
-    wanted = _places(net, held)
-    missing = [name for name in wanted if name not in held]
-    strange = sorted(set(held) - set(wanted))
-    if missing or strange:
-        said = f"lacks {missing[0]}" if missing else f"holds {strange[0]}"
-        shape = f"{type(net).__name__} of {net.K} stages"
-        example = ", ".join([*wanted][:2])
-        raise ValueError(f"{source}: {said}; a {shape} has {len(wanted)} names: {example}, …")
-    for name, place in wanted.items():
-        value = held[name]
-        if value.numel() == place.numel() and (place.ndim == 0 or value.ndim == 2):
-            value = value.reshape(place.shape)  # a scalar in a list, a 1×1 convolution as a matrix
-        if value.shape != place.shape:
-            given, allowed = tuple(value.shape), tuple(place.shape)
-            raise ValueError(f"{source}: {name} has shape {given}, not {allowed}")
-        if name.endswith("running_var") and bool((value < 0).any()):
-            raise ValueError(f"{source}: {name} holds a negative variance; it must be at least 0")
-        place.copy_(value)
+    what = f"{type(net).__name__} of {net.K} stages"
+    fetch.fill(_places(net, held), held, source, what)
     return net.eval()
 
 
@@ -138,30 +116,3 @@ def _places_in(F: Learned, prefix: str, held: Mapping[str, Tensor]) -> dict[str,
         for key, value in module.state_dict().items()
         if key != "num_batches_tracked"
     }
-
-
-def _unwrapped(raw: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The state dict inside a wrapper, where there is one."""
-    for key in WRAPPERS:
-        if isinstance(raw.get(key), Mapping):
-            return raw[key]
-    return raw
-
-
-def _read(path: Path) -> Mapping[str, Any]:
-    """What a file holds: arrays of an .npz, else a state dict, read without running anything."""
-    if not path.is_file():
-        raise ValueError(f"{path}: there is no such file")
-    try:
-        if path.suffix.lower() == ".npz":
-            with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-                return {key: file[key] for key in file.files}
-        held = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged file raises anything
-        reason = " ".join(str(error).split())[:100]
-        raise ValueError(
-            f"{path}: holds no state dict that can be read safely ({reason})"
-        ) from None
-    if not isinstance(held, Mapping):
-        raise ValueError(f"{path}: holds a {type(held).__name__}; it must be a state dict")
-    return held
