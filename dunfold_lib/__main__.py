@@ -345,6 +345,8 @@ def network(name: str, e: Experiment, args: argparse.Namespace) -> tuple[Any, di
     net = records.built(e, path.parent)
     records.load_weights(path, net)
     run = records.load(path.parent) if (path.parent / "run.json").exists() else {}
+    if run.get("experiment", name) != name:
+        why += f", trained for {run['experiment']}"
     weights = {"path": str(path), "seed": run.get("seed"), "chosen": why}
     told = {"recipe_name": run.get("recipe_name", "unknown"), "recipe": run.get("recipe", {})}
     return net, told | {"weights": weights | {"sha256": records.file_hash(path)}}
@@ -358,9 +360,10 @@ def chosen_weights(
     Of the recipe that was asked for, else of the last of the experiment's recipes that is recorded,
     which the tables show; of the seed that was asked for, else of the smallest one.
     """
-    if recipe and recipe not in e.recipes:
+    base = records.results_root() / name
+    folders = lambda r: [p for p in base.glob("*/" + records.WEIGHTS) if _of(p) == r]
+    if recipe and recipe not in e.recipes and not folders(recipe):
         raise ValueError(f"{name} has no recipe {recipe!r}; it has {', '.join(e.recipes)}")
-    folders = lambda r: (records.results_root() / name).glob(f"{r}-s*/weights.safetensors")
     digits = lambda path: path.parent.name.rpartition("-s")[2]
     by_recipe = {
         r: {int(digits(p)): p for p in folders(r) if digits(p).isdigit()}
@@ -376,6 +379,11 @@ def chosen_weights(
     smallest = min(found[last])
     why = f"recipe {last} of {', '.join(found)}, seed {smallest} of {len(found[last])} recorded"
     return found[last][smallest], why
+
+
+def _of(path: Path) -> str:
+    """The recipe's name in that of a run's folder."""
+    return path.parent.name.rpartition("-s")[0]
 
 
 def default_weights(name: str) -> Path:

@@ -13,7 +13,7 @@ import platform
 import secrets
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -242,13 +242,16 @@ def summary(scores: Sequence[float]) -> str:
 
 
 def built(e: Experiment, run: Path) -> Any:
-    """The untrained network of a run's folder, of that run's recipe where it decides the size."""
+    """The untrained network of a run's folder, of that run's recipe where it decides the size.
+
+    A field that the run does not know had its default: it was made before there was one.
+    """
     made = load(run) if (run / "run.json").exists() else {}
     recipe = e.recipes.get(made.get("recipe_name", "cpu"), next(iter(e.recipes.values()), None))
     if not made.get("recipe") or recipe is None or not takes_recipe(e):
         return e.build()
     known = {f.name for f in fields(recipe)}
-    return e.build(replace(recipe, **{k: v for k, v in made["recipe"].items() if k in known}))
+    return e.build(type(recipe)(**{k: v for k, v in made["recipe"].items() if k in known}))
 
 
 def takes_recipe(e: Experiment) -> bool:
@@ -280,8 +283,10 @@ def problem_hash(net: Any) -> str:
 
 def keep(folder: Path, target: Path) -> None:
     """Copy a run to the committed results: ``run.json``, ``loss.csv``, and weights if small."""
-    if target.exists():
+    if target.exists():  # what it has is of another run: never one's scores beside the other's
         prepare(target)
+        for name in ("run.json", WEIGHTS, "loss.csv"):
+            (target / name).unlink(missing_ok=True)
     for name in ("loss.csv", WEIGHTS, "run.json"):  # run.json last: it makes a run
         path = folder / name
         if path.exists() and (name == "run.json" or path.stat().st_size <= MOST_BYTES):

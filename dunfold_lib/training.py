@@ -345,7 +345,8 @@ def _from_first(data: bytes, machine: Any) -> bytes:
 def spent(folder: Path) -> tuple[float, float]:
     """Seconds and CPU-seconds that the training in a folder took, over all its starts.
 
-    What a kill lost, less than ``SAVE_SECONDS`` and a step, was trained again and counts once.
+    Looks at a validation part, which choose the weights, are training; measuring is not. What a kill
+    lost, less than ``SAVE_SECONDS`` and a step, was trained again and counts once.
     """
     told = [_metadata(p) for p in folder.rglob(CHECKPOINT)]
     sums = [sum(float(about.get(name, 0)) for about in told) for name in ("seconds", "cpu_seconds")]

@@ -525,6 +525,71 @@ def test_one_flipped_bit_in_the_weights_is_noticed(learned, results, capsys):
     assert error.count("\n") == 1
 
 
+def test_weights_of_another_experiment_are_named_as_such(learned, results, capsys):
+    learned("cpu-s0", 1.0)
+    folder = results / "room/one/cpu-s0"
+    records.save(folder, {**records.load(folder), "experiment": "room/two"})
+    made = evaluated(capsys, "--weights", str(folder / "weights.safetensors"))
+    assert made["weights"]["chosen"] == "as given, trained for room/two"
+
+
+def test_a_run_of_its_own_name_is_evaluated_when_it_is_asked_for(learned, capsys):
+    learned("short-s0", 5.0)
+    learned("cpu-s0", 1.0)
+    assert evaluated(capsys)["scores"] == {"weight": 1.0}
+    assert evaluated(capsys, "--recipe", "short")["scores"] == {"weight": 5.0}
+
+
+def test_a_record_made_before_a_field_existed_loads_with_its_default(results):
+    e = door.experiments()["newton_sr/newton-4"]
+    recipes = {name: replace(r, filters=3, width=4) for name, r in e.recipes.items()}
+    changed = replace(e, recipes=recipes)
+    folder = results / "newton_sr/newton-4/cpu-s0"
+    known = {k: v for k, v in vars(recipes["cpu"]).items() if k not in ("filters", "cg")}
+    run = {"scores": {}, "recipe_name": "cpu", "recipe": {**known, "gone": 3}}
+    records.save(folder, run)
+    net, asked = records.built(changed, folder), e.build(replace(e.recipes["cpu"], width=4))
+    assert count_of(net) == count_of(asked)
+    assert count_of(net) != count_of(e.build(recipes["cpu"]))
+
+
+def count_of(net):
+    return sum(p.numel() for p in net.parameters())
+
+
+def test_seconds_are_those_of_training_and_not_of_measuring(tmp_path):
+    def slow(net, seed):
+        time.sleep(3)
+        return {"nmse_db": 0.0}
+
+    known = door.experiments()["sparse/lista-50x100"]
+    begun = time.perf_counter()
+    call = ("room/one", replace(known, measure=slow), "cpu", 0, tmp_path, SMALL)
+    run = records.load(door.trained(*call))
+    assert 0 < run["seconds"] < time.perf_counter() - begun - 2.9
+    again = records.load(door.trained(*call, resume=True))
+    assert (again["seconds"], again["cpu_seconds"]) == (run["seconds"], run["cpu_seconds"])
+
+
+def test_a_replaced_record_has_nothing_of_the_one_before(tmp_path, monkeypatch):
+    old, new, target = (tmp_path / name for name in ("old", "new", "target"))
+    for folder, size in ((old, 2), (new, 50)):
+        made = {"scores": {}, "weights": records.save_weights(folder, torch.nn.Linear(size, size))}
+        records.save(folder, made)
+    records.save_losses(old, [1.0])
+    records.keep(old, target)
+    monkeypatch.setattr(records, "MOST_BYTES", 1000)
+    records.keep(new, target)
+    assert [p.name for p in target.iterdir()] == ["run.json"]
+    assert records.load(target) == records.load(new)
+
+
+def test_a_reader_that_has_enough_is_no_error():
+    call = f"{sys.executable} -m dunfold_lib list | head -n 1"
+    done = subprocess.run(call, shell=True, capture_output=True, text=True)
+    assert done.stderr == ""
+
+
 # recording
 
 

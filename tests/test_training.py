@@ -480,6 +480,7 @@ from torch import nn
 torch.set_num_threads(1)
 from accelerate import Accelerator
 from dunfold_lib import records, training
+from dunfold_lib.small_target import LRPCANet, runs as small
 from dunfold_lib.sparse import LISTACP, runs
 from dunfold_lib.sparse.data import SparseProblem
 from dunfold_lib.training import Recipe, fit
@@ -506,6 +507,12 @@ records.save_weights(out / f"grow-{rank}", net)
 net = nn.Sequential(nn.Linear(12, 20), nn.BatchNorm1d(20)).double()
 fit(net, sample, runs.mean_square, recipe, seed=3)
 records.save_weights(out / f"norm-{rank}", net)
+small.MADE_UP.update(train=(8, 1), val=(4, 2))
+sizes = {"stages": 1, "width": 2, "neck": 2, "noise_layers": 1, "crop": 32}
+tiny = small.Training(steps=4, every=1, batch=3, lr=0.05, **sizes)
+net = small.build(LRPCANet, tiny)
+small.train(net, tiny, out / "small" if rank == 0 else out / "elsewhere")
+records.save_weights(out / f"small-{rank}", net)
 try:
     fit(net, sample, runs.mean_square, Recipe(batch=1))
 except ValueError as error:
@@ -555,8 +562,9 @@ def test_two_processes_grow_as_one_does_though_its_loss_is_no_mean_over_rows(two
 
 @pytest.mark.slow
 def test_two_processes_are_one_network_to_the_last_bit(two):
-    """Running statistics of batch norms too."""
-    for name in ("fit", "grow", "norm"):
+    """Running statistics of batch norms too, and what validation chose in the first process."""
+    assert (two / "small/best.safetensors").exists()
+    for name in ("fit", "grow", "norm", "small"):
         first, second = ((two / f"{name}-{r}/weights.safetensors").read_bytes() for r in (0, 1))
         assert first == second
 
