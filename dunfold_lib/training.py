@@ -345,7 +345,7 @@ def _from_first(data: bytes, machine: Any) -> bytes:
 def spent(folder: Path) -> tuple[float, float]:
     """Seconds and CPU-seconds that the training in a folder took, over all its starts.
 
-    Looks at a validation part, which choose the weights, are training; measuring is not. What a kill
+    Looks at a validation part that choose the weights are training; measuring is not. What a kill
     lost, less than ``SAVE_SECONDS`` and a step, was trained again and counts once.
     """
     told = [_metadata(p) for p in folder.rglob(CHECKPOINT)]
