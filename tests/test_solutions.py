@@ -7,10 +7,22 @@ import pytest
 import torch
 
 from dunfold_lib.operators import Matrix
-from dunfold_lib.sparse import LISTACP, extrapolated, lasso, nesterov, objective, theory
+from dunfold_lib.prox import soft
+from dunfold_lib.sparse import (
+    LISTA,
+    LISTACP,
+    TiLISTA,
+    extrapolated,
+    ista,
+    lasso,
+    nesterov,
+    objective,
+    theory,
+)
 from dunfold_lib.sparse.data import SparseProblem
 
 ISTA = pages.solutions("sparse/ista")
+LISTA_PAGE = pages.solutions("sparse/lista")
 
 
 @pytest.mark.parametrize("beta", [0.0, 0.3, 0.6, 0.9, 1.0])
@@ -86,10 +98,52 @@ def test_the_refit_returns_the_truth_where_the_signs_were_right():
     assert (ISTA.refit(A, b, wrong) - x_star).abs().max() > 1e-2
 
 
+def test_the_counts_are_those_of_the_networks(tiny):
+    A, m, n, K = tiny[0], 12, 20, 3
+    counts = LISTA_PAGE.count(m, n, K)
+    size = lambda net: sum(p.numel() for p in net.parameters())
+    assert counts["LISTA"] == size(LISTA(A, K))
+    assert counts["coupled"] == size(LISTACP(A, K))
+    assert counts["coupled, one matrix"] == size(TiLISTA(A, K))
+    We, S, theta = torch.empty(n, m), torch.empty(n, n), torch.empty(n)
+    assert counts["Gregor and LeCun"] == sum(t.numel() for t in (We, S, theta))
+    assert LISTA_PAGE.count(250, 500, 16)["Gregor and LeCun"] == 375_500
+
+
+def test_the_first_network_with_the_weights_of_ista_is_ista(tiny):
+    A, b, _ = tiny
+    L = A.known_norm() ** 2
+    We, S = A.A.T / L, torch.eye(20, dtype=torch.float64) - A.A.T @ A.A / L
+    theta = torch.full((20,), 0.1 / L, dtype=torch.float64)
+    for K in (1, 2, 7):
+        x = LISTA_PAGE.encode(b, We, S, theta, K)
+        torch.testing.assert_close(x, ista(A, b, 0.1, K)[-1], rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("spoil", ["threshold", "coupling"])
+def test_no_network_comes_nearer_than_the_least_error(spoil):
+    """Single entries of size a, a coupled network, one half of the condition spoiled."""
+    A = SparseProblem(m=60, n=120, dtype=torch.float64).operator().A
+    W, eye = theory.analytic_weights(A), torch.eye(120, dtype=torch.float64)
+    D = 0.03 * eye if spoil == "coupling" else 0 * eye
+    W2, a, mu, K = eye - W.T @ A - D, 1.0, theory.coherence(W, A), 60
+    x, error = 0 * eye, []
+    thetas = [max(mu**k, 0.02 if spoil == "threshold" else 0) for k in range(1, K)]
+    for theta in thetas:
+        x = soft(eye @ A.T @ W + x @ W2.T, theta)
+        error.append(float((x - eye).norm(dim=1).max()))
+    size = float(torch.linalg.matrix_norm(W2, 2))
+    least = LISTA_PAGE.least_error(D, thetas[-1], a, size)
+    assert least > 0.004
+    assert least <= max(error[-2:])
+    if spoil == "threshold":  # and no more than a few times that; off the coupling it diverges
+        assert max(error[-2:]) < 5 * least
+
+
 def test_an_uncoupled_network_has_the_iterates_of_the_coupled_one(tiny):
     A, b, _ = tiny
     net = LISTACP(A, K=4, lam=0.1, W=theory.analytic_weights(A.A))
-    free = pages.solutions("sparse/lista").uncouple(net)
+    free = LISTA_PAGE.uncouple(net)
     for x, y in zip(net.iterates(b), free.iterates(b), strict=True):
         torch.testing.assert_close(x, y, rtol=0, atol=1e-12)
 

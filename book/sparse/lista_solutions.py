@@ -1,8 +1,33 @@
 """Solutions of the exercises in lista.md, which shows them; tests/test_solutions.py checks them."""
 
 import torch
+from torch import Tensor
 
+from dunfold_lib.prox import soft
 from dunfold_lib.sparse import LISTA, LISTACP
+
+
+def count(m: int, n: int, K: int) -> dict[str, int]:
+    """Learned numbers of four networks."""
+    return {
+        "Gregor and LeCun": m * n + n * n + n,
+        "LISTA": K * (m * n + n * n) + K,
+        "coupled": K * m * n + K,
+        "coupled, one matrix": m * n + 2 * K,
+    }
+
+
+def least_error(D: Tensor, theta: float, a: float, size: float) -> float:
+    """What the larger of two consecutive errors is at least; D = I − W1 A − W2, ‖W2‖₂ ≤ size."""
+    return float((a * D.diag() + theta).abs().max()) / (1 + size)
+
+
+def encode(b: Tensor, We: Tensor, S: Tensor, theta: Tensor, K: int) -> Tensor:
+    """x^K of the network of Gregor and LeCun, from x⁰ = 0; theta (n,) holds a threshold an entry."""
+    x = soft(b @ We.T, theta)
+    for _ in range(K - 1):
+        x = soft(b @ We.T + x @ S.T, theta)
+    return x
 
 
 def uncouple(net: LISTACP) -> LISTA:

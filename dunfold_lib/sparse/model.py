@@ -22,11 +22,14 @@ the networks for numbers.
                                                                   learned
 ISTA        soft(x − Aᵀ(A x − b)/L,           λ/L)                nothing           Daubechies 2004
 FISTA       the same step from the extrapolated point             nothing           Beck 2009
-LISTA       soft(W1ᵏ b + W2ᵏ x,               θᵏ)                 K(mn + n²) + K    Gregor 2010
+LISTA       soft(W1ᵏ b + W2ᵏ x,               θᵏ)                 K(mn + n²) + K    Gregor 2010 *
 LISTA-CP    soft(x − (Wᵏ)ᵀ(A x − b),          θᵏ)                 K mn + K          Chen 2018
 TiLISTA     soft(x − γᵏ Wᵀ(A x − b),          θᵏ)                 mn + 2K           Liu 2019
 ALISTA      soft(x − γᵏ Wᵀ(A x − b),          θᵏ), W from A       2K                Liu 2019
-HyperLISTA  the same with momentum; γ, θ, β, support from x       3                 Chen 2021
+HyperLISTA  the same with momentum; θ, β, support from x, γ = 1   3                 Chen 2021
+
+* with one W1, one W2 and one vector θ for all layers, trained towards the lasso's solution; matrices
+and a threshold for each layer, trained towards x*, as here, are those of Chen et al. 2018.
 """
 
 from collections.abc import Callable, Sequence
@@ -126,7 +129,9 @@ def fista(
 
 
 class LISTA(Unrolled):
-    """ISTA as a feed-forward network, every matrix and threshold learned (Gregor & LeCun 2010).
+    """ISTA as a feed-forward network, every layer's matrices and threshold learned (Chen 2018).
+
+    Gregor & LeCun 2010 share one W1, one W2 and one vector of thresholds between the layers.
 
     W : None starts as ISTA with weight lam, W1 = Aᵀ/L and W2 = I − AᵀA/L. A matrix (m, n) starts
     with W1 = Wᵀ and W2 = I − WᵀA, for instance the analytic weights.
