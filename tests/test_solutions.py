@@ -169,3 +169,62 @@ def test_the_closed_form_attains_the_sum_of_inverse_leverage(tiny):
     value = pages.solutions("sparse/alista").leverage_objective(A)
     assert float((W.T @ A).square().sum()) == pytest.approx(value, rel=1e-12)
     assert value >= A.shape[1] ** 2 / A.shape[0]
+
+
+CP = pages.solutions("sparse/lista_cp")
+
+
+def test_a_diagonal_that_is_off_and_a_step_that_is_off_have_different_factors():
+    """A W with a diagonal of 1 + δ keeps its bound, which a step of 1 + δ need not."""
+    mu, s, delta = 0.1, 3, 0.2
+    diagonal, step = CP.factor(mu, s, delta)
+    assert diagonal == pytest.approx(0.7)
+    assert step == pytest.approx(0.5 * 1.2 + 0.2)
+    A = SparseProblem(m=200, n=240, dtype=torch.float64).operator().A
+    W = theory.generalised_coherence(A).W
+    mu = theory.coherence(W, A)
+    W = W + 0.2 * A  # diagonal 1.2; the other entries of WᵀA grow too
+    gram = W.T @ A
+    most = float((gram - torch.diag(gram.diag())).abs().max())
+    factor, _ = CP.factor(most, 2, 0.2)
+    x = torch.zeros(40, 240, dtype=torch.float64)
+    for row in range(40):
+        x[row, row], x[row, 239 - row] = 1.0, -1.0
+    y, E = 0 * x, 2.0
+    for _ in range(30):
+        y = soft(y - (y - x) @ A.T @ W, most * E * (1 + 1e-9))
+        E *= factor
+        assert not y[x == 0].any()
+        assert (y - x).abs().sum(1).max() <= E * (1 + 1e-9)
+
+
+def test_a_coupled_network_with_another_matrix_in_each_layer_keeps_its_bound():
+    A = SparseProblem(m=200, n=240, dtype=torch.float64).operator().A
+    choice = {"A": A, "QP": theory.analytic_weights(A), "LP": theory.generalised_coherence(A).W}
+    names = ["LP", "QP", "A", "QP", "LP", "A", "QP"] * 4
+    s, g = 2, torch.Generator().manual_seed(0)
+    x = torch.zeros(30, 240, dtype=torch.float64)
+    for row in range(30):
+        x[row, torch.randperm(240, generator=g)[:s]] = torch.tensor([1.0, -1.0]).double()
+    e = 1e-4 * torch.randn(30, 200, generator=g, dtype=torch.float64)
+    mus = [theory.coherence(choice[n], A) for n in names]
+    noises = [float((e @ choice[n]).abs().max()) for n in names]
+    E, y = CP.layerwise_bounds(mus, s, 1.0, noises), 0 * x
+    for k, name in enumerate(names):
+        theta = (mus[k] * E[k] + noises[k]) * (1 + 1e-9)
+        y = soft(y - (y @ A.T - x @ A.T - e) @ choice[name], theta)
+        assert not y[x == 0].any()
+        assert (y - x).abs().sum(1).max() <= E[k + 1] * (1 + 1e-9)
+    same = CP.layerwise_bounds([0.1] * 9, 3, 2.0, [0.01] * 9)
+    assert same == pytest.approx(theory.error_bounds(0.1, 3, 1.0, 2.0, 9, 0.01))
+
+
+def test_entries_are_safe_from_the_layer_at_which_twice_the_threshold_has_passed_them():
+    mu, s = 0.078, 6
+    k = CP.safe_from(mu, s, 1.0, 0.5)
+    theta = [mu * e for e in theory.error_bounds(mu, s, 1.0, 1.0, k)]
+    assert 2 * theta[k] <= 0.5 < 2 * theta[k - 1]
+    E = theory.selected_bounds(mu, s, 1.0, 0.5, [s] * (k + 1))
+    assert E[k] == pytest.approx(theory.error_bounds(mu, s, 1.0, 1.0, k)[k])
+    assert E[k + 1] == pytest.approx(mu * (s - 1) * E[k])
+    assert CP.safe_from(mu, s, 1.0, 2.0) == 0

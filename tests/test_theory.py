@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog
 
+from dunfold_lib.prox import soft_select
 from dunfold_lib.sparse import ALISTA, LISTA, LISTACP, theory
 from dunfold_lib.sparse.data import SparseProblem
 
@@ -243,6 +244,109 @@ def test_alista_stays_in_the_support_and_below_the_proven_error_at_every_layer(k
                 assert ((y - x).abs().sum(1) <= bound * (1 + 1e-12)).all()
 
 
+@pytest.mark.parametrize("s", [2, 4, 6])
+def test_the_theorem_holds_with_another_random_step_in_each_layer(s):
+    """γᵏ anywhere in (0, γ_max), as ALISTA learns them; ‖xᵏ − x*‖₂ ≤ sB exp(−c⁰ − … − cᵏ⁻¹)."""
+    A, W = matrix(*SIZE), weights("LP", *SIZE)
+    mu, K = theory.coherence(W, A.A), 40
+    g, most = np.random.default_rng(s), theory.largest_step(mu, s)
+    steps = list(g.uniform(0.02, 0.98, K) * most)
+    E = theory.error_bounds(mu, s, steps, 1.0, K)
+    c = theory.exponents(E)
+    assert all(v > 0 for v in c)
+    assert E[K] == pytest.approx(s * np.exp(-np.sum(c)), rel=1e-12)
+    factors = [(2 * mu * s - mu) * step + abs(1 - step) for step in steps]
+    assert np.exp(-np.array(c)) == pytest.approx(factors)
+    net = ALISTA(A, K, W=W)
+    with torch.no_grad():
+        net.gamma.copy_(torch.tensor(steps))
+        theta = [step * mu * e * (1 + 1e-9) for step, e in zip(steps, E, strict=False)]
+        net.theta.copy_(torch.tensor(theta))
+    x, worst = signals(SIZE[1], s, 200, seed=s), 0.0
+    with torch.no_grad():
+        for y, bound in zip(net.iterates(A(x)), E, strict=True):
+            if bound < 1e-10:
+                break
+            assert not y[x == 0].any()
+            error = (y - x).abs().sum(1).max()
+            assert error <= bound * (1 + 1e-12)
+            worst = max(worst, float(error / bound))
+    assert worst > 0.99  # at k = 0 the bound is attained
+
+
+def test_steps_are_one_for_all_layers_or_one_for_each():
+    one = theory.error_bounds(0.1, 3, 0.8, 2.0, 3, 0.01)
+    assert theory.error_bounds(0.1, 3, [0.8, 0.8, 0.8], 2.0, 3, 0.01) == one
+    with pytest.raises(ValueError, match="gamma has 2 numbers; there are 3 layers"):
+        theory.error_bounds(0.1, 3, [0.8, 0.8], 2.0, 3)
+
+
+@pytest.mark.parametrize("trusted", [1, 3, 9])
+@pytest.mark.parametrize("sigma", [0.0, 1e-3])
+def test_support_selection_keeps_the_better_bound_that_it_is_promised(trusted, sigma):
+    """After Chen et al. 2018, theorem 3: entries above twice the threshold are not shrunk."""
+    A, W, s, K = matrix(*SIZE), weights("LP", *SIZE), 4, 40
+    mu = theory.coherence(W, A.A)
+    x = signals(SIZE[1], s, 60, seed=1)
+    x = x.sign() * (0.6 + 0.4 * x.abs())
+    e = sigma * torch.randn(60, SIZE[0], generator=torch.Generator().manual_seed(0)).double()
+    noise = float((e @ W).abs().max())
+    E = theory.selected_bounds(mu, s, 1.0, 0.6, [trusted] * K, noise)
+    plain = theory.error_bounds(mu, s, 1.0, 1.0, K, noise)
+    assert all(a <= b for a, b in zip(E, plain, strict=True))
+    y = torch.zeros_like(x)
+    for k in range(K):
+        if E[k] < 1e-10:
+            break
+        assert not y[x == 0].any()
+        assert (y - x).abs().sum(1).max() <= E[k] * (1 + 1e-12)
+        theta = (mu * E[k] + noise) * (1 + 1e-9)
+        y = soft_select(y - (y @ A.A.T - x @ A.A.T - e) @ W, theta, trusted)
+    q = min(trusted, s)
+    if sigma:
+        floor = (2 * s - q) * noise / (1 + mu - 2 * mu * s + q * mu)
+        assert E[-1] == pytest.approx(floor, rel=1e-6)
+        assert E[-1] < plain[-1]
+    else:
+        assert E[-1] / E[-2] == pytest.approx(2 * mu * s - mu - q * mu)
+
+
+def test_selection_helps_only_once_the_thresholds_have_passed_half_the_smallest_entry():
+    mu, s = 0.1, 3
+    plain = theory.error_bounds(mu, s, 1.0, 1.0, 4)  # 3, 1.5, .75, ...: 2θ is .6, .3, .15
+    assert theory.selected_bounds(mu, s, 1.0, 0.29, [3] * 2)[2] == pytest.approx(plain[2])
+    assert theory.selected_bounds(mu, s, 1.0, 0.31, [3] * 2)[2] == pytest.approx(0.2 * plain[1])
+    assert theory.selected_bounds(mu, s, 1.0, 0.0, [3] * 4) == pytest.approx(plain)
+
+
+def test_the_lower_bound_holds_on_the_share_of_signals_that_it_promises():
+    """Liu et al. 2019, theorem 2: ‖xᵏ − x*‖ ≥ ε‖x*‖exp(−c̄k) with probability 1 − εs^1.5 − ε²."""
+    A, W, s, gamma, K = matrix(60, 120), weights("LP", 60, 120), 2, 0.9, 6
+    mu = theory.coherence(W, A.A)
+    gain = theory.smallest_gain(W, A.A, gamma)
+    assert 0 < gain <= 1
+    c, epsilon = theory.steepest(s, gain), 0.1
+    net, _ = proven(ALISTA, A, W, mu, s, gamma, K)
+    g = torch.Generator().manual_seed(0)
+    x = torch.zeros(2000, 120, dtype=torch.float64)
+    on = torch.stack([torch.randperm(120, generator=g)[:s] for _ in range(2000)])
+    x = x.scatter(1, on, 2 * torch.rand(2000, s, generator=g, dtype=torch.float64) - 1)
+    with torch.no_grad():
+        for k, y in enumerate(net.iterates(A(x))):
+            size = np.exp(-c * k) * epsilon * x.norm(dim=1)
+            share = float(((y - x).norm(dim=1) >= size).double().mean())
+            assert share >= 1 - epsilon * s**1.5 - epsilon**2
+
+
+def test_the_smallest_gain_is_that_of_the_worst_pair_of_columns():
+    A, W = matrix(12, 20).A, weights("QP", 12, 20)
+    B = torch.eye(20, dtype=torch.float64) - 0.9 * W.T @ A
+    pairs = [(i, j) for i in range(20) for j in range(i)]
+    least = min(float(torch.linalg.svdvals(B[[i, j]][:, [i, j]])[-1]) for i, j in pairs)
+    assert theory.smallest_gain(W, A, 0.9) == pytest.approx(least, rel=1e-6)
+    assert theory.steepest(2, 0.5) == pytest.approx(np.log(9) + np.log(2))
+
+
 def test_the_promise_of_the_theorem_is_not_loose():
     """With s = 2 the worst of many signals comes within a third of the bound, layer by layer."""
     A, W = matrix(*SIZE), weights("LP", *SIZE)
@@ -304,13 +408,24 @@ def test_thresholds_that_forget_the_noise_let_false_positives_through():
 
 @pytest.mark.parametrize("kind", ["LP", "QP", "A"])
 def test_without_a_threshold_the_iteration_diverges(kind):
-    """Since ‖I − WᵀA‖₂ > 1 the shrinkage is what makes the networks converge."""
+    """Since I − WᵀA has a spectral radius above 1; a norm above 1 would not prove it."""
     A, W = matrix(60, 120), weights(kind, 60, 120)
-    expands = torch.eye(120, dtype=torch.float64) - W.T @ A.A
-    assert torch.linalg.matrix_norm(expands, 2) > 1.1
+    radius = theory.spectral_radius(W, A.A)
+    assert radius > 1.05
     x = signals(120, 2, 10)
     error = errors(ALISTA(A, 200, 0.0, W), A(x), x)
     assert (error[-1] > 1e3 * error[0]).all()
+    growth = (error[-1] / error[-41]).log().mean() / 40  # the radius is what it grows by
+    assert float(growth) == pytest.approx(np.log(radius), rel=0.05)
+
+
+def test_a_norm_above_1_alone_does_not_make_an_iteration_diverge():
+    """I − WᵀA = [[0, 2], [0, 0]]: norm 2, radius 0, zero after two steps."""
+    A, W = torch.eye(2).double(), torch.tensor([[1.0, 0.0], [-2.0, 1.0]]).double()
+    expands = torch.eye(2).double() - W.T @ A
+    assert torch.linalg.matrix_norm(expands, 2) == pytest.approx(2)
+    assert theory.spectral_radius(W, A) == 0
+    assert not (expands @ expands).any()
 
 
 def test_once_the_thresholds_fall_below_rounding_the_proven_network_diverges():

@@ -1,5 +1,6 @@
 """Solutions of the exercises in lista_cp.md; tests/test_solutions.py checks them."""
 
+from collections.abc import Sequence
 from math import ceil, log
 
 from dunfold_lib.sparse import theory
@@ -11,3 +12,24 @@ def layers_needed(mu: float, s: int, largest: float, target: float) -> int:
     if factor >= 1:
         raise ValueError(f"s is {s}; the theorem holds up to {theory.certified_sparsity(mu)}")
     return max(0, ceil(log(target / (s * largest)) / log(factor)))
+
+
+def factor(mu: float, s: int, delta: float) -> tuple[float, float]:
+    """Of a diagonal 1 + delta with the other entries at most mu, and of a step 1 + delta."""
+    return 2 * mu * s - mu + abs(delta), theory.contraction(mu, s, 1 + delta)
+
+
+def layerwise_bounds(
+    mus: Sequence[float], s: int, largest: float, noises: Sequence[float]
+) -> list[float]:
+    """E⁰, …, Eᴷ of a coupled network whose layer k has coherence mus[k] and noise noises[k]."""
+    E = [s * largest]
+    for mu, noise in zip(mus, noises, strict=True):
+        E.append((2 * mu * s - mu) * E[-1] + 2 * s * noise)
+    return E
+
+
+def safe_from(mu: float, s: int, largest: float, smallest: float) -> int:
+    """The first layer from which every non-zero above ``smallest`` is trusted, without noise."""
+    start = 2 * mu * s * largest
+    return max(0, ceil(log(smallest / start) / log(2 * mu * s - mu)))
