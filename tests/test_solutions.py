@@ -9,8 +9,10 @@ import torch
 from dunfold_lib.operators import Matrix
 from dunfold_lib.prox import soft
 from dunfold_lib.sparse import (
+    ALISTA,
     LISTA,
     LISTACP,
+    HyperLISTA,
     TiLISTA,
     extrapolated,
     ista,
@@ -169,6 +171,33 @@ def test_the_closed_form_attains_the_sum_of_inverse_leverage(tiny):
     value = pages.solutions("sparse/alista").leverage_objective(A)
     assert float((W.T @ A).square().sum()) == pytest.approx(value, rel=1e-12)
     assert value >= A.shape[1] ** 2 / A.shape[0]
+
+
+ALISTA_PAGE = pages.solutions("sparse/alista")
+
+
+def test_the_bound_after_any_steps_is_a_product_in_any_order():
+    assert theory.largest_step(0.078, 4) == pytest.approx(1.29, abs=0.005)
+    steps = [1.0] * 7 + [1.5] * 3
+    factors = [theory.contraction(0.078, 4, step) for step in steps]
+    assert factors[-1] > 1 > factors[0]
+    bound = ALISTA_PAGE.bound_after(0.078, 4, steps)
+    assert bound == pytest.approx(4 * factors[0] ** 7 * factors[-1] ** 3)
+    assert ALISTA_PAGE.bound_after(0.078, 4, steps[::-1]) == pytest.approx(bound)
+
+
+def test_the_rms_follows_from_the_objective(tiny):
+    A = tiny[0].A
+    W = theory.analytic_weights(A)
+    rms = ALISTA_PAGE.rms_from_objective(float((W.T @ A).square().sum()), 20)
+    assert rms == pytest.approx(theory.rms_coherence(W, A))
+    assert rms < theory.coherence(W, A)
+
+
+def test_hyperlista_scales_and_a_network_with_fixed_thresholds_does_not(tiny):
+    A, b, _ = tiny
+    assert ALISTA_PAGE.scales(HyperLISTA(A, 6, (0.01, 0.02, 0.1)), b, 10.0) < 1e-12
+    assert ALISTA_PAGE.scales(ALISTA(A, 6, 0.1), b, 10.0) > 1e-3
 
 
 CP = pages.solutions("sparse/lista_cp")

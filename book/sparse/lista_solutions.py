@@ -18,12 +18,12 @@ def count(m: int, n: int, K: int) -> dict[str, int]:
 
 
 def least_error(D: Tensor, theta: float, a: float, size: float) -> float:
-    """What the larger of two consecutive errors is at least; D = I − W1 A − W2, ‖W2‖₂ ≤ size."""
+    """What the larger of two errors in a row is at least; D = I − W1 A − W2, ‖W2‖₂ ≤ size."""
     return float((a * D.diag() + theta).abs().max()) / (1 + size)
 
 
 def encode(b: Tensor, We: Tensor, S: Tensor, theta: Tensor, K: int) -> Tensor:
-    """x^K of the network of Gregor and LeCun, from x⁰ = 0; theta (n,) holds a threshold an entry."""
+    """x^K of the network of Gregor and LeCun, from x⁰ = 0; theta (n,): a threshold an entry."""
     x = soft(b @ We.T, theta)
     for _ in range(K - 1):
         x = soft(b @ We.T + x @ S.T, theta)

@@ -28,8 +28,8 @@ TiLISTA     soft(x − γᵏ Wᵀ(A x − b),          θᵏ)                 mn
 ALISTA      soft(x − γᵏ Wᵀ(A x − b),          θᵏ), W from A       2K                Liu 2019
 HyperLISTA  the same with momentum; θ, β, support from x, γ = 1   3                 Chen 2021
 
-* with one W1, one W2 and one vector θ for all layers, trained towards the lasso's solution; matrices
-and a threshold for each layer, trained towards x*, as here, are those of Chen et al. 2018.
+* with one W1, one W2 and one vector θ for all layers, trained towards the lasso's solution. What
+stands here, matrices and a threshold for each layer, trained towards x*, is of Chen et al. 2018.
 """
 
 from collections.abc import Callable, Sequence
