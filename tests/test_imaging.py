@@ -1503,3 +1503,16 @@ def test_a_machine_without_nilearn_reads_the_head_from_the_data_folder(tmp_path,
     np.save(tmp_path / "images" / "mni152.npy", volume[0])
     with pytest.raises(ValueError, match=r"mni152.npy: has shape \(12, 160\); it must be a volume"):
         data.head_slices.__wrapped__("test")
+
+
+def test_a_constrained_networks_steps_fill_0_to_2_and_its_thresholds_all_above_zero():
+    net = runs.build_constrained(ISTANetPlus, 1, runs.Training(phases=3, channels=2))
+    free = {n: getattr(net.parametrizations, n).original for n in ("rho", "theta")}
+    with torch.no_grad():
+        free["rho"].copy_(torch.tensor([-20.0, 0.0, 20.0]))
+        free["theta"].copy_(torch.tensor([-20.0, 0.0, 20.0]))
+    torch.testing.assert_close(net.rho, torch.tensor([0.0, 1.0, 2.0]), rtol=0, atol=1e-6)
+    torch.testing.assert_close(net.theta[2], torch.tensor(20.0))
+    assert 0 < float(net.theta.detach()[0]) < 1e-6
+    net.rho = torch.tensor([0.3, 1.0, 1.7])  # what training may start from
+    torch.testing.assert_close(net.rho, torch.tensor([0.3, 1.0, 1.7]))

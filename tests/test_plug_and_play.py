@@ -209,6 +209,18 @@ def test_the_learned_proxs_jacobian_is_symmetric_with_its_spectrum_in_0_1(side):
     assert 0.9 < float(values.max()) < 1 + 1e-12
 
 
+def test_the_learned_prox_is_its_formula_with_a_matrix():
+    net, v = steep(3), torch.randn(1, 1, 6, 5, generator=seeded(), dtype=F64)
+    apply = lambda u: torch.nn.functional.conv2d(u, net.filters(), padding=1).flatten(1)
+    W = apply(torch.eye(30, dtype=F64).reshape(30, 1, 6, 5)).T  # (5·30, 30)
+    most = 0.4 * net.theta.repeat_interleave(30)
+    clipped = torch.maximum(torch.minimum(W @ v.flatten(), most), -most)
+    expected = v.flatten() - W.T @ clipped
+    assert 20 < int((clipped.abs() == most).sum()) < 130
+    torch.testing.assert_close(net(v, 0.4).flatten(), expected)
+    torch.testing.assert_close(net(-v, 0.4), -net(v, 0.4))
+
+
 @pytest.mark.parametrize("side", [3, 7, 15])
 def test_the_learned_proxs_filters_have_a_norm_just_below_one(side):
     w = steep(side).filters()[:, 0].detach()
