@@ -12,9 +12,12 @@ import io
 import json
 import math
 import os
+import signal
 import sys
+import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, fields, replace
 from difflib import SequenceMatcher
 from importlib import import_module
@@ -548,6 +551,25 @@ def parser() -> argparse.ArgumentParser:
     return p
 
 
+SIGTERM = "SIGTERM"
+
+
+@contextmanager
+def _sigterm_interrupts() -> Iterator[None]:
+    """SIGTERM ends a command as Ctrl-C does: with a line that says how to go on."""
+
+    def stop(number: int, frame: Any) -> None:
+        raise KeyboardInterrupt(SIGTERM)
+
+    main_thread = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGTERM, stop) if main_thread else None
+    try:
+        yield
+    finally:
+        if main_thread:
+            signal.signal(signal.SIGTERM, before)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; 0 when it worked, 2 with one line on stderr when it could not."""
     for stream in (sys.stdout, sys.stderr):
@@ -559,7 +581,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser().error(f"unrecognized arguments: {' '.join(strange or extra)}")
     args.changes = extra
     try:
-        args.action(args)
+        with _sigterm_interrupts():
+            args.action(args)
         sys.stdout.flush()
     except BrokenPipeError:  # whoever read has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -567,9 +590,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, TypeError, RuntimeError, OSError, ImportError) as error:
         print(f"{parser().prog}: {str(error).splitlines()[0]}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         print(f"{parser().prog}: interrupted; a training goes on with --resume", file=sys.stderr)
-        return 130
+        return 128 + (signal.SIGTERM if stop.args == (SIGTERM,) else signal.SIGINT)
     return 0
 
 

@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -724,6 +725,14 @@ def test_an_interrupted_command_says_how_to_go_on(monkeypatch, capsys):
     monkeypatch.setattr(door, "experiments", stop)
     assert main(["list"]) == 130
     assert capsys.readouterr().err.endswith("interrupted; a training goes on with --resume\n")
+
+
+def test_sigterm_ends_a_command_as_ctrl_c_does(monkeypatch, capsys):
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(door, "experiments", lambda: signal.raise_signal(signal.SIGTERM))
+    assert main(["list"]) == 143
+    assert capsys.readouterr().err.endswith("interrupted; a training goes on with --resume\n")
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_python_m_runs_from_anywhere(tmp_path):
