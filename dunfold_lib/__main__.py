@@ -150,17 +150,26 @@ def show(head: Sequence[str], table: Sequence[Sequence[str]]) -> str:
 
 
 def measured(
-    name: str, e: Experiment, net: Any, seed: int, folder: Path | None = None
+    name: str,
+    e: Experiment,
+    net: Any,
+    seed: int,
+    folder: Path | None = None,
+    side: int | None = None,
 ) -> dict[str, Any]:
     """An experiment's scores with their protocol, and where they were measured.
 
-    folder : the reader's own data, in the place of the experiment's.
+    folder : the reader's own data, in the place of the experiment's.  side : pixels that its
+    images are resized to, 0: not at all; None: as the experiment has it.
     """
     about = {"experiment": name, "title": e.title, "recipe_name": "–", "recipe": {}, "seed": seed}
     parameters = sum(p.numel() for p in net.parameters()) if net is not None else 0
     if folder and len(inspect.signature(e.measure).parameters) < 3:
         raise ValueError(f"{name} is measured on synthetic signals; it takes no --data")
-    found = dict(e.measure(net, seed, folder) if folder else e.measure(net, seed))
+    sized = {} if side is None else {"side": side}
+    if sized and (not folder or "side" not in inspect.signature(e.measure).parameters):
+        raise ValueError(f"{name}: --side is for infrared frames that --data brings")
+    found = dict(e.measure(net, seed, folder, **sized) if folder else e.measure(net, seed))
     ours = f"data: {folder}; {e.title}" if folder else e.protocol
     told = {"protocol": found.pop("protocol", ours), "parameters": parameters}
     told |= {"notes": [*found.pop("notes", ())]}
@@ -312,7 +321,7 @@ def recordable(name: str, run: str, *, replace: bool) -> None:
 def cmd_evaluate(args: argparse.Namespace) -> None:
     name, e = pick(args.experiment)
     net, about = network(name, e, args)
-    made = measured(name, e, net, args.seed or 0, Path(args.data) if args.data else None) | about
+    made = measured(name, e, net, args.seed or 0, Path(args.data) if args.data else None, args.side) | about
     if args.released:
         files = " with ".join([args.released, *args.operator])
         made["protocol"] = f"released weights {files}, in the place of ours; {made['protocol']}"
@@ -488,6 +497,14 @@ def _given(text: str) -> str:
     return os.path.expanduser(text)
 
 
+def _side(text: str) -> int:
+    if text == "native":
+        return 0
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no side; it must be pixels, or native")
+    return int(text)
+
+
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     p = _Parser(prog="python -m dunfold_lib", description=(__doc__ or "").split("\n")[0])
@@ -533,6 +550,12 @@ def parser() -> argparse.ArgumentParser:
         help="their .npz or .mat files with phi and Qinit, or mask_matrix",
     )
     evaluate.add_argument("--data", type=_given, metavar="FOLDER", help="measure on your own data")
+    evaluate.add_argument(
+        "--side",
+        type=_side,
+        metavar="PIXELS",
+        help="resize infrared frames of --data to this; native: leave them (default: 256)",
+    )
     evaluate.add_argument(
         "--seed",
         type=_seed,

@@ -28,6 +28,7 @@ from dunfold_lib.imaging import (
     released,
     runs,
 )
+from dunfold_lib.imaging.experiments import EXPERIMENTS
 from dunfold_lib.operators import Fourier, Sensing
 
 KINDS = ("plus", "plain")
@@ -754,3 +755,15 @@ def test_the_operator_may_be_given_by_its_file(shelf):
     A, Q = released.load_operator(shelf / "o25.npz")
     b = A(torch.rand(2, 1, 33, 33, generator=torch.Generator().manual_seed(0)))
     assert torch.equal(from_file(b), released.load_released(shelf / "plus.npz", A, Q)(b))
+
+
+def test_a_mask_of_another_share_is_refused_for_the_experiment_that_names_one(tmp_path):
+    np.savez(tmp_path / "m.npz", mask_matrix=mask(256, 0.1))
+    w = write(tmp_path / "net.npz", weights())
+    load = EXPERIMENTS["mri-istanet-plus-20"].released
+    said = refused(
+        lambda: load(w, [tmp_path / "m.npz"]), ValueError, "measures 10.", "measures 20%"
+    )
+    assert str(tmp_path / "m.npz") in said
+    np.savez(tmp_path / "m.npz", mask_matrix=mask(256, 0.2))
+    assert isinstance(load(w, [tmp_path / "m.npz"]), ISTANetPlus)

@@ -90,7 +90,7 @@ def _slices(kind: str, ratio: int) -> Experiment:
         measure=partial(measure, mri_tests),
         train=train,
         recipes={"cpu": _MRI_CPU, "gpu": _MRI_GPU},
-        released=partial(load_experiment, KINDS[kind], None),
+        released=partial(load_experiment, KINDS[kind], None, share=ratio / 100),
     )
 
 

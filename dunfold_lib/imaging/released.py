@@ -15,6 +15,7 @@ from dunfold_lib.imaging.data import SIDE
 from dunfold_lib.imaging.model import ISTANet, ISTANetPlus, names
 from dunfold_lib.operators import Fourier, Linear, Sensing
 
+SHARE_OFF = 0.01  # a mask of 20 % measures 19 to 21 %
 PLUS = {
     "D": "conv_D",
     "C1": "conv1_forward",
@@ -96,14 +97,22 @@ def load_experiment(
     m: int | None,
     weights: Path,
     operators: Sequence[Path],
+    share: float = 0.0,
 ) -> ISTANet | ISTANetPlus:
-    """Released weights for one experiment: of this class, and for m measurements, or None: MRI."""
+    """Released weights for one experiment: of this class, and for m measurements, or None: MRI.
+
+    share : of the frequencies that the mask must measure, within a hundredth; 0: any.
+    """
     if not operators:
         raise ValueError(f"{weights}: released weights need --operator, a .npz or .mat file")
     A, Q = load_operator(*operators)
     given, needed = _named(A), f"phi ({m}, {SIDE**2})" if m else "mask_matrix (256, 256)"
     if given != needed:
         raise ValueError(f"{operators[0]}: holds {given}; this experiment needs {needed}")
+    measured = float(A.mask.double().mean()) if isinstance(A, Fourier) else 0.0
+    if share and isinstance(A, Fourier) and abs(measured - share) > SHARE_OFF:
+        said = f"measures {measured:.1%} of the frequencies; this experiment measures {share:.0%}"
+        raise ValueError(f"{operators[0]}: {said}")
     net = load_released(weights, A, Q)
     if not isinstance(net, kind):
         raise ValueError(

@@ -1,7 +1,7 @@
 """Weights that the authors of RPCANet and L-RPCANet released, read into the networks of this book.
 
 Files are opened by ``fetch.weights``, which runs nothing that they hold. They are not part of this
-book: RPCANet's repository is under the MIT licence; a reader who has the files says where they are.
+book: RPCANet's repository is under the MIT licence. A reader who has files says where they are.
 """
 
 import re
