@@ -321,7 +321,10 @@ def recordable(name: str, run: str, *, replace: bool) -> None:
 def cmd_evaluate(args: argparse.Namespace) -> None:
     name, e = pick(args.experiment)
     net, about = network(name, e, args)
-    made = measured(name, e, net, args.seed or 0, Path(args.data) if args.data else None, args.side) | about
+    made = (
+        measured(name, e, net, args.seed or 0, Path(args.data) if args.data else None, args.side)
+        | about
+    )
     if args.released:
         files = " with ".join([args.released, *args.operator])
         made["protocol"] = f"released weights {files}, in the place of ours; {made['protocol']}"
