@@ -361,3 +361,30 @@ def test_an_empty_batch_gives_an_empty_estimate(network, tiny):
     from dunfold_lib import sparse
 
     assert getattr(sparse, network)(tiny[0], 2)(tiny[1][:0]).shape == (0, 20)
+
+
+# how they are trained
+
+
+def first_batches(seed, K=3):
+    """What every stage of a grown run draws first."""
+    from dunfold_lib.training import Recipe, grow
+
+    problem = SparseProblem(m=6, n=10, dtype=torch.float64)
+    A, drawn = problem.operator(), []
+
+    def sample(batch, g):
+        drawn.append(problem.sample(A, batch, g))
+        return drawn[-1]
+
+    one = Recipe(steps=1, batch=4)
+    loss = lambda depth: lambda net, b, truth: (net(b) - truth).square().mean()
+    grow(ALISTA(A, K), sample, loss, one, one, seed=seed)
+    return [b.numpy().tobytes() for b, _ in drawn]
+
+
+def test_no_stage_of_any_seed_trains_on_the_signals_of_another():
+    """Seeds that are neighbours must not share stages: 0's second is not 1's first."""
+    seen = [batch for seed in range(4) for batch in first_batches(seed)]
+    assert len(seen) == 4 * 4
+    assert len(set(seen)) == len(seen)

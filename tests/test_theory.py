@@ -440,8 +440,8 @@ def test_once_the_thresholds_fall_below_rounding_the_proven_network_diverges():
     assert error[-1] > 1
 
 
-def test_off_the_coupling_the_error_plateaus():
-    """Contrapositive of Chen et al. 2018, theorem 1: W2 must tend to I − W1 A."""
+def test_off_the_coupling_the_error_does_not_go_to_zero():
+    """Contrapositive of Chen et al. 2018, theorem 1: W2 must tend to I − W1 A, also where θ → 0."""
     A, W = matrix(*SIZE), weights("LP", *SIZE)
     mu = theory.coherence(W, A.A)
     coupled, E = proven(LISTA, A, W, mu, 2, 1.0, 40)
