@@ -175,7 +175,10 @@ def array(path: Path) -> Any:
     """The array of a .npy file; pickled objects and sizes above the file's are refused."""
     with reading(path):
         np.load(path, mmap_mode="r", allow_pickle=False)  # compares the header with the file
-        return np.load(path, allow_pickle=False)
+        held = np.load(path, allow_pickle=False)
+        if not isinstance(held, np.ndarray):
+            raise ValueError("it is an archive of arrays; its name must end in .npz")
+        return held
 
 
 def tensor(value: Any, name: str) -> Tensor:

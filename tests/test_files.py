@@ -451,10 +451,14 @@ def test_depth_in_millimetres_is_over_the_largest_of_its_folder(tmp_path):
 # damaged files
 
 
-def test_damaged_files_are_refused_in_one_line_that_names_them():
+def test_damaged_files_are_refused_in_one_line_that_names_them(tmp_path):
     spec = importlib.util.spec_from_file_location("fuzz_files", TOOLS / "fuzz_files.py")
     tool = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(tool)
     assert tool.main(60) == []
+    np.savez(tmp_path / "a.npz", x=CUBE)
+    (tmp_path / "a.npz").rename(tmp_path / "a.npy")
+    says = r".*a\.npy: cannot be read \(it is an archive of arrays; .*\)"
+    refused(lambda: fetch.array(tmp_path / "a.npy"), ValueError, says)
     wrong = lambda path: (_ for _ in ()).throw(KeyError(path))
     assert tool.answer(wrong, Path("a")).startswith("KeyError")
