@@ -132,6 +132,11 @@ def stamp(places: Iterable[Path | None]) -> tuple[Any, ...]:
     return tuple(told)
 
 
+def nowhere(*_: Any, **__: Any) -> list[Path | None]:
+    """The files of a loader that reads none."""
+    return []
+
+
 def cached(where: Callable[P, Iterable[Path | None]]) -> Callable[[Callable[P, T]], Callable[P, T]]:
     """A cache for loaders: it hands out copies, and reads again what has changed on the disk.
 

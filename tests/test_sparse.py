@@ -321,3 +321,26 @@ def test_a_photograph_comes_back_better_than_it_was_measured(observe):
     before = (b - truth).square().mean()
     after = (A.inner(fista(A, b, 0.003, 60)[-1]) - truth).square().mean()
     assert 10 * (before / after).log10() > 2
+
+
+def test_a_dictionary_of_ones_own_is_used_as_it_is():
+    A = torch.randn(6, 9, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    problem = SparseProblem(A=A, dtype=torch.float64)
+    before = A.clone()
+    A += 1
+    assert (problem.m, problem.n) == (6, 9)
+    assert torch.equal(problem.operator().A, before)
+    b, x = problem.sample(problem.operator(), 4, torch.Generator().manual_seed(0))
+    torch.testing.assert_close(b, x @ before.T)
+    assert problem == SparseProblem(A=before, dtype=torch.float64)
+    assert problem != SparseProblem(A=before + 1, dtype=torch.float64)
+    assert problem != SparseProblem(m=6, n=9, dtype=torch.float64)
+    for wrong, says in (
+        (before * torch.tensor([0.0] + [1.0] * 8), "A has a column of zeros; .*"),
+        (before[0], r"A has shape \(9,\); .*"),
+        (before * float("nan"), "A holds 54 NaN or infinite entries; .*"),
+    ):
+        with pytest.raises(ValueError, match=f"^{says}$"):
+            SparseProblem(A=wrong)
+    with pytest.raises(ValueError, match=r"^condition is 5; one's own A has its condition$"):
+        SparseProblem(A=before, condition=5)

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dunfold_lib import checks, records
+from dunfold_lib import checks, fetch, records
 from dunfold_lib.explore import Explorer, Slider
 from dunfold_lib.hyperspectral import data, runs
 from dunfold_lib.hyperspectral.experiments import EXPERIMENTS
@@ -37,13 +37,13 @@ WIDE, HALF = (5.6, 2.6), (4.4, 3.1)  # of a panel that has a row for itself, or 
 MAGNIFIED, FLOOR = 8, 0.5  # of an error; smallest singular value that an axis shows
 
 
-@cache
+@fetch.cached(fetch.nowhere)
 def truth() -> Tensor:
     """The crop without added noise, (1, 200, 48, 48)."""
     return data.part("test", True)[..., TOP : TOP + SIDE, :SIDE].contiguous()
 
 
-@cache
+@fetch.cached(fetch.nowhere)
 def noisy(level: int) -> Tensor:
     """The crop in white noise."""
     checks.one_of("level", level, LEVELS)
@@ -174,7 +174,7 @@ def layer(k: int = 6, level: int = 30) -> tuple[Frames, Curves, Curves]:
     return frames, spectrum, curve
 
 
-@cache
+@fetch.cached(fetch.nowhere)
 def codes(place: str) -> Tensor:
     """The codes (9, 81) of one patch of the crop in noise of σ = 10, in units of σ.
 

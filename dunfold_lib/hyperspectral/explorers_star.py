@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from dunfold_lib import fetch
 from dunfold_lib.explore import Explorer, Slider
 from dunfold_lib.hyperspectral import data, runs
 from dunfold_lib.hyperspectral.classical import Star, star
@@ -104,7 +105,7 @@ def small_cube() -> Tensor:
     return crop()[:, ::EVERY, :SMALL, :SMALL].contiguous()
 
 
-@cache
+@fetch.cached(fetch.nowhere)
 def small_noisy(noise: str) -> Tensor:
     return runs.noised(small_cube(), NOISES[noise], 0)
 
@@ -166,7 +167,7 @@ class Pair(NamedTuple):
     noisy: Tensor
 
 
-@cache
+@fetch.cached(fetch.nowhere)
 def patch(kind: str) -> Pair:
     """The patch of the test part with the least, the middle or the most energy."""
     X = data.part("test", True)

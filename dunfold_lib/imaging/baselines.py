@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from dunfold_lib import checks, metrics, records
+from dunfold_lib import checks, fetch, metrics, records
 from dunfold_lib.imaging import data, model
 from dunfold_lib.imaging.classical import total_variation
 from dunfold_lib.imaging.denoisers import CLASSICAL, Denoise, Denoiser, LearnedProx
@@ -131,7 +131,7 @@ def linear_estimate(A: Blockwise, b: Tensor) -> Tensor:
     return A.join(model.linear_estimate(A.block, Q, b.flatten(0, 1)))
 
 
-@cache
+@fetch.cached(fetch.nowhere)
 def _start_matrix(m: int) -> Tensor:
     ratio = next(r for r, rows in data.ROWS.items() if rows == m)
     return data.linear_start(data.sensing_matrix(ratio), patch_covariance("wheels"))

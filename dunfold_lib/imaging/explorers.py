@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dunfold_lib import checks, records
+from dunfold_lib import checks, fetch, records
 from dunfold_lib.explore import Explorer, Slider
 from dunfold_lib.imaging import data
 from dunfold_lib.imaging.classical import total_variation
@@ -29,7 +29,7 @@ CHANNELS = 8
 PHOTOGRAPH = "A crop of a photograph"
 
 
-@cache
+@fetch.cached(fetch.nowhere)
 def photograph(name: str) -> Tensor:
     """A crop of one of the wheel's test photographs, (1, 1, 132, 132): "camera" or "coffee"."""
     checks.one_of("name", name, CROPS)
@@ -51,7 +51,7 @@ def network(ratio: int) -> ISTANet | ISTANetPlus:
     return records.trained(f"imaging/{name}", EXPERIMENTS[name])
 
 
-@cache
+@fetch.cached(fetch.nowhere)
 def run(ratio: int, name: str) -> list[dict[str, Tensor]]:
     """What every phase makes of a photograph's crop; first the start alone."""
     return list(image_phases(network(ratio), photograph(name)))

@@ -12,12 +12,12 @@ Keys 1981, a = −½. The kernel is r times as wide for downsampling. The image 
 border, the border pixel included.
 """
 
-from functools import cache, lru_cache
+from functools import lru_cache
 
 import torch
 from torch import Tensor
 
-from dunfold_lib import checks
+from dunfold_lib import checks, fetch
 from dunfold_lib.operators import Linear
 
 
@@ -31,7 +31,7 @@ def keys_kernel(x: Tensor) -> Tensor:
 
 
 @checks.door
-@cache
+@fetch.cached(fetch.nowhere)
 def keys_matrix(n: int, ratio: int) -> Tensor:
     """R (n/ratio, n), float64: weights of n pixels in every low-resolution pixel; rows sum to 1."""
     checks.whole("ratio", ratio, 1)
@@ -46,7 +46,7 @@ def keys_matrix(n: int, ratio: int) -> Tensor:
 
 
 @checks.door
-@cache
+@fetch.cached(fetch.nowhere)
 def keys_up_matrix(n: int, ratio: int) -> Tensor:
     """(n·ratio, n), float64: Keys interpolation of n samples; rows sum to 1."""
     checks.whole("ratio", ratio, 1)

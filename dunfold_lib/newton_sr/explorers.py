@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dunfold_lib import checks, records
+from dunfold_lib import checks, fetch, records
 from dunfold_lib.explore import Explorer, Slider
 from dunfold_lib.newton_sr import data, runs
 from dunfold_lib.newton_sr.data import Scene
@@ -39,7 +39,7 @@ WORST, FLOOR = 400.0, 1e-6  # largest RMSE and smallest residual that an axis sh
 WIDE = (5.6, 2.9)  # of a panel that has a row for itself
 
 
-@cache
+@fetch.cached(fetch.nowhere)
 def scene(name: str) -> Scene:
     """A crop of the motorcycle, "rear" or "floor", or made-up "planes": (1, 1, 96, 96) each."""
     checks.one_of("name", name, SCENES)
@@ -50,7 +50,7 @@ def scene(name: str) -> Scene:
     return Scene(*(x[..., rows, columns].contiguous() for x in whole))
 
 
-@cache
+@fetch.cached(fetch.nowhere)
 def measured(name: str) -> Pair:
     """What the network is given of a scene: a quarter of its depth, and the guide."""
     return runs.degraded(*scene(name), RATIO)
@@ -247,7 +247,7 @@ def inside(net: Stages, name: str) -> list[Inside]:
     return made
 
 
-@cache
+@fetch.cached(fetch.nowhere)
 def guided_by(strength: float, kind: str, name: str) -> tuple[Tensor, Tensor]:
     """(mixed guide, estimate): ``strength`` times the guide, the rest its mean."""
     checks.number("strength", strength, 0, 1)

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dunfold_lib import checks, records
+from dunfold_lib import checks, fetch, records
 from dunfold_lib.explore import Explorer, Slider
 from dunfold_lib.show import Curves, Frames, array, line
 from dunfold_lib.small_target import data, metrics_ist
@@ -37,14 +37,14 @@ LEAST = 1e-5  # smallest rate of false positives that the ROC shows
 WIDE = (4.4, 3.2)
 
 
-@cache
+@fetch.cached(fetch.nowhere)
 def scene(name: str) -> data.Frames:
     """One made-up scene with its mask, 128×128."""
     checks.one_of("name", name, SCENES)
     return data.synthetic(torch.Generator().manual_seed(SCENES[name]), 1, SIDE)
 
 
-@cache
+@fetch.cached(fetch.nowhere)
 def many() -> data.Frames:
     """The scenes that scores and the ROC are taken on."""
     return data.synthetic(torch.Generator().manual_seed(MANY_SEED), MANY, SIDE)
@@ -94,14 +94,14 @@ def depths() -> tuple[str, tuple[int, ...]]:
     return best, found[best]
 
 
-@cache
+@fetch.cached(fetch.nowhere)
 @torch.no_grad()
 def states(name: str, noise: str) -> tuple[State, ...]:
     """The state before the first stage and after each one, on a scene."""
     return tuple(network().states(disturbed(scene(name), noise)))
 
 
-@cache
+@fetch.cached(fetch.nowhere)
 def score(noise: str, name: str = "lrpcanet-sirst", recipe: str = "", count: int = 0) -> Tensor:
     """T^K of the first ``count`` of ``many`` scenes (n, 1, h, w), 0: all, by a recorded network."""
     return compact(network(name, recipe))(disturbed(many(), noise)[: count or None])

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dunfold_lib import checks
+from dunfold_lib import checks, fetch
 from dunfold_lib.explore import Explorer, Slider
 from dunfold_lib.show import Curves, Frames, array, line
 from dunfold_lib.small_target import classical, data
@@ -34,7 +34,7 @@ GUARD, AROUND = 3, 12  # pixels around a target that are left out, and that are 
 LEAST = 3e-6  # a share of pixels that is drawn in the place of 0
 
 
-@cache
+@fetch.cached(fetch.nowhere)
 def scenes() -> Scenes:
     """The made-up scenes of ``SEEDS``, nothing chosen among them."""
     made = [data.synthetic(torch.Generator().manual_seed(s), 1, SIDE) for s in SEEDS]
@@ -146,7 +146,7 @@ def parts_explorer() -> Explorer:
 # detectors and their thresholds
 
 
-@cache
+@fetch.cached(fetch.nowhere)
 def maps(name: str) -> Tensor:
     """A detector's maps of all scenes (n, h, w), each divided by its largest value."""
     run = classical.DETECTORS[name]

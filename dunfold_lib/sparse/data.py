@@ -1,6 +1,7 @@
 """Problems to solve: synthetic sparse recovery, and a photograph that a wheel ships."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from hashlib import sha256
 from math import log10
 
 import torch
@@ -19,6 +20,8 @@ class SparseProblem:
 
     condition : 0 leaves A as drawn; κ ≥ 1 spaces its singular values evenly in logarithm from 1 to
     1/κ before the columns are scaled.  amplitude : standard deviation of the non-zeros.
+    A : a dictionary of one's own (m, n) in the place of the drawn one, used as it is, without a
+    zero column; it sets m and n.
     """
 
     m: int = 250
@@ -29,8 +32,12 @@ class SparseProblem:
     dtype: torch.dtype = torch.float32
     condition: float = 0.0
     amplitude: float = 1.0
+    A: Tensor | None = field(default=None, compare=False, repr=False)
+    own: str = field(default="", init=False, repr=False)  # what A is, for comparing problems
 
     def __post_init__(self) -> None:
+        if self.A is not None:
+            self._take(self.A)
         checks.whole("m", self.m, 2)  # a row's noise level is a standard deviation
         checks.whole("n", self.n, 1)
         checks.number("p", self.p, 0, 1)
@@ -40,9 +47,27 @@ class SparseProblem:
         if self.snr_db != float("inf"):
             checks.number("snr_db", self.snr_db)
 
+    def _take(self, A: Tensor) -> None:
+        """Keep a copy of one's own dictionary, looked at, and its shape."""
+        checks.finite("A", A)
+        if A.ndim != 2 or bool((A == 0).all(0).any()):
+            given = f"shape {tuple(A.shape)}" if A.ndim != 2 else "a column of zeros"
+            raise ValueError(f"A has {given}; it must be (m, n), each column with a non-zero")
+        if self.condition:
+            raise ValueError(f"condition is {self.condition:g}; one's own A has its condition")
+        kept = A.detach().cpu().to(self.dtype, copy=True)
+        digest = sha256(kept.contiguous().numpy().tobytes()).hexdigest()
+        for name, value in {"A": kept, "m": len(A), "n": A.shape[1], "own": digest}.items():
+            object.__setattr__(self, name, value)
+
     @checks.door
     def operator(self) -> Matrix:
-        """A (m, n), drawn in float64 on the CPU, so that a seed names one matrix everywhere."""
+        """A (m, n), drawn in float64 on the CPU, so that a seed names one matrix everywhere.
+
+        Or one's own.
+        """
+        if self.A is not None:
+            return Matrix(self.A.clone())
         g = torch.Generator().manual_seed(self.seed)
         A = torch.randn(self.m, self.n, generator=g, dtype=torch.float64)
         if self.condition:

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dunfold_lib import records
+from dunfold_lib import fetch, records
 from dunfold_lib.explore import Explorer, Slider
 from dunfold_lib.metrics import nmse_db
 from dunfold_lib.prox import soft
@@ -20,7 +20,7 @@ EXACT = SparseProblem(dtype=torch.float64)
 DRAWS = 60  # signals of a theorem's figure, half of them the worst case ±largest
 
 
-@cache
+@fetch.cached(fetch.nowhere)
 def weights(name: str) -> tuple[Tensor, Tensor, float]:
     """(A, W, μ_W) of the 250×500 problem for W "A", "QP" or "LP"; LP to a certified gap of 1 %."""
     A = EXACT.operator().A
