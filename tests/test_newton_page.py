@@ -8,7 +8,7 @@ import torch
 
 from dunfold_lib.newton_sr import explorers_newton as explorers
 from dunfold_lib.newton_sr.classical import minimise
-from dunfold_lib.newton_sr.ssnal import Lasso, history, ista
+from dunfold_lib.newton_sr.ssnal import Lasso, envelope, history, ista
 from dunfold_lib.newton_sr.theory import Groups, clarke, dense, directional, filter_norm, majorised
 
 SOLUTIONS = pages.solutions("newton_sr/newton")
@@ -153,3 +153,15 @@ def test_a_constant_tolerance_falls_by_its_factor(eta):
     assert fine == pytest.approx([eta] * len(fine), rel=2e-2)
     exact = SOLUTIONS.slack(F, V, -b, 0.0, 12)
     assert exact[-1] < 1e-12
+
+
+@pytest.mark.parametrize("t", [0.3, 0.95, 1.0])
+def test_the_envelope_on_a_line_is_the_librarys(t):
+    problem = Lasso(torch.eye(1, dtype=F64), torch.full((1,), 2.0, dtype=F64), 1.0)
+    for x in (-3.0, 0.2, 1.0, 5.0):
+        at = envelope(problem, torch.full((1,), x, dtype=F64), t)
+        value, slope = SOLUTIONS.envelope_on_a_line(x, t)
+        assert value == pytest.approx(float(at.value), abs=1e-14)
+        assert slope == pytest.approx(float(at.gradient), abs=1e-14)
+    apart = {round(SOLUTIONS.envelope_on_a_line(x, t)[0], 12) for x in (-3.0, 0.2, 5.0)}
+    assert (len(apart) == 1) == (t == 1.0)  # constant at the longest step

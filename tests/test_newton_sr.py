@@ -30,7 +30,17 @@ from dunfold_lib.newton_sr.model import (
     charbonnier,
     steps,
 )
-from dunfold_lib.newton_sr.ssnal import Lasso, admm, fista, history, ista, ssnal
+from dunfold_lib.newton_sr.ssnal import (
+    Lasso,
+    admm,
+    coordinate_descent,
+    envelope,
+    envelope_newton,
+    fista,
+    history,
+    ista,
+    ssnal,
+)
 from dunfold_lib.newton_sr.theory import (
     L1,
     Groups,
@@ -365,6 +375,77 @@ def test_ista_never_raises_the_lasso():
     problem = Lasso(*data.ill_conditioned(seeded(1), 1e3, 20, 40, 5)[:2], 0.01)
     values = [float(problem.objective(x)) for x in islice(ista(problem), 200)]
     assert (np.diff(values) <= 1e-14).all()
+
+
+def test_the_package_leads_to_the_module_of_the_solvers_and_to_its_function():
+    import dunfold_lib.newton_sr.ssnal as module
+
+    assert module.Lasso is Lasso
+    assert module.ssnal is ssnal
+    assert callable(ssnal)
+
+
+@pytest.mark.parametrize("condition", [1e1, 1e5])
+def test_every_evaluation_of_psi_is_counted_and_armijo_makes_several_a_step(condition):
+    A, b, _ = data.ill_conditioned(seeded(), condition, 40, 160, 6)
+    calls = [0]
+
+    class Shrinking(L1):
+        def prox(self, v, t):
+            calls[0] += 1
+            return super().prox(v, t)
+
+    found = ssnal(Lasso(A, b, 0.05 * float((A.T @ b).abs().max()), Shrinking()))
+    assert sum(found.psi) == calls[0] - 2 * len(found.kkt)  # its end and its KKT take one each
+    assert sum(found.psi) > sum(found.newton) + len(found.kkt)
+
+
+def test_with_a_growing_penalty_the_outer_steps_factors_fall_and_with_a_fixed_one_they_do_not():
+    A, b, _ = data.ill_conditioned(seeded(), 1e2, 40, 160, 6)
+    problem = Lasso(A, b, 0.05 * float((A.T @ b).abs().max()))
+    factor = {}
+    for growth in (3.0, 1.0):
+        kkt = ssnal(problem, tol=1e-11, sigma=10.0, outer=300, inner=1e-4, growth=growth).kkt
+        factor[growth] = kkt[-1] / kkt[-2]
+    assert factor[3.0] < 0.05 < 0.3 < factor[1.0]
+
+
+def test_coordinate_descent_agrees_with_ssnal_and_never_raises_the_lasso():
+    A, b, _ = data.ill_conditioned(seeded(3), 1e2, 15, 30, 6)
+    A[:, 4] = 0  # an empty column keeps its entry at 0
+    problem = Lasso(A, b, 0.05)
+    xs = list(islice(coordinate_descent(problem), 400))
+    torch.testing.assert_close(xs[-1], ssnal(problem).x, rtol=0, atol=1e-10)
+    assert (np.diff([float(problem.objective(x)) for x in xs]) <= 1e-14).all()
+    refused(lambda: next(coordinate_descent(problem._replace(p=Groups(3)))), ValueError, "p is .*")
+
+
+@pytest.mark.parametrize("condition", [1e1, 1e3])
+@pytest.mark.parametrize("group", [1, 4])
+def test_newton_on_the_envelope_arrives_from_zero(condition, group):
+    A, b, _ = data.ill_conditioned(seeded(), condition, 20, 40, 4, group)
+    problem = Lasso(A, b, 0.05, L1() if group == 1 else Groups(group))
+    found = envelope_newton(problem)
+    assert found.residuals[-1] <= 1e-15
+    assert found.trials >= len(found.residuals) - 1
+    torch.testing.assert_close(found.x, ssnal(problem).x, rtol=0, atol=1e-9)
+    assert (np.diff(found.values) <= 1e-13).all()
+    assert found.values[-1] == pytest.approx(float(problem.objective(found.x)), abs=1e-13)
+    x = randn(40, seed=1).requires_grad_()
+    at = envelope(problem, x, 0.5)
+    slope = torch.autograd.grad(at.value, x)[0]
+    torch.testing.assert_close(at.gradient, slope, rtol=0, atol=1e-12)
+    assert float(at.value.detach()) <= float(problem.objective(x.detach()))  # it lies below
+
+
+def test_at_the_longest_step_the_envelopes_gradient_vanishes_away_from_the_solution():
+    problem = Lasso(torch.eye(1, dtype=F64), torch.full((1,), 2.0, dtype=F64), 1.0)
+    x = torch.full((1,), 5.0, dtype=F64)
+    at = envelope(problem, x, 1.0)
+    assert float(at.gradient) == 0
+    assert float(at.F) == 4
+    assert float(envelope(problem, x, 0.9).gradient) != 0
+    refused(lambda: envelope_newton(problem, 1.0), ValueError, "share is 1; it must be below: .*")
 
 
 # the multi-modal model
@@ -817,8 +898,13 @@ def test_the_designs_matrix_has_its_condition_and_its_groups():
 def test_scores_by_hand():
     truth = torch.full((1, 1, 20, 20), 0.5, dtype=F64)
     estimate = truth + 0.1
-    estimate[..., :6, :] = 9.0  # the border is not looked at
+    for border in (np.s_[..., :6, :], np.s_[..., -6:, :], np.s_[..., :6], np.s_[..., -6:]):
+        estimate[border] = 9.0  # the border is not looked at, on any side
     assert runs.rmse(estimate, truth) == pytest.approx(25.5)
+    for inside in ((6, 10), (13, 10), (10, 6), (10, 13)):  # and what lies just within it is
+        changed = estimate.clone()
+        changed[0, 0, inside[0], inside[1]] = 9.0
+        assert runs.rmse(changed, truth) > 26
     a, b = torch.zeros(1, 2, 1, 1), torch.zeros(1, 2, 1, 1)
     a[0, 0], b[0, :] = 1.0, 1.0
     assert metrics.sam(a, b) == pytest.approx(math.pi / 4)

@@ -27,10 +27,11 @@ from dunfold_lib.hyperspectral.lowrank import basis
 from dunfold_lib.hyperspectral.patches import dct, synthesis, synthesis_plain
 from dunfold_lib.imaging import ISTANetPlus, data, estimate
 from dunfold_lib.imaging.fast import plus_loss
-from dunfold_lib.newton_sr import Lasso, NewtonSR, Pair, ssnal
+from dunfold_lib.newton_sr import Lasso, NewtonSR, Pair
 from dunfold_lib.newton_sr import fista as lasso_fista
 from dunfold_lib.newton_sr import ista as lasso_ista
 from dunfold_lib.newton_sr.runs import lasso_problem
+from dunfold_lib.newton_sr.ssnal import ssnal
 from dunfold_lib.operators import Sensing
 from dunfold_lib.small_target import LRPCANet, RPCANet, compact, images, synthetic
 from dunfold_lib.sparse import LISTACP, ista

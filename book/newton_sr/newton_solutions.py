@@ -62,3 +62,12 @@ def slack(
         x = x - (1 - eta) * torch.linalg.solve(V(x), F(x))  # V d + F = ηF
         sizes.append(float(F(x).norm()))
     return sizes
+
+
+def envelope_on_a_line(x: float, t: float, b: float = 2.0, lam: float = 1.0) -> tuple[float, float]:
+    """(φ_t(x), φ_t′(x)) of ½(x − b)² + λ|x|."""
+    g = x - b
+    v = x - t * g
+    z = max(abs(v) - t * lam, 0.0) * (1 if v > 0 else -1)
+    F = x - z
+    return 0.5 * g * g - g * F + F * F / (2 * t) + lam * abs(z), (1 - t) * F / t

@@ -1,4 +1,7 @@
-"""Guided super-resolution by semi-smooth Newton steps. Read ``model.py`` first."""
+"""Guided super-resolution by semi-smooth Newton steps. Read ``model.py`` first.
+
+``newton_sr.ssnal`` is the module of the lasso's solvers; its main function is ``ssnal.ssnal``.
+"""
 
 from dunfold_lib.newton_sr.classical import Problem, augmented_lagrangian
 from dunfold_lib.newton_sr.degrade import Downsample, Spectral, up
@@ -11,7 +14,7 @@ from dunfold_lib.newton_sr.model import (
     charbonnier,
     steps,
 )
-from dunfold_lib.newton_sr.ssnal import Lasso, admm, fista, history, ista, ssnal
+from dunfold_lib.newton_sr.ssnal import Lasso, admm, fista, history, ista
 from dunfold_lib.newton_sr.theory import L1, Groups, Shrink, clarke, majorised
 
 __all__ = [
@@ -35,7 +38,6 @@ __all__ = [
     "history",
     "ista",
     "majorised",
-    "ssnal",
     "steps",
     "up",
 ]

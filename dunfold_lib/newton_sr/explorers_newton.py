@@ -48,8 +48,7 @@ def race(condition: float, share: float) -> dict[str, Trace]:
     """KKT residuals of SSNAL after each outer step, of the others at ``POINTS`` of their steps."""
     problem = small_lasso(condition, share)
     found = ssnal(problem)
-    gradients = [n + 1 for n in found.newton]  # of Ψ, one more than steps; each is a pair too
-    spent = accumulate(n + c for n, c in zip(gradients, found.cg, strict=True))
+    spent = accumulate(n + c for n, c in zip(found.psi, found.cg, strict=True))
     traces = {"SSNAL": Trace([*map(float, accumulate(found.newton))], [*spent], found.kkt)}
     top = FIRST_ORDER_STEPS
     drawn = {round(top ** (i / (POINTS - 1))) for i in range(POINTS)}

@@ -22,10 +22,13 @@ outer           x ← P(x − σAᵀξ)
 I + σAJAᵀ has no eigenvalue below 1, and J vanishes off the support S, so that AJAᵀ needs only the
 columns of A in S: that is why the dual is where to apply Newton. Li, Sun & Toh 2018 (SSNAL); Zhao,
 Sun & Toh 2010 (Newton–CG augmented Lagrangian).
+
+Beside it: ISTA, FISTA, ADMM, coordinate descent, and Newton's method on the primal lasso, which the
+forward–backward envelope (Patrinos & Bemporad 2013) makes safe.
 """
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -37,6 +40,7 @@ from dunfold_lib.solvers import conjugate_gradients
 GROWTH, MOST_SIGMA = 3.0, 1e8  # σ grows by this factor after every outer step, up to this value
 ARMIJO, SHRINK, TRIALS = 1e-4, 0.5, 40  # slope asked for, factor of the step, and how often
 ETA, TAU = 0.01, 1.0  # ‖V d + ∇Ψ‖ ≤ min(ETA, ‖∇Ψ‖^(1 + TAU)), and ETA·‖∇Ψ‖
+EPS = 1e-3  # ε = EPS min(1, ‖∇φ‖) of Newton's method on the envelope
 LEAST = 1e-14  # no residual below this multiple of 1 + ‖b‖ is asked for
 
 
@@ -70,6 +74,7 @@ class Solution(NamedTuple):
     residuals: list[list[float]]  # ‖∇Ψ‖ /(1 + ‖b‖) at ξ⁰, ξ¹, … of an outer step
     newton: list[int]  # Newton steps
     cg: list[int]  # conjugate-gradient steps: each is a product with A_S and one with A_Sᵀ
+    psi: list[int]  # evaluations of Ψ and ∇Ψ, Armijo's trials included: each is a pair with A too
 
 
 @checks.door
@@ -80,43 +85,48 @@ def ssnal(
     outer: int = 50,
     newton: int = 30,
     inner: float = 0.01,
+    growth: float = GROWTH,
 ) -> Solution:
     """The minimiser, by semi-smooth Newton inside an augmented Lagrangian of the dual.
 
     tol : stops where ``Lasso.kkt`` is below it.  sigma : σ of the first outer step, in units of
     1/‖A‖₂².  outer, newton : most outer steps, most Newton steps in each.  inner : an outer step
     ends where ‖∇Ψ‖/(1 + ‖b‖) is below ``inner`` times the last KKT; 1e-12 solves it to rounding.
+    growth : σ's factor after an outer step, up to MOST_SIGMA.
     RuntimeError where ``outer`` steps do not reach ``tol``.
     """
     A, b, lam, p = _checked(problem)
     for name, value in (("tol", tol), ("sigma", sigma), ("inner", inner)):
         checks.number(name, value, 0, open_low=True)
+    checks.number("growth", growth, 1)
     checks.whole("outer", outer, 1)
     checks.whole("newton", newton, 1)
     x, xi = b.new_zeros(A.shape[1]), -b
     sigma = sigma / float(torch.linalg.matrix_norm(A, 2)) ** 2
-    made = Solution(x, xi, [], [], [], [])
+    made = Solution(x, xi, [], [], [], [], [])
     for _ in range(outer):
         enough = max(inner * (made.kkt[-1] if made.kkt else 1.0), LEAST)
-        xi, residuals, cg = _inner(problem, x, xi, sigma, newton, enough)
+        xi, residuals, cg, psi = _inner(problem, x, xi, sigma, newton, enough)
         x = p.prox(x - sigma * (A.T @ xi), sigma * lam)
         made.kkt.append(problem.kkt(x))
         made.residuals.append(residuals)
         made.newton.append(len(residuals) - 1)
         made.cg.append(cg)
+        made.psi.append(psi)
         if made.kkt[-1] <= tol:
             return made._replace(x=x, xi=xi)
-        sigma = min(GROWTH * sigma, MOST_SIGMA)
+        sigma = min(growth * sigma, MOST_SIGMA)
     raise RuntimeError(f"KKT is {made.kkt[-1]:.1e} after {outer} steps; {tol:.1e} was asked for")
 
 
 def _inner(
     problem: Lasso, x: Tensor, xi: Tensor, sigma: float, newton: int, inner: float
-) -> tuple[Tensor, list[float], int]:
-    """(ξ, residuals, CG steps): semi-smooth Newton on Ψ."""
+) -> tuple[Tensor, list[float], int, int]:
+    """(ξ, residuals, CG steps, evaluations of Ψ): semi-smooth Newton on Ψ."""
     A, b, lam, p = problem
     scale, total, residuals = float(1 + b.norm()), 0, list[float]()
 
+    @counted
     def psi(xi: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Ψ, ∇Ψ and v at ξ."""
         v = x - sigma * (A.T @ xi)
@@ -139,7 +149,7 @@ def _inner(
         xi, (value, gradient, v), moved = _armijo(psi, xi, d, value, gradient)
         if not moved:  # Ψ no longer changes in its last digit
             break
-    return xi, residuals, total
+    return xi, residuals, total, psi.calls
 
 
 def _armijo(
@@ -166,15 +176,15 @@ def _armijo(
 class Counted:
     """A function that counts its calls."""
 
-    def __init__(self, f: Callable[[Tensor], Tensor]):
+    def __init__(self, f: Callable[[Tensor], Any]):
         self.f, self.calls = f, 0
 
-    def __call__(self, x: Tensor) -> Tensor:
+    def __call__(self, x: Tensor) -> Any:
         self.calls += 1
         return self.f(x)
 
 
-def counted(f: Callable[[Tensor], Tensor]) -> Counted:
+def counted(f: Callable[[Tensor], Any]) -> Counted:
     """f, with the number of its calls in ``.calls``."""
     return Counted(f)
 
@@ -223,6 +233,113 @@ def admm(problem: Lasso, rho: float | None = None) -> Iterator[Tensor]:
         z = p.prox(x + u, lam / rho)
         u = u + x - z
         yield z
+
+
+@checks.door
+def coordinate_descent(problem: Lasso) -> Iterator[Tensor]:
+    """x¹, x², … after sweeps over the coordinates, each entry minimised exactly in its turn.
+
+    A sweep costs about as much as a product with A and one with Aᵀ; its loop is Python's, so count
+    sweeps, not seconds.  For p = ``L1()`` alone (Friedman, Hastie & Tibshirani 2010).
+    """
+    A, b, lam, p = _checked(problem)
+    if not isinstance(p, L1):
+        raise ValueError(f"p is {p}; coordinate descent is for L1()")
+    columns, size = A.T.contiguous(), A.square().sum(0)
+    x, r = b.new_zeros(A.shape[1]), b.clone()  # r = b − A x
+    while True:
+        for j, a in enumerate(columns):
+            if size[j] > 0:
+                new = p.prox(x[j] + a @ r / size[j], float(lam / size[j]))
+                r += (x[j] - new) * a
+                x[j] = new
+        yield x.clone()
+
+
+class Envelope(NamedTuple):
+    """The forward–backward envelope of a lasso at x, for a step t."""
+
+    value: Tensor  # φ(x) = ½‖A x − b‖² − ⟨g, F⟩ + ‖F‖²/(2t) + λ p(x − F)
+    F: Tensor  # x − P(x − t g), P the prox of tλp, g = Aᵀ(A x − b): 0 at a solution
+    gradient: Tensor  # ∇φ = (I − tAᵀA)F/t
+
+
+@checks.door
+def envelope(problem: Lasso, x: Tensor, t: float) -> Envelope:
+    """φ, F and ∇φ at x.
+
+    For 0 < t < 1/‖A‖₂² the minimisers of φ and of the lasso are the same, and F = 0 exactly where
+    ∇φ = 0 (Patrinos & Bemporad 2013). At t = 1/‖A‖₂² the matrix I − tAᵀA is singular.
+    """
+    A, b, lam, p = _checked(problem)
+    checks.number("t", t, 0, open_low=True)
+    checks.finite("x", x)
+    if tuple(x.shape) != (A.shape[1],):
+        raise ValueError(f"x has shape {tuple(x.shape)}; it must be ({A.shape[1]},)")
+    r = A @ x - b
+    g = A.T @ r
+    z = p.prox(x - t * g, t * lam)
+    F = x - z
+    value = 0.5 * r.square().sum() - g @ F + F.square().sum() / (2 * t) + lam * p.value(z)
+    return Envelope(value, F, F / t - A.T @ (A @ F))
+
+
+class Primal(NamedTuple):
+    """What Newton's method on the envelope found, and what it did."""
+
+    x: Tensor  # (n,)
+    residuals: list[float]  # ‖F‖ at x⁰, x¹, …
+    values: list[float]  # φ at the same points: never rises
+    trials: int  # of Armijo's rule, in all
+
+
+@checks.door
+def envelope_newton(
+    problem: Lasso, share: float = 0.95, tol: float = 1e-15, steps: int = 300
+) -> Primal:
+    """Regularised semi-smooth Newton with Armijo's rule on the forward–backward envelope, from 0.
+
+    share : t·‖A‖₂², below 1.  tol : of ‖F‖.  steps : most Newton steps.  V = (Q − QJQ)/t + εI with
+    Q = I − tAᵀA is a dense (n, n) matrix: for small n.  RuntimeError where ``tol`` is not reached.
+    """
+    A, b, lam, p = _checked(problem)
+    checks.number("share", share, 0, 1, open_low=True)
+    if share == 1:
+        raise ValueError("share is 1; it must be below: there the envelope's gradient degenerates")
+    checks.number("tol", tol, 0, open_low=True)
+    checks.whole("steps", steps, 1)
+    t = share / float(torch.linalg.matrix_norm(A, 2)) ** 2
+    x, eye = b.new_zeros(A.shape[1]), torch.eye(A.shape[1], dtype=b.dtype, device=b.device)
+    Q = eye - t * A.T @ A
+    here, made = envelope(problem, x, t), Primal(x, [], [], 0)
+    for _ in range(steps + 1):
+        made.residuals.append(float(here.F.norm()))
+        made.values.append(float(here.value))
+        if made.residuals[-1] <= tol:
+            return made._replace(x=x)
+        if len(made.residuals) > steps:
+            break
+        J = p.jacobian(x - t * (A.T @ (A @ x - b)), t * lam)
+        eps = EPS * min(1.0, float(here.gradient.norm()))
+        V = (Q - torch.stack([J(row) for row in Q]) @ Q) / t + eps * eye
+        d = -torch.linalg.solve(V, here.gradient)
+        x, here, trials = _backtracked(problem, x, d, t, here)
+        made = made._replace(trials=made.trials + trials)
+    raise RuntimeError(f"‖F‖ is {made.residuals[-1]:.1e} after {steps} steps; {tol:.1e} was asked")
+
+
+def _backtracked(
+    problem: Lasso, x: Tensor, d: Tensor, t: float, here: Envelope
+) -> tuple[Tensor, Envelope, int]:
+    """(x, envelope, trials) at the first of 1, ½, ¼, … steps that Armijo's rule accepts."""
+    slope = here.gradient @ d
+    lost = bool(-slope <= 1e-13 * (1 + here.value.abs()))  # rounding hides the fall
+    for trial in range(TRIALS):
+        step = SHRINK**trial
+        new = envelope(problem, x + step * d, t)
+        if lost or bool(new.value <= here.value + ARMIJO * step * slope):
+            return x + step * d, new, trial + 1
+    return x, here, TRIALS
 
 
 @checks.door
