@@ -283,6 +283,30 @@ def newton_against_first_order() -> None:
     torch.set_num_threads(threads)
 
 
+def newton_against_coordinate_descent() -> None:
+    """CPU-time of SSNAL and of the compiled coordinate descents that are installed."""
+    for condition in (1e1, 1e3, 1e5, 1e7):
+        problem = lasso_problem(condition, seed=0)
+        m, A = len(problem.b), np.asfortranarray(problem.A.numpy())
+        begun = time.process_time()
+        gaps = {"SSNAL": ssnal(problem).kkt[-1]}
+        spent = {"SSNAL": time.process_time() - begun}
+        for module in ("sklearn.linear_model", "celer", "skglm"):
+            try:
+                Peer: Any = import_module(module).Lasso
+            except ImportError:
+                continue
+            tol, many = (1e-12, 1000) if module != "sklearn.linear_model" else (1e-14, 10**6)
+            peer = Peer(alpha=problem.lam / m, tol=tol, max_iter=many, fit_intercept=False)
+            begun = time.process_time()
+            peer.fit(A, problem.b.numpy())
+            name = module.partition(".")[0]
+            spent[name] = time.process_time() - begun
+            gaps[name] = problem.kkt(torch.from_numpy(np.asarray(peer.coef_, dtype=float)))
+        shown = ", ".join(f"{n} {1e3 * t:.0f} ms to KKT {gaps[n]:.0e}" for n, t in spent.items())
+        print(f"lasso 300×1200, cond(AAᵀ) {condition:.0e}: {shown}")
+
+
 def coherence_time() -> None:
     """How long the certificate of μ̃ takes; there is no plain form that ends within minutes."""
     A = SparseProblem(dtype=torch.float64).operator().A
@@ -499,7 +523,11 @@ def against_rpcanet(rivals: str) -> Race:
 RACES: dict[str, list[Callable[[], Race | None]]] = {
     "sparse": [batched_ista, batched_network, closed_form, coherence_time],
     "imaging": [imaging_forward, imaging_step],
-    "newton_sr": [newton_stage, newton_against_first_order],
+    "newton_sr": [
+        newton_stage,
+        newton_against_first_order,
+        newton_against_coordinate_descent,
+    ],
     "hyperspectral": [
         *(
             partial(mode_products, name, plain, backward)
