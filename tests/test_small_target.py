@@ -1382,3 +1382,35 @@ def test_a_recorded_run_builds_the_network_of_its_recipe(tmp_path):
     records.load_weights(tmp_path / "weights.safetensors", again)
     b = rand(1, 1, 9, 9).float()
     assert torch.equal(again.eval()(b), net.eval()(b))
+
+
+def test_three_crops_of_four_are_placed_at_a_target():
+    mask = torch.zeros(1, 1, 256, 256, dtype=torch.bool)
+    mask[0, 0, 128, 128] = True
+    frames = data.Frames(("one",), torch.zeros(1, 1, 256, 256, dtype=torch.uint8), mask)
+    _, cut = data.crops(frames, 1000, 16, seeded(8))
+    share = float(cut.flatten(1).any(1).float().mean())
+    assert 0.71 < share < 0.80  # .75, and one of the others in 250
+
+
+def test_ipi_stops_when_the_rank_has_stayed_for_twelve_steps(monkeypatch):
+    taken = []
+
+    def steps(P, lam, mu, mu_end):
+        for rank in [1, 2, 3, *[4] * 50]:
+            taken.append(rank)
+            yield classical.Step(P, P, mu, rank, 1.0)
+
+    monkeypatch.setattr(classical, "rpca_apg", steps)
+    classical.ipi(torch.rand(60, 60, generator=seeded()), steps=300)
+    assert len(taken) == 3 + 12
+
+
+def test_of_two_looks_as_good_the_first_is_kept(few, monkeypatch):
+    net, recipe = LRPCANet(1, 4, 2, n_noise=1), tiny_recipe(steps=9, every=1)
+    best = runs.Best(net, recipe, None)
+    shares = iter([0.2, 0.5, 0.5, 0.1])
+    monkeypatch.setattr(runs.metrics_ist, "iou", lambda *a: next(shares))
+    for step in range(1, 5):
+        best.look(step)
+    assert (best.step, best.score) == (2, 0.5)
