@@ -50,7 +50,7 @@ def little(unrecorded, monkeypatch):
 
 
 def test_the_crop_is_of_the_test_part_and_its_noise_of_the_level():
-    assert torch.equal(explorers.truth(), data.part("test", True)[..., 48:, :48])
+    assert torch.equal(explorers.truth(), data.part("test")[..., 48:, :48])
     deviation = (explorers.noisy(50) - explorers.truth()).std()
     assert float(deviation) == pytest.approx(50 / 255, rel=0.01)
     assert torch.equal(explorers.noisy(10), explorers.noisy(10))

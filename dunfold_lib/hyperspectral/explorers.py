@@ -40,7 +40,7 @@ MAGNIFIED, FLOOR = 8, 0.5  # of an error; smallest singular value that an axis s
 @fetch.cached(fetch.nowhere)
 def truth() -> Tensor:
     """The crop without added noise, (1, 200, 48, 48)."""
-    return data.part("test", True)[..., TOP : TOP + SIDE, :SIDE].contiguous()
+    return data.part("test")[..., TOP : TOP + SIDE, :SIDE].contiguous()
 
 
 @fetch.cached(fetch.nowhere)

@@ -40,7 +40,7 @@ PATCH_SIGMA, EIGEN_IMAGES, PATCH_SIDE = 30.0, 9, 9
 def crop() -> Tensor:
     """48 × 48 pixels of the test part, all bands."""
     top, left = CORNER
-    return data.part("test", True)[..., top : top + SIDE, left : left + SIDE].contiguous()
+    return data.part("test")[..., top : top + SIDE, left : left + SIDE].contiguous()
 
 
 class Seen(NamedTuple):
@@ -170,7 +170,7 @@ class Pair(NamedTuple):
 @fetch.cached(fetch.nowhere)
 def patch(kind: str) -> Pair:
     """The patch of the test part with the least, the middle or the most energy."""
-    X = data.part("test", True)
+    X = data.part("test")
     sigma = PATCH_SIGMA / 255
     Y = runs.noised(X, data.Noise(PATCH_SIGMA), 0)
     A, R = subspace(Y / sigma, EIGEN_IMAGES), Patches(PATCH_SIDE, PATCH_SIDE)
@@ -245,7 +245,7 @@ def viewer_explorer() -> Explorer:
             "band": Slider("band", BANDS, 3, "{:d}"),
             "level": Slider("noise σ, of 255", tuple(map(float, runs.LEVELS)), 2, "{:g}"),
         },
-        "At σ = 70, look for field borders in the noisy band. In band 60, which picture is wrong?",
+        "At σ = 70, look for field borders in the noisy band. Which band is the hardest?",
     )
 
 
