@@ -90,7 +90,6 @@ class Star:
     def R(self) -> Patches:
         return Patches(self.side, self.stride)
 
-    @checks.door
     def dictionary(self, x: State) -> tuple[Tensor, Tensor, Tensor]:
         """D1, D2, D3."""
         D = dct(self.side, x.G.dtype).to(x.G.device)
