@@ -1,11 +1,12 @@
 """A caller's mistakes, answered in one line: what was given and what is allowed."""
 
+import dis
 import functools
 import inspect
 import math
 import sys
 import typing
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from numbers import Integral, Real
 from types import NoneType, UnionType
 from typing import Annotated, Any, NamedTuple, ParamSpec, TypeVar
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 
 LARGEST = sys.float_info.max
 MOST = 2**63 - 1  # of a whole number
+RAISES = {dis.opmap[name] for name in ("RAISE_VARARGS", "RERAISE")}
 FULL = (torch.float32, torch.float64)
 F = TypeVar("F", bound=Callable[..., Any])
 P = ParamSpec("P")
@@ -149,10 +151,10 @@ def door(f: Callable[P, R]) -> Callable[P, R]:
 
     Numbers of NumPy become Python's, those in a list too. Tensors must be real, and of the
     precision of the other tensors, operators and networks, unless annotated ``AnyTensor``.
-    Shapes and intervals f itself looks at.
+    Shapes and intervals f itself looks at; what torch says of the rest is told in one line.
     """
     known: dict[str, tuple[Kind, ...]] = {}
-    order = _positional(f)
+    order, lazy = _positional(f), inspect.isgeneratorfunction(f)
 
     @functools.wraps(f)
     def checked(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -162,10 +164,48 @@ def door(f: Callable[P, R]) -> Callable[P, R]:
             known.update(_parameters(f))
         given = [_taken(k, known[k], v) for k, v in zip(order, args, strict=False)]
         named = {k: _taken(k, known[k], v) if k in known else v for k, v in kwargs.items()}
-        _one_precision(known, (*zip(order, given, strict=False), *named.items()))
-        return f(*given, *args[len(order) :], **named)  # type: ignore[arg-type]
+        pairs = (*zip(order, given, strict=False), *named.items())
+        _one_precision(known, pairs)
+        try:
+            made = f(*given, *args[len(order) :], **named)  # type: ignore[arg-type]
+        except Exception as error:
+            raise _told(f.__qualname__, pairs, error) from error.__cause__ or error
+        return _guarded(f.__qualname__, pairs, made) if lazy else made  # type: ignore
 
     return checked
+
+
+def _guarded(name: str, given: Iterable[tuple[str, Any]], made: Iterator[Any]) -> Iterator[Any]:
+    """The items of a door that is a generator; errors on the way are told as at the door."""
+    try:
+        yield from made
+    except Exception as error:
+        raise _told(name, given, error) from error.__cause__ or error
+
+
+def _told(name: str, given: Iterable[tuple[str, Any]], error: Exception) -> Exception:
+    """An error as it is, if a statement ``raise`` made it; torch's and Python's own in one line."""
+    at = error.__traceback__
+    while at is not None and at.tb_next is not None:
+        at = at.tb_next
+    if at is None or isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return error
+    code = at.tb_frame.f_code
+    raised = code.co_code[at.tb_lasti] in RAISES and "site-packages" not in code.co_filename
+    if raised or isinstance(error, ImportError):
+        return error
+    held = ", ".join(f"{k} {_seen(v)}" for k, v in given if k != "self")
+    why = " ".join(str(error).split())[:120] or "no reason given"
+    return ValueError(f"{name} cannot use {held}: {why} ({type(error).__name__})")
+
+
+def _seen(value: Any) -> str:
+    """A value for an error: the shape of a tensor, else itself where it is short."""
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return (
+            f"({', '.join(f'{k} {_seen(v)}' for k, v in zip(value._fields, value, strict=True))})"
+        )
+    return f"{tuple(value.shape)}" if isinstance(value, Tensor) else brief(value)
 
 
 def inside(f: F) -> F:
