@@ -65,6 +65,17 @@ def shaped(name: str, x: Tensor, shape: Sequence[int | str]) -> None:
         raise ValueError(f"{name} has shape {tuple(x.shape)}; it must be ({wanted})")
 
 
+def within(name: str, x: Tensor, low: float, high: float) -> None:
+    """Refuse a tensor with values outside [low, high]; not looked at while torch compiles."""
+    if not torch.compiler.is_compiling() and x.numel():
+        least, most = float(x.min()), float(x.max())
+        if not (low <= least and most <= high):
+            given = f"{least:g} to {most:g}"
+            raise ValueError(
+                f"{name} holds values from {given}; it must lie in [{low:g}, {high:g}]"
+            )
+
+
 def broadcasts(name: str, t: Any, shape: Sequence[int]) -> None:
     """Refuse what is no finite number, and a tensor that does not broadcast to a shape."""
     if not isinstance(t, Tensor):

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from dunfold_lib import show
+from dunfold_lib import checks, show
 from dunfold_lib.show import Curves, Frames, Panel
 
 MOST_FRAMES = 80  # what one page may hold of precomputed states
@@ -45,6 +45,7 @@ class Explorer:
     caption : what to try, in a sentence.
     """
 
+    @checks.door
     def __init__(
         self,
         draw: Callable[..., Panel | tuple[Panel, ...]],
@@ -64,6 +65,7 @@ class Explorer:
         self.draw, self.sliders, self.caption = draw, sliders, caption
         self.script, self.problem = script, problem or {}
 
+    @checks.door
     def panels(self, index: Sequence[int]) -> tuple[Panel, ...]:
         """The panels for one position of every slider."""
         chosen = {n: s.values[i] for (n, s), i in zip(self.sliders.items(), index, strict=True)}

@@ -34,7 +34,7 @@ class Linear(nn.Module):
 
     def fingerprint(self) -> Tensor:
         """The fixed numbers that tell this map from others: a network's weights belong to them."""
-        return torch.cat([b.flatten() for b in self.buffers()])
+        return torch.cat([torch.zeros(0), *(b.flatten() for b in self.buffers())])
 
 
 @checks.door
@@ -42,6 +42,14 @@ def is_linear(name: str, A: Linear) -> None:
     """Refuse anything but an operator of this module."""
     if not isinstance(A, Linear):
         raise TypeError(f"{name} is a {type(A).__name__}; it must be an operators.Linear")
+
+
+def fits(A: Linear, b: Tensor, x: Tensor) -> None:
+    """Refuse a measurement and a signal of A that are not row for row."""
+    checks.rows("b", b, A.codomain)
+    checks.rows("x", x, A.domain)
+    if len(b) != len(x):
+        raise ValueError(f"x has {len(x)} rows; b has {len(b)}")
 
 
 @checks.door

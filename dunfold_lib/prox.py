@@ -2,17 +2,23 @@
 
 from torch import Tensor
 
+from dunfold_lib import checks
+from dunfold_lib.checks import AnyTensor
 
+
+@checks.door
 def soft(x: Tensor, t: Tensor | float) -> Tensor:
     """Soft threshold sign(x)·max(|x| − t, 0), the prox of t‖·‖₁ (Daubechies et al. 2004).
 
     x : any shape.  t : a number, or a tensor that broadcasts to x. For t ≥ 0 it is the prox; for a
     negative t, which trained networks may hold, the formula is applied as it stands.
     """
+    checks.broadcasts("t", t, x.shape)
     return x.sign() * (x.abs() - t).relu()
 
 
-def soft_select(x: Tensor, t: Tensor | float, count: int | Tensor) -> Tensor:
+@checks.door
+def soft_select(x: Tensor, t: Tensor | float, count: int | AnyTensor) -> Tensor:
     """Soft threshold that leaves the ``count`` largest entries of each row as they are.
 
     Support selection (Chen et al. 2018, section 3.3): an entry with |x_i| > t among the largest of

@@ -49,6 +49,7 @@ STYLE: dict[Any, Any] = {
     "path.simplify": False,
 }
 Style = Literal["solid", "dashed", "dots", "path"]
+GUARDS = ("checks.", "fits(", "rows_fit(")  # lines that only look at arguments
 _serial = itertools.count(1)
 
 
@@ -277,13 +278,15 @@ def twins(left: Callable[..., Any], right: Callable[..., Any]) -> Html:
 
 
 def _body(function: Callable[..., Any]) -> list[str]:
-    """The lines of a function below its signature and docstring."""
+    """The lines of a function below its signature and docstring, without looks at arguments."""
     source = textwrap.dedent(inspect.getsource(function))
     (node,) = ast.parse(source).body
-    assert isinstance(node, ast.FunctionDef)
+    if not isinstance(node, ast.FunctionDef):
+        raise TypeError(f"{checks.brief(function)} is no function with a body to show")
     first = node.body[1 if ast.get_docstring(node) is not None and len(node.body) > 1 else 0]
     lines = source.rstrip().split("\n")[first.lineno - 1 :]
-    return textwrap.dedent("\n".join(lines)).split("\n")
+    kept = [line for line in lines if not line.lstrip().startswith(GUARDS)]
+    return textwrap.dedent("\n".join(kept)).split("\n")
 
 
 def _aligned(a: list[str], b: list[str]) -> list[tuple[str, str]]:

@@ -26,6 +26,8 @@ def conjugate_gradients(
     """
     checks.whole("steps", steps)
     checks.number("tol", tol, 0)
+    if start is not None:
+        checks.like("start", start, "c", c)
     dot = lambda u, v: (u * v).flatten(1).sum(1).reshape(-1, *[1] * (c.ndim - 1))
     x = torch.zeros_like(c) if start is None else start
     r = c if start is None else c - V(x)

@@ -73,6 +73,17 @@ def _of_a_layer(f: Callable[..., Any]) -> Callable[..., Any]:
         checks.whole("k", k)
         if k >= self.K:
             raise ValueError(f"k is {k}; the network has layers 0 to {self.K - 1}")
+        _row_for_row((*args, *kwargs.values()))
         return looked_at(self, k, *args, **kwargs)
 
     return within
+
+
+def _row_for_row(args: tuple[Any, ...]) -> None:
+    """Refuse a state and a measurement that do not hold as many signals, one to a row."""
+    held = [v for a in args for v in (a if isinstance(a, tuple) else (a,))]
+    tensors = [v for v in held if isinstance(v, Tensor)]
+    shapes = [tuple(v.shape) for v in tensors if v.ndim]
+    if any(not v.ndim for v in tensors[1:]) or len({shape[0] for shape in shapes}) > 1:
+        given = ", ".join(str(tuple(v.shape)) for v in tensors)
+        raise ValueError(f"state and measurement have shapes {given}; their rows must be as many")

@@ -298,7 +298,11 @@ def _suspect(
 ) -> tuple[str, str]:
     """("silent", why) where a result should not have come, else ("fine", "")."""
     for name, (label, _) in changed.items():
-        if _disagrees(door, name, label, given, result) and not good.free(door.name, name, label):
+        if (
+            len(changed) == 1
+            and _disagrees(door, name, label, given, result)
+            and not good.free(door.name, name, label)
+        ):
             return "silent", f"{name} has another shape ({label}) and a result came"
     numbers, found = list(_numbers_in(given)), list(_numbers_in(result))
     if any(math.isnan(v) for v in numbers):
@@ -450,16 +454,20 @@ def singles(door: Door) -> list[dict[str, Hostile]]:
 
 def chosen(calls: int, seed: int, only: str = "") -> Iterator[tuple[Door, dict[str, Hostile]]]:
     """Cases in an order that a seed decides: every door in turn, one in five with two changes."""
-    g = random.Random(seed)
-    tables = [(d, singles(d)) for d in doors() if only in d.name and _known(d)]
-    tables = [(d, g.sample(cases, len(cases))) for d, cases in tables if cases]
+    tables = []
+    for door in doors():
+        if only in door.name and _known(door):
+            g = random.Random(f"{seed} {door.name}")  # a new door changes no other's cases
+            cases = singles(door)
+            tables.append((door, g, g.sample(cases, len(cases))))
     for k in itertools.count():
-        for door, cases in tables:
-            if calls <= 0:
+        for door, g, cases in tables:
+            if calls <= 0 or not tables:
                 return
-            calls -= 1
-            case = cases[k % len(cases)]
-            yield door, (g.choice(cases) | case if g.random() < 0.2 else case)
+            calls -= bool(cases)
+            if cases:
+                case = cases[k % len(cases)]
+                yield door, (g.choice(cases) | case if g.random() < 0.2 else case)
 
 
 def complete(only: str = "") -> Iterator[tuple[Door, dict[str, Hostile]]]:

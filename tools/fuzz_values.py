@@ -62,7 +62,8 @@ INTERNAL = {
     *(f"imaging.fast.{n}" for n in ("along", "rim", "Less", "edges", "into", "Shrink", "shrunk")),
     *(f"imaging.fast.{n}" for n in ("plus_phase", "on_image")),
     *(f"imaging.model.{n}" for n in ("conv", "channels_last", "filters", "precision", "names")),
-    *(f"imaging.classical.{n}" for n in ("projection", "rounding")),
+    *(f"imaging.classical.{n}" for n in ("projection", "rounding", "begin", "measured")),
+    *("sparse.model.begin", "imaging.model.fits", "imaging.denoisers.LearnedProx"),
     *(f"imaging.data.{n}" for n in ("read_image", "read_folder", "data_folder", "head_slices")),
     *(f"imaging.data.{n}" for n in ("training_images", "wheel_images")),
     *("imaging.released.load_experiment", "imaging.released.load_operator"),
@@ -735,10 +736,30 @@ def instance(path: str, kind: type) -> Any:
 # Where a shape may differ from the good one: (door, parameter, label), as patterns.
 FREE: tuple[tuple[str, str, str], ...] = (
     ("*.readout", "*", "*"),  # reads one field
+    ("hyperspectral.classical.Star.dictionary", "*", "*"),
+    ("imaging.theory.variance_factor", "*", "*=1"),  # a matrix of one column
+    ("newton_sr.degrade.Downsample.at", "*", "*"),  # any leading axes
+    ("show.line", "*", "*"),  # flattens
+    ("hyperspectral.model.*.blend", "alpha", "*"),  # a number
+    ("small_target.model.*", "N", "*"),  # a tensor or a number
+    ("newton_sr.degrade.mix", "H", "*"),  # any number of rows
+    ("newton_sr.model.*", "b", "shape Y*"),  # not read without a spectral term
+    ("newton_sr.theory.*", "theta", "*"),  # broadcasts, as it says
+    ("prox.*", "t", "*"),
+    ("sparse.model.*", "lam", "*"),
 )
 DEAF: tuple[str, ...] = (
     "*.readout.*",
     "*.start.b",  # x⁰ = 0
+    *("newton_sr.degrade.Downsample.at.like", "hyperspectral.patches.Patches.count.like"),
+    "hyperspectral.classical.Star.dictionary.*",
+    "hyperspectral.data.crop*.cube",  # cuts; the NaN may lie outside
+    *("newton_sr.data.filled.d", "small_target.classical.default_lam.P"),
+    *("newton_sr.theory.*.jacobian.v", "newton_sr.theory.Shrink.curvature.v"),  # give functions
+    "newton_sr.classical.Problem.V.*",
+    *("newton_sr.theory.*.active.v", "newton_sr.theory.clarke.*"),  # masks
+    *("small_target.model.*.background.x", "small_target.model.*.parts.x"),  # read some fields
+    *("small_target.model.*.targets.x", "newton_sr.model.*.problem.*"),
 )
 ENDLESS: tuple[str, ...] = ("metrics.psnr", "hyperspectral.model.as_sweeps")
 

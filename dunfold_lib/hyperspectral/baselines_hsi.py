@@ -104,6 +104,7 @@ def lrtdtv(
     in units of σ: the model of Wang et al. 2018 with its rest E = Y − X − S taken out in closed
     form. The penalty grows by half a step; X by one sweep of higher-order orthogonal iteration.
     """
+    checks.whole("r", r, 1)
     _cube(Y)
     for name, value in (("sigma", sigma), ("tau", tau), ("lam", lam)):
         checks.number(name, value, 0, open_low=True)
@@ -129,6 +130,8 @@ def lrtdtv(
 @checks.door
 def tucker(X: Tensor, ranks: tuple[int, ...]) -> Tensor:
     """X (n₁, n₂, n₃) projected on the leading singular vectors of its three unfoldings."""
+    for rank_ in ranks:
+        checks.whole("one of ranks", rank_, 1)
     for axis, r in enumerate(ranks):
         unfolded = X.movedim(axis, 0).flatten(1)
         U = torch.linalg.eigh(unfolded @ unfolded.T).eigenvectors[:, -min(r, len(unfolded)) :]

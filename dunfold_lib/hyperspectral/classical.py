@@ -152,6 +152,9 @@ class Star:
 @checks.door
 def moved(Y: Tensor, G: Tensor, A: Tensor) -> Tensor:
     """The A that minimises ‖Y − G×₃A‖ over AᵀA = I; columns that are zero stay so."""
+    checks.shaped("A", A, ("N", "B", "r"))
+    checks.shaped("Y", Y, (len(A), A.shape[1], "H", "W"))
+    checks.shaped("G", G, (len(A), A.shape[2], *Y.shape[2:]))
     kept = A.any(1, keepdim=True)
     return procrustes(torch.einsum("nbhw,nrhw->nbr", Y, G) * kept) * kept
 
@@ -181,6 +184,7 @@ class Record(NamedTuple):
 @checks.door
 def history(model: Star, Y: Tensor, sweeps: int, r: int = 9) -> list[Record]:
     """What every block's update does to the two functions; Y in units of σ."""
+    checks.whole("sweeps", sweeps)
     x = model.start(Y, basis(Y, r))
     made = [_record(model, Y, x, 0, "start")]
     for k in range(sweeps):

@@ -30,6 +30,11 @@ class Scores(NamedTuple):
 @checks.door
 def discriminant(x: Tensor, y: AnyTensor, new: Tensor, ridge: float = RIDGE) -> Tensor:
     """The class of every new spectrum (m, B), from spectra x (n, B) with classes y (n,)."""
+    checks.finite("x", x)
+    checks.finite("new", new)
+    if x.ndim != 2 or tuple(y.shape) != (len(x),) or new.shape[1:] != x.shape[1:]:
+        given = f"{tuple(x.shape)}, {tuple(y.shape)} and {tuple(new.shape)}"
+        raise ValueError(f"x, y and new have shapes {given}; they must be (n, B), (n,) and (m, B)")
     checks.number("ridge", ridge, 0, open_low=True)
     x, new = x.double(), new.double()
     classes, index = y.unique(return_inverse=True)
@@ -47,6 +52,9 @@ def discriminant(x: Tensor, y: AnyTensor, new: Tensor, ridge: float = RIDGE) -> 
 @checks.door
 def kappa(found: AnyTensor, y: AnyTensor) -> float:
     """Cohen's κ: (agreement − chance)/(1 − chance)."""
+    checks.like("found", found, "y", y)
+    if y.numel() == 0 or (y.is_floating_point() and not bool(torch.isfinite(found + y).all())):
+        raise ValueError("found and y must hold classes, one at least, and no NaN")
     classes = torch.cat([found, y]).unique()
     share = lambda t: (t[:, None] == classes).double().mean(0)
     chance = float((share(found) * share(y)).sum())

@@ -201,6 +201,7 @@ class Noise:
         for field in fields(self)[2:]:
             checks.number(field.name, getattr(self, field.name), 0, 1)
 
+    @checks.door
     def __call__(self, truth: Tensor, g: torch.Generator) -> Tensor:
         """A noisy copy of cubes (N, B, H, W), not clipped; drawn on the CPU."""
         checks.finite("truth", truth)

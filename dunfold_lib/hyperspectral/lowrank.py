@@ -132,12 +132,14 @@ def procrustes(M: Tensor) -> Tensor:
 @checks.door
 def project(Y: Tensor, A: Tensor) -> Tensor:
     """Y ×₃ Aᵀ: from spectra (N, B, H, W) to coordinates (N, r, H, W)."""
+    checks.shaped("Y", Y, (len(A), A.shape[1], "H", "W"))
     return torch.einsum("nbr,nbhw->nrhw", A, Y)
 
 
 @checks.door
 def expand(G: Tensor, A: Tensor) -> Tensor:
     """G ×₃ A: from coordinates (N, r, H, W) to spectra (N, B, H, W)."""
+    checks.shaped("G", G, (len(A), A.shape[2], "H", "W"))
     return torch.einsum("nbr,nrhw->nbhw", A, G)
 
 
@@ -215,6 +217,8 @@ def band_noise(Y: Tensor) -> Tensor:
     B, pixels = Y.shape[1], Y.shape[2] * Y.shape[3]
     if pixels <= B:
         raise ValueError(f"Y has {pixels} pixels and {B} bands; it must have more pixels")
+    if not bool(Y.any()):
+        return Y.new_zeros(Y.shape[:2])
     ridge = 1e-12 * C.diagonal(dim1=1, dim2=2).mean(1).clamp(min=1e-300)
     inverse = torch.linalg.inv(C + ridge[:, None, None] * torch.eye(B).to(C))
     left = 1 / inverse.diagonal(dim1=1, dim2=2) * pixels / (pixels - B + 1)

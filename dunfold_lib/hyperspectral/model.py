@@ -148,6 +148,7 @@ class Sweeps(Unrolled):
 
     def blend(self, YA: Tensor, patches: Tensor, alpha: Tensor) -> Tensor:
         """G: the noisy eigen-images and what the patches say, as the share α has it."""
+        checks.shaped("YA", YA, (len(patches), patches.shape[1], "H", "W"))
         size, C0 = (YA.shape[2], YA.shape[3]), self.R.nominal
         added, count = self.R.T(patches, size) / C0, self.R.count(size, YA) / C0
         return ((1 - alpha) * YA + alpha * added) / (1 - alpha + alpha * count)
@@ -355,13 +356,17 @@ def denoise(
 @checks.door
 def squared(net: nn.Module, b: Noisy, truth: Tensor) -> Tensor:
     """Mean squared error in units of σ² (the paper's loss over the number of entries)."""
-    return (net(b) - truth).square().mean()
+    estimate = net(b)
+    checks.like("truth", truth, "the estimate", estimate)
+    return (estimate - truth).square().mean()
 
 
 @checks.door
 def decibels(net: nn.Module, b: Noisy, truth: Tensor) -> Tensor:
     """Mean over the rows of 10 log₁₀(MSE/σ²): every noise level counts the same."""
-    return 10 * (net(b) - truth).square().flatten(1).mean(1).log10().mean()
+    estimate = net(b)
+    checks.like("truth", truth, "the estimate", estimate)
+    return 10 * (estimate - truth).square().flatten(1).mean(1).log10().mean()
 
 
 def _measured(net: Sweeps, b: Noisy) -> None:

@@ -60,6 +60,7 @@ class Patches:
         down, across = (-(n - self.side) % self.stride for n in size)
         return down, across
 
+    @checks.door
     def __call__(self, G: Tensor) -> Tensor:  # (N, r, H, W) -> (N, r, p², n)
         checks.real("G", G)
         if G.ndim != 4:
@@ -128,12 +129,17 @@ def _folded_back(G: Tensor, more: int, axis: int) -> Tensor:
 @checks.door
 def mean(X: Tensor) -> Tensor:
     """The mean of every patch in every band, (N, r, 1, n)."""
+    checks.shaped("X", X, ("N", "r", "p²", "n"))
     return X.mean(2, keepdim=True)
 
 
 @checks.door
 def synthesis(X: Tensor, D1: Tensor, D2: Tensor, D3: Tensor) -> Tensor:
     """X ×₁D1 ×₂D2 ×₃D3: two matrix products, kron(D1, D2) over the pixels and D3 over the bands."""
+    checks.shaped("X", X, ("N", "r", "p²", "n"))
+    checks.shaped("D3", D3, (X.shape[1], X.shape[1]))
+    checks.shaped("D1", D1, ("p", "p"))
+    checks.shaped("D2", D2, (X.shape[2] // len(D1),) * 2)
     N, r, q, n = X.shape
     inside = torch.kron(D1, D2).expand(N * r, q, q).bmm(X.reshape(N * r, q, n))
     return D3.expand(N, r, r).bmm(inside.view(N, r, q * n)).view(N, r, q, n)
@@ -148,6 +154,7 @@ def analysis(X: Tensor, D1: Tensor, D2: Tensor, D3: Tensor) -> Tensor:
 @checks.door
 def synthesis_plain(X: Tensor, D1: Tensor, D2: Tensor, D3: Tensor) -> Tensor:
     """The same by one matrix (r p², r p²), as released codes have it; for the benchmark."""
+    checks.shaped("D3", D3, (X.shape[1], X.shape[1]))
     whole = torch.kron(D3, torch.kron(D1, D2))
     return (whole @ X.flatten(1, 2)).reshape(X.shape)
 

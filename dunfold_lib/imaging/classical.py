@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from dunfold_lib import checks
-from dunfold_lib.operators import Linear, Wavelet, is_linear, norm
+from dunfold_lib.operators import Linear, Wavelet, fits, is_linear, norm
 from dunfold_lib.prox import soft
 from dunfold_lib.solvers import conjugate_gradients
 
@@ -40,6 +40,8 @@ def wavelet_phase(
     A: Linear, W: Linear, rho: float, theta: Tensor | float, x: Tensor, b: Tensor
 ) -> Phase:
     """One step of ISTA in the image domain: W orthonormal, so W soft(Wᵀr, θ) is a prox."""
+    fits(A, b, x)
+    checks.broadcasts("theta", theta, x.shape)
     r = x - rho * A.T(A(x) - b)
     u = r
     z = W.T(u)
@@ -67,6 +69,8 @@ def wavelet_ista(
 @checks.door
 def wavelet_objective(A: Linear, W: Wavelet, b: Tensor, lam: float, x: Tensor) -> Tensor:
     """½‖A x − b‖² + λ‖Wᵀx‖₁, one value per row: (batch,)."""
+    fits(A, b, x)
+    checks.number("lam", lam, 0)
     fit = 0.5 * (A(x) - b).square().flatten(1).sum(1)
     return fit + lam * W.T(x).abs().flatten(1).sum(1)
 
@@ -74,6 +78,7 @@ def wavelet_objective(A: Linear, W: Wavelet, b: Tensor, lam: float, x: Tensor) -
 @checks.door
 def gradient(x: Tensor) -> Tensor:
     """∇x, (batch, 1, h, w) to (batch, 2, h, w): forward differences, 0 past the last pixel."""
+    checks.shaped("x", x, ("batch", 1, "h", "w"))
     down = torch.diff(x, dim=2, append=x[:, :, -1:])
     return torch.cat([down, torch.diff(x, dim=3, append=x[..., -1:])], 1)
 
@@ -81,6 +86,7 @@ def gradient(x: Tensor) -> Tensor:
 @checks.door
 def gradient_T(p: Tensor) -> Tensor:
     """∇ᵀp, (batch, 2, h, w) to (batch, 1, h, w): minus the divergence."""
+    checks.shaped("p", p, ("batch", 2, "h", "w"))
     down, across = p[:, :1, :-1], p[:, 1:, :, :-1]
     pad = torch.nn.functional.pad
     return -torch.diff(pad(down, (0, 0, 1, 1)), dim=2) - torch.diff(pad(across, (1, 1)), dim=3)
@@ -150,6 +156,7 @@ def measured(A: Linear, b: Tensor) -> None:
 
 def begin(A: Linear, b: Tensor, start: Tensor | None) -> Tensor:
     """x⁰: ``start`` after a look at it, or zero."""
+    is_linear("A", A)
     if start is None:
         return b.new_zeros(len(b), *A.domain)
     checks.finite("start", start)

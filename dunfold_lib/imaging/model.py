@@ -35,6 +35,7 @@ from dunfold_lib import checks
 from dunfold_lib.checks import AnyTensor
 from dunfold_lib.imaging.classical import Phase
 from dunfold_lib.operators import Linear, is_linear
+from dunfold_lib.operators import fits as rows_fit
 from dunfold_lib.prox import soft
 from dunfold_lib.unroll import Unrolled
 
@@ -43,6 +44,7 @@ RHO, THETA = 0.5, 0.01  # the paper's first step and threshold
 
 def conv(x: Tensor, w: Tensor) -> Tensor:
     """3×3 convolution, zeros around: (batch, in, h, w) -> (batch, out, h, w)."""
+    checks.shaped("x", x, ("batch", w.shape[1], "h", "w"))
     return functional.conv2d(x, w, padding=1)
 
 
@@ -87,6 +89,7 @@ class ISTANet(Unrolled):
 
     def phase(self, k: int, x: Tensor, b: Tensor) -> Phase:
         """Everything that phase k makes of xᵏ."""
+        rows_fit(self.A, b, x)
         r = x - self.rho[k] * self.A.T(self.A(x) - b)
         u = channels_last(r)
         z = self.transform(k, u)
@@ -133,6 +136,7 @@ class ISTANetPlus(Unrolled):
 
     def phase(self, k: int, x: Tensor, b: Tensor) -> Phase:
         """Everything that phase k makes of xᵏ."""
+        rows_fit(self.A, b, x)
         r = x - self.rho[k] * self.A.T(self.A(x) - b)
         u = conv(channels_last(r), self.D[k])
         z = self.transform(k, u)

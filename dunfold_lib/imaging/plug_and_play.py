@@ -26,7 +26,7 @@ from torch import Tensor
 from dunfold_lib import checks
 from dunfold_lib.imaging.classical import begin, measured, rounding
 from dunfold_lib.imaging.denoisers import Denoise
-from dunfold_lib.operators import Blur, Linear, norm
+from dunfold_lib.operators import Blur, Linear, fits, norm
 from dunfold_lib.solvers import conjugate_gradients
 
 CG_STEPS = 100
@@ -37,12 +37,16 @@ def ista_step(
     A: Linear, b: Tensor, denoise: Denoise, sigma: float, rho: float, x: Tensor
 ) -> Tensor:
     """One gradient step on the data term, one denoising."""
+    fits(A, b, x)
+    checks.number("sigma", sigma, 0)
+    checks.number("rho", rho, 0, open_low=True)
     return denoise(x - rho * A.T(A(x) - b), sigma)
 
 
 @checks.door
 def hqs_step(A: Linear, b: Tensor, denoise: Denoise, sigma: float, c: float, x: Tensor) -> Tensor:
     """One exact step on the data term, one denoising."""
+    checks.number("sigma", sigma, 0)
     return denoise(data_prox(A, b, x, c), sigma)
 
 

@@ -172,6 +172,7 @@ def shorter(recipe: Training, share: float) -> Training:
 
 def score(estimate: Tensor, truth: Tensor) -> tuple[float, float]:
     """(PSNR in dB, SSIM) of one image (1, 1, height, width): clipped to [0, 1], not rounded."""
+    checks.finite("estimate", estimate)
     shown = estimate.clamp(0, 1)
     return metrics.psnr(shown, truth), metrics.ssim(shown[0, 0], truth[0, 0])
 

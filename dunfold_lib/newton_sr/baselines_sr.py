@@ -128,7 +128,10 @@ def guided_tv(
     bound = lam * (-gradient(Y).abs() / contrast).exp()
     sigma = 0.05  # dual step; τ(½‖D‖² + 8σ) ≤ 1 with ‖D‖ = 1
     tau = 1 / (0.5 + 8 * sigma)
-    U = up(Z, r) if start is None else start
+    U = up(Z, r)
+    if start is not None:
+        checks.like("start", start, "up(Z)", U)
+        U = start
     p = torch.zeros_like(gradient(U))
     for _ in range(K):
         before, U = U, U - tau * (D.T(D(U) - r * Z) + gradient_T(p))
@@ -141,6 +144,9 @@ def weighted_tv(U: Tensor, Z: Tensor, Y: Tensor, lam: float, contrast: float) ->
     """The objective of ``guided_tv``, one value per row."""
     r = ratio_of(Z, Y)
     D = Downsample((Y.shape[2], Y.shape[3]), r, Z.shape[1], Z.dtype).to(Z.device)
+    checks.like("U", U, "up(Z)", up(Z, r))
+    checks.number("lam", lam, 0)
+    checks.number("contrast", contrast, 0, open_low=True)
     w = (-gradient(Y).abs() / contrast).exp()
     fit = 0.5 * (D(U) - r * Z).square().flatten(1).sum(1)
     return fit + lam * (w * gradient(U).abs()).flatten(1).sum(1)

@@ -55,7 +55,9 @@ class Problem(NamedTuple):
     @checks.door
     def data(self, U: Tensor) -> Tensor:
         """½‖D U − Z‖² + (α/2)‖H U − Y‖², one value per row."""
-        fit = 0.5 * (self.D(U) - self.Z).square().flatten(1).sum(1)
+        DU = self.D(U)
+        checks.like("Z", self.Z, "D U", DU)
+        fit = 0.5 * (DU - self.Z).square().flatten(1).sum(1)
         if self.H is None or self.Y is None:
             return fit
         return fit + 0.5 * self.alpha * (self.H(U) - self.Y).square().flatten(1).sum(1)
@@ -63,19 +65,25 @@ class Problem(NamedTuple):
     @checks.door
     def objective(self, U: Tensor) -> Tensor:
         """The model itself, one value per row: data + Σ sᵢ θᵢ‖Tᵢ U − gᵢ‖₁."""
+        checks.like("U", U, "L1", self.L[0])
+        checks.like("U", U, "L2", self.L[1])
         priors = zip(self.s, self.priors, strict=True)
         return self.data(U) + sum(s * prior.penalty(U) for s, prior in priors)
 
     @checks.door
     def Phi(self, U: Tensor) -> Tensor:
         """Φ(U), one value per row: the data terms and two Moreau envelopes."""
+        checks.like("U", U, "L1", self.L[0])
+        checks.like("U", U, "L2", self.L[1])
         parts = zip(self.s, self.L, self.priors, strict=True)
         return self.data(U) + sum(s * prior.envelope(U + L / s) for s, L, prior in parts)
 
     @checks.door
     def gradient(self, U: Tensor) -> Tensor:
         """Dᵀ(D U − Z) + αHᵀ(H U − Y)."""
-        slope = self.D.T(self.D(U) - self.Z)
+        DU = self.D(U)
+        checks.like("Z", self.Z, "D U", DU)
+        slope = self.D.T(DU - self.Z)
         if self.H is None or self.Y is None:
             return slope
         return slope + self.alpha * self.H.T(self.H(U) - self.Y)
@@ -83,6 +91,8 @@ class Problem(NamedTuple):
     @checks.door
     def multipliers(self, U: Tensor) -> tuple[Tensor, Tensor]:
         """sᵢ(vᵢ − Pᵢ(vᵢ)): the two new multipliers, and two of F's terms."""
+        checks.like("U", U, "L1", self.L[0])
+        checks.like("U", U, "L2", self.L[1])
         one, two = (
             s * prior.residual(U + L / s)
             for s, L, prior in zip(self.s, self.L, self.priors, strict=True)
@@ -98,6 +108,8 @@ class Problem(NamedTuple):
     @checks.door
     def V(self, U: Tensor, eps: Tensor | float, M: Curvature) -> Callable[[Tensor], Tensor]:
         """p ↦ V p at U, with M = ``clarke`` (Newton) or ``majorised``."""
+        checks.like("U", U, "L1", self.L[0])
+        checks.like("U", U, "L2", self.L[1])
         parts = list(zip(self.s, self.L, self.priors, strict=True))
         curved = [(s, prior.curvature(U + L / s, M)) for s, L, prior in parts]
 

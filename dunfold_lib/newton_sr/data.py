@@ -317,6 +317,10 @@ def ill_conditioned(
 
     nonzeros : in whole groups of ``group`` consecutive entries.  noise : relative to ‖A x*‖.
     """
+    for name, count in (("m", m), ("n", n), ("group", group)):
+        checks.whole(name, count, 1)
+    checks.whole("nonzeros", nonzeros)
+    checks.number("noise", noise, 0)
     checks.number("condition", condition, 1)
     if nonzeros % group or n % group or nonzeros > n:
         raise ValueError(f"nonzeros is {nonzeros}, n {n}; both must be multiples of group {group}")

@@ -162,4 +162,6 @@ class Spectral(Linear):
 @checks.door
 def mix(H: Tensor, x: Tensor) -> Tensor:
     """A matrix (out, in) on the channels of every pixel of (batch, in, h, w)."""
+    checks.shaped("H", H, ("out", "in"))
+    checks.shaped("x", x, ("batch", H.shape[1], "h", "w"))
     return torch.einsum("oi,bihw->bohw", H, x)

@@ -274,6 +274,7 @@ def charbonnier(
         U, rest = _with_residual(net, b)
     else:
         U, rest = net(b), truth.new_zeros(())
+    checks.like("truth", truth, "the estimate", U)
     loss = ((U - truth).square() + 1e-6).sqrt().mean() + residual * rest
     if fourier:
         loss = loss + fourier * torch.fft.rfft2(U - truth, norm="ortho").abs().mean()

@@ -183,6 +183,7 @@ def train(
 
 def rmse(estimate: Tensor, truth: Tensor) -> float:
     """Root mean square error in units of 0 … 255, without the outer 6 pixels; not clipped."""
+    checks.finite("truth", truth)
     inner = (..., slice(BORDER, -BORDER), slice(BORDER, -BORDER))
     checks.finite("estimate", estimate)
     if estimate.shape != truth.shape or min(truth.shape[-2:]) <= 2 * BORDER:

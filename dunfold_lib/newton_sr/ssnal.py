@@ -55,11 +55,15 @@ class Lasso(NamedTuple):
     @checks.door
     def objective(self, x: Tensor) -> Tensor:
         """½‖A x − b‖² + λ p(x)."""
+        checks.shaped("x", x, self.A.shape[1:])
+        checks.shaped("b", self.b, self.A.shape[:1])
         return 0.5 * (self.A @ x - self.b).square().sum() + self.lam * self.p.value(x)
 
     @checks.door
     def kkt(self, x: Tensor) -> float:
         """‖x − P(x − Aᵀ(A x − b))‖ / (1 + ‖x‖ + ‖A x − b‖), P the prox of λp: 0 at a solution."""
+        checks.shaped("x", x, self.A.shape[1:])
+        checks.shaped("b", self.b, self.A.shape[:1])
         r = self.A @ x - self.b
         gap = x - self.p.prox(x - self.A.T @ r, self.lam)
         return float(gap.norm() / (1 + x.norm() + r.norm()))

@@ -120,12 +120,14 @@ class Groups:
 @checks.door
 def clip(a: Tensor, theta: Tensor) -> Tensor:
     """a − soft(a, θ): the entries of a, brought into [−θ, θ]; θ ≥ 0."""
+    checks.broadcasts("theta", theta, a.shape)
     return torch.clamp(a, -theta, theta)
 
 
 @checks.door
 def clarke(a: Tensor, theta: Tensor) -> Tensor:
     """1{|a| < θ}: the derivative of ``clip``, an element of its Clarke Jacobian."""
+    checks.broadcasts("theta", theta, a.shape)
     return (a.abs() < theta).to(a)
 
 
@@ -134,6 +136,7 @@ def majorised(a: Tensor, theta: Tensor) -> Tensor:
     """min(1, θ/|a|), at least ``clarke``: the curvature of the parabola that touches huber at a
     and lies above it everywhere (half-quadratic; Geman & Reynolds 1992).
     """
+    checks.broadcasts("theta", theta, a.shape)
     return theta / torch.maximum(a.abs(), theta.clamp(min=torch.finfo(a.dtype).tiny))
 
 

@@ -50,6 +50,8 @@ def svt(P: Tensor, t: float) -> Tensor:
     By the eigenvectors of the smaller Gram matrix: values below about 1e-8 of the largest are lost
     in float64, which a threshold above that removes anyway.
     """
+    _matrix("P", P)
+    checks.number("t", t, 0)
     return _svt(P, t)[0]
 
 
@@ -74,6 +76,10 @@ def default_lam(P: Tensor) -> float:
 @checks.door
 def objective(B: Tensor, T: Tensor, lam: float) -> float:
     """‖B‖_* + λ‖T‖₁."""
+    checks.finite("B", B)
+    checks.finite("T", T)
+    checks.like("T", T, "B", B)
+    checks.number("lam", lam, 0)
     return float(torch.linalg.matrix_norm(B, "nuc") + lam * T.abs().sum())
 
 
@@ -170,6 +176,7 @@ def sweep(D: Tensor, smooth: float, threshold: float, keep: float) -> tuple[Tens
 @checks.door
 def segment(score: Tensor, share: float = 0.5) -> Tensor:
     """Where a map (h, w) exceeds ``share`` of its largest value; nowhere in a map of zeros."""
+    checks.finite("score", score)
     checks.number("share", share, 0, 1)
     return score > share * score.max().clamp(min=0)
 
@@ -268,9 +275,9 @@ def ipi(image: Tensor, lam: float | None = None, tol: float = 1e-6, steps: int =
     checks.whole("steps", steps, 1)
     P = patch_matrix(image.double(), IPI_PATCH, IPI_STEP)
     s = torch.linalg.eigvalsh(P.T @ P).clamp(min=0).sqrt().flip(0)
-    if float(s[1]) <= 1e-6 * float(s[0]):
+    if len(s) < 2 or float(s[1]) <= 1e-6 * float(s[0]):
         return torch.zeros_like(image)  # of rank one: a flat image is all background
-    mu, mu_end = float(s[1]), max(0.005 * float(s[3]), 1e-6 * float(s[1]))
+    mu, mu_end = float(s[1]), max(0.005 * float(s[min(3, len(s) - 1)]), 1e-6 * float(s[1]))
     ranks: list[int] = []
     for _, x in zip(range(steps), rpca_apg(P, lam, mu, mu_end), strict=False):
         ranks.append(x.rank)
@@ -286,6 +293,7 @@ def corners(image: Tensor) -> Tensor:
 
     From the eigenvalues a ≥ b of the structure tensor: ab/(a + b) · a, scaled to [0, 1].
     """
+    _grey(image, 3)
     fine = _gauss(image, 2.0)
     dy, dx = torch.gradient(fine)
     xx, xy, yy = (_gauss(v, 9.0) for v in (dx * dx, dx * dy, dy * dy))

@@ -172,6 +172,8 @@ def _height(draw: Draw, scene: Tensor, down: int, across: int) -> float:
 @checks.door
 def sensed(g: torch.Generator, scene: Tensor) -> Tensor:
     """What the camera stores of a scene (h, w): column stripes, Gaussian noise, 8 bit."""
+    checks.finite("scene", scene)
+    checks.shaped("scene", scene, ("h", "w"))
     draw, (h, w) = Draw(g), scene.shape
     seen = scene + draw.uniform(0, 0.008) * draw.normal(1, w)
     seen = seen + draw.uniform(0, 0.012) * draw.normal(h, w)
@@ -226,6 +228,7 @@ def noisy(x: Tensor, g: torch.Generator, sigma: float = 0.0, density: float = 0.
 
     sigma : deviation, over 255.  density : share of the pixels that become 0 or 1, half and half.
     """
+    checks.finite("x", x)
     checks.number("sigma", sigma, 0)
     checks.number("density", density, 0, 1)
     made = x

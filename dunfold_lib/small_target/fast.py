@@ -144,4 +144,5 @@ def compact(net: Network) -> Prepared:
 def detect(net: Network, image: Tensor) -> Tensor:
     """T^K, logits, for images (batch, 1, h, w) in [0, 1] whose values are looked at."""
     checks.finite("image", image)
+    checks.within("image", image, 0, 1)
     return compact(net)(image)

@@ -355,6 +355,8 @@ def soft_iou(T: Tensor, truth: Tensor, pooled: bool = False) -> Tensor:
     T, truth : (batch, 1, h, w).  pooled : one fraction of the sums over the whole batch, which an
     image without target leaves alone and a small target does not outweigh.
     """
+    checks.like("truth", truth, "T", T)
+    checks.within("truth", truth, 0, 1)
     p = T.sigmoid()
     rows = (lambda t: t.sum()) if pooled else (lambda t: t.flatten(1).sum(1))
     both = rows(p * truth)
@@ -375,6 +377,7 @@ def total_loss(
     bce : weight of the binary cross entropy of T^K, ours: it has a gradient where soft-IoU has
     none, on the plateau at the start of training.
     """
+    checks.like("truth", truth, "b", b)
     *_, x = net.states(b)
     loss = soft_iou(x.T, truth, pooled) + reconstruction * (x.D - b).square().mean()
     if bce:
@@ -405,6 +408,8 @@ def imitate(net: Network, smooth: float, threshold: float, keep: float) -> None:
     ±threshold, so that v − F_T(v) is the soft threshold, F_N takes the share 1 − keep, and F_D is
     the identity. Batch norms must be in ``eval`` mode. Needs two channels at least.
     """
+    for name, value in (("smooth", smooth), ("threshold", threshold), ("keep", keep)):
+        checks.number(name, value)
     box = torch.full((3, 3), 1 / 9, dtype=torch.float64)
     box[1, 1] -= 1
     delta = torch.zeros(3, 3, dtype=torch.float64)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from dunfold_lib import checks
-from dunfold_lib.operators import Linear
+from dunfold_lib.operators import Linear, fits
 from dunfold_lib.sparse.model import begin, ista_step
 
 
@@ -18,6 +18,8 @@ def duality_gap(A: Linear, b: Tensor, lam: Tensor | float, x: Tensor) -> Tensor:
     The dual is D(ν) = ½‖b‖² − ½‖b − ν‖² over ‖Aᵀν‖_∞ ≤ λ; ν = s r scales the residual r = b − A x
     into that set, s = 1/max(1, ‖Aᵀr‖_∞/λ). Written so that nothing of the size of ‖b‖² cancels.
     """
+    fits(A, b, x)
+    checks.broadcasts("lam", lam, x.shape)
     smallest = float(lam.min()) if isinstance(lam, Tensor) else lam
     if not smallest > 0:
         raise ValueError(f"lam is {smallest:g}; it must be positive for a duality gap")
@@ -57,10 +59,10 @@ def lasso(
     t, y = x.new_ones(len(x)), x
     for k in range(limit + 1):
         if k % 10 == 0 or k == limit:
-            now = duality_gap(A, b, lam, x)
+            now = checks.inside(duality_gap)(A, b, lam, x)
             if bool((now <= goal).all()):
                 return Solution(x, now, k)
-        new = ista_step(A, b, lam, L, y)
+        new = checks.inside(ista_step)(A, b, lam, L, y)
         uphill = ((y - new) * (new - x)).flatten(1).sum(1) > 0
         t = torch.where(uphill, 1.0, t)
         t_next = (1 + (1 + 4 * t.square()).sqrt()) / 2
@@ -73,6 +75,7 @@ def lasso(
 @checks.door
 def lam_max(A: Linear, b: Tensor) -> Tensor:
     """‖Aᵀb‖_∞, one value per row: from this λ on, x = 0 is the minimiser."""
+    checks.rows("b", b, A.codomain)
     checks.finite("b", b)
     return A.T(b).abs().flatten(1).amax(1)
 

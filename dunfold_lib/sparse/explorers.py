@@ -74,7 +74,7 @@ def lasso_plane(
     betas = nesterov(K) if momentum == "FISTA" else [constant] * K
     xs = torch.cat(extrapolated(A, b, lam, betas, L / step, x0))
     best = ista(A, b, lam, PLANE_SETTLE, L, x0)[-1]
-    gap = objective(A, b, lam, xs) - objective(A, b, lam, best)
+    gap = objective(A, b.expand(len(xs), -1), lam, xs) - objective(A, b, lam, best)
     size, distance = float(best.abs().sum()), float((x0 - best).norm())
     bound = [_bound(step, L, distance, float(gap[0]), momentum, k) for k in range(1, K + 1)]
     plane = Curves(

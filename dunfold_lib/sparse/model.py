@@ -41,7 +41,7 @@ import torch
 from torch import Tensor, nn
 
 from dunfold_lib import checks
-from dunfold_lib.operators import Linear, Matrix, is_linear, norm
+from dunfold_lib.operators import Linear, Matrix, fits, is_linear, norm
 from dunfold_lib.prox import soft, soft_select
 from dunfold_lib.sparse.theory import analytic_weights
 from dunfold_lib.unroll import Unrolled
@@ -54,6 +54,8 @@ SUPPORT = (0.012, 0.13)  # of Chen et al. 2018 and Liu et al. 2019, for p = 0.1
 @checks.door
 def objective(A: Linear, b: Tensor, lam: Tensor | float, x: Tensor) -> Tensor:
     """F(x), one value per row: (batch,)."""
+    fits(A, b, x)
+    checks.broadcasts("lam", lam, x.shape)
     fit = 0.5 * (A(x) - b).square().flatten(1).sum(1)
     return fit + (lam * x.abs()).flatten(1).sum(1)
 
@@ -61,6 +63,9 @@ def objective(A: Linear, b: Tensor, lam: Tensor | float, x: Tensor) -> Tensor:
 @checks.door
 def ista_step(A: Linear, b: Tensor, lam: Tensor | float, L: float, x: Tensor) -> Tensor:
     """One gradient step on f, one shrinkage."""
+    fits(A, b, x)
+    checks.broadcasts("lam", lam, x.shape)
+    checks.number("L", L, 0, open_low=True)
     return soft(x - A.T(A(x) - b) / L, lam / L)
 
 
@@ -79,9 +84,9 @@ def ista(
     loses that guarantee.  start : x⁰, zero by default.
     """
     x, L = begin(A, b, lam, K, L, start)
-    xs = [x]
+    step, xs = checks.inside(ista_step), [x]
     for _ in range(K):
-        xs.append(ista_step(A, b, lam, L, xs[-1]))
+        xs.append(step(A, b, lam, L, xs[-1]))
     return xs
 
 
@@ -98,9 +103,9 @@ def extrapolated(
     for beta in betas:
         checks.number("beta", beta, 0, 1)
     x, L = begin(A, b, lam, len(betas), L, start)
-    xs = [x, x]  # x⁻¹ = x⁰
+    step, xs = checks.inside(ista_step), [x, x]  # x⁻¹ = x⁰
     for beta in betas:
-        xs.append(ista_step(A, b, lam, L, xs[-1] + beta * (xs[-1] - xs[-2])))
+        xs.append(step(A, b, lam, L, xs[-1] + beta * (xs[-1] - xs[-2])))
     return xs[1:]
 
 
@@ -284,7 +289,7 @@ class HyperLISTA(Unrolled):
         n, residual = s.x.shape[1], self.A(s.x) - b
         size = (residual @ self.pinv.T).abs().sum(1, keepdim=True)
         beta = self.c[1] * (s.x != 0).sum(1, keepdim=True)
-        share = (self.c[2] * (s.whole / size.clamp(min=1e-30)).log()).clamp(0, 1)
+        share = (self.c[2] * (s.whole / size.clamp(min=1e-30)).log()).clamp(0, 1).nan_to_num()
         v = s.x - residual @ self.W + beta * (s.x - s.before)
         return Momentum(soft_select(v, self.c[0] * size, (share * n).long()), s.x, s.whole)
 
@@ -312,6 +317,8 @@ def _weights(
     checks.whole("K", K, 1)
     checks.number("lam", lam, 0)
     if W is None:
+        if not bool(A.A.any()):
+            raise ValueError("A is zero everywhere; the step 1/‖A‖₂² needs more")
         step = 1 / norm(A) ** 2
         return A.A * step, step
     W = W if isinstance(W, Tensor) or not callable(W) else W(A.A)

@@ -17,6 +17,8 @@ from dunfold_lib.prox import soft
 @checks.door
 def ista_bound(L: float, distance: float, k: int) -> float:
     """F(xᵏ) − F* ≤ L‖x⁰ − x̂‖²/(2k), for k ≥ 1 (Beck & Teboulle 2009, theorem 3.1)."""
+    for name, value in (("L", L), ("distance", distance)):
+        checks.number(name, value, 0)
     checks.whole("k", k, 1)
     return L * distance**2 / (2 * k)
 
@@ -24,6 +26,8 @@ def ista_bound(L: float, distance: float, k: int) -> float:
 @checks.door
 def ista_bound_lasso(L: float, distance: float, k: int) -> float:
     """F(xᵏ) − F* ≤ L‖x⁰ − x̂‖²/(4k), k ≥ 1, where f is quadratic; some lasso attains it."""
+    for name, value in (("L", L), ("distance", distance)):
+        checks.number(name, value, 0)
     checks.whole("k", k, 1)
     return L * distance**2 / (4 * k)
 
@@ -34,6 +38,8 @@ def ista_bound_longer(t: float, L: float, distance: float, first: float, k: int)
 
     first : F(x⁰) − F*.
     """
+    for name, value in (("L", L), ("distance", distance), ("first", first)):
+        checks.number(name, value, 0)
     checks.whole("k", k, 1)
     checks.number("t", t, 0, open_low=True)
     if not t * L < 2:
@@ -44,6 +50,8 @@ def ista_bound_longer(t: float, L: float, distance: float, first: float, k: int)
 @checks.door
 def fista_bound(L: float, distance: float, k: int) -> float:
     """F(xᵏ) − F* ≤ 2L‖x⁰ − x̂‖²/(k + 1)², for k ≥ 1 (Beck & Teboulle 2009, theorem 4.4)."""
+    for name, value in (("L", L), ("distance", distance)):
+        checks.number(name, value, 0)
     checks.whole("k", k, 1)
     return 2 * L * distance**2 / (k + 1) ** 2
 
@@ -51,6 +59,9 @@ def fista_bound(L: float, distance: float, k: int) -> float:
 @checks.door
 def identification(xs: Sequence[Tensor]) -> int:
     """The first k from which the signs of one signal's iterates (1, n) no longer change."""
+    for x in xs:
+        checks.finite("xs", x)
+        checks.like("one of xs", x, "the first", xs[0])
     last = xs[-1].sign()
     changed = [k for k, x in enumerate(xs) if not bool((x.sign() == last).all())]
     return changed[-1] + 1 if changed else 0
@@ -62,6 +73,11 @@ def local_rate(A: Tensor, support: AnyTensor, L: float) -> float:
 
     A : (m, n).  support : (n,) bool, the non-zeros of x̂.
     """
+    checks.finite("A", A)
+    checks.number("L", L, 0, open_low=True)
+    if tuple(support.shape) != tuple(A.shape[1:]) or support.dtype != torch.bool:
+        given = f"{tuple(support.shape)} of {support.dtype}"
+        raise ValueError(f"support has shape {given}; it must be one bool for each column of A")
     if not bool(support.any()):
         return 0.0
     columns = A[:, support]
@@ -77,6 +93,10 @@ def bias_direction(A: Tensor, x_star: Tensor) -> Tensor:
     d = (A_SᵀA_S)⁻¹ sign(x*_S) on the support S of x*, zero elsewhere. Holds while λ|d_i| < |x*_i|
     on S, provided ``sharpness(A, x_star) < 1`` (Fuchs 2004).
     """
+    checks.finite("A", A)
+    checks.shaped("A", A, ("m", "n"))
+    checks.finite("x_star", x_star)
+    checks.shaped("x_star", x_star, A.shape[1:])
     on = x_star != 0
     d = torch.zeros_like(x_star)
     d[on] = torch.linalg.solve(A[:, on].T @ A[:, on], x_star[on].sign())
@@ -86,6 +106,8 @@ def bias_direction(A: Tensor, x_star: Tensor) -> Tensor:
 @checks.door
 def sharpness(A: Tensor, x_star: Tensor) -> float:
     """max over j outside the support of |a_jᵀA d|; below 1, small λ recovers the signs of x*."""
+    if not bool((x_star == 0).any()):
+        raise ValueError("x_star has no zero; there is no entry outside its support")
     correlation = A.T @ (A @ bias_direction(A, x_star))
     return float(correlation[x_star == 0].abs().max())
 
@@ -111,11 +133,17 @@ def rms_coherence(W: Tensor, A: Tensor) -> float:
 @checks.door
 def welch_bound(m: int, n: int) -> float:
     """√((n − m)/(m(n − 1))): no m × n matrix with unit columns, n > m, has a smaller coherence."""
+    checks.whole("m", m, 1)
+    checks.whole("n", n, max(m, 2))
     return sqrt((n - m) / (m * (n - 1)))
 
 
 def _scaled(W: Tensor, A: Tensor) -> Tensor:
     """W with every w_iᵀa_i = 1."""
+    checks.finite("W", W)
+    checks.finite("A", A)
+    checks.shaped("A", A, ("m", "n"))
+    checks.like("W", W, "A", A)
     diagonal = (W * A).sum(0)
     if bool((diagonal.abs() < 1e-12).any()):
         raise ValueError("a column has w_iᵀa_i = 0; it cannot be scaled to 1")
@@ -194,6 +222,11 @@ def lp_weights(A: Tensor) -> Tensor:
 @checks.door
 def column_coherence(A: Tensor, column: int) -> float:
     """μ̃ of one column by its linear programme (HiGHS): min t with |A_{−i}ᵀw| ≤ t, wᵀa_i = 1."""
+    checks.finite("A", A)
+    checks.shaped("A", A, ("m", "n"))
+    checks.whole("column", column)
+    if column >= A.shape[1]:
+        raise ValueError(f"column is {column}; A has columns 0 to {A.shape[1] - 1}")
     from scipy.optimize import linprog
 
     a = A.double().cpu().numpy()
@@ -220,6 +253,10 @@ def column_coherence(A: Tensor, column: int) -> float:
 @checks.door
 def spectral_radius(W: Tensor, A: Tensor) -> float:
     """The largest |eigenvalue| of I − WᵀA: above 1 the iteration without a threshold diverges."""
+    checks.finite("W", W)
+    checks.finite("A", A)
+    checks.shaped("A", A, ("m", "n"))
+    checks.like("W", W, "A", A)
     eye = torch.eye(A.shape[1], dtype=A.dtype, device=A.device)
     return float(torch.linalg.eigvals(eye - W.T @ A).abs().max())
 
@@ -234,12 +271,17 @@ def certified_sparsity(mu: float) -> int:
 @checks.door
 def largest_step(mu: float, s: int) -> float:
     """γ_max = 2/(2μs − μ + 1): ALISTA's theorem holds below it (Liu et al. 2019, theorem 1)."""
+    checks.number("mu", mu, 0)
+    checks.whole("s", s, 1)
     return 2 / (2 * mu * s - mu + 1)
 
 
 @checks.door
 def contraction(mu: float, s: int, gamma: float) -> float:
     """(2μs − μ)γ + |1 − γ|, the factor a layer of ALISTA gains; exp(−c) of the theorem."""
+    checks.number("mu", mu, 0)
+    checks.whole("s", s, 1)
+    checks.number("gamma", gamma, 0)
     return (2 * mu * s - mu) * gamma + abs(1 - gamma)
 
 
@@ -259,6 +301,9 @@ def error_bounds(
 
     gamma : one step for all layers, or K of them.
     """
+    checks.number("largest", largest, 0)
+    checks.number("noise", noise, 0)
+    checks.whole("K", K)
     steps = [float(g) for g in gamma] if isinstance(gamma, Sequence) else [gamma] * K
     if len(steps) != K:
         raise ValueError(f"gamma has {len(steps)} numbers; there are {K} layers")
