@@ -215,7 +215,7 @@ def trained(
         if alone and machine.num_processes == 1:
             print(ONE_PROCESS, file=sys.stderr)
         _free(folder, Origin(settings, seed, name), resume=resume)
-    net: Any = e.build(settings) if records.takes_recipe(e) else e.build()
+    net: Any = e.build(settings, seed)
     with tqdm(unit=" steps", disable=None if first else True) as bar:
         told = lambda step, loss: (
             bar.update(step + 1 - bar.n),
@@ -226,7 +226,7 @@ def trained(
         return None
     seconds, cpu = training.spent(folder)
     made = measured(name, e, net, seed) | {"recipe_name": called, "recipe": asdict(settings)}
-    made |= {"device": made["device"] if device == "cuda" else device}
+    made |= {"device": made["device"] if device == "cuda" else device, "start_seed": seed}
     made |= {"seconds": round(seconds, 1), "cpu_seconds": round(cpu, 1)}
     made["matrix"] = records.problem_hash(net)
     made["weights"] = records.save_weights(folder, net)

@@ -6,7 +6,6 @@ A run is the folder ``<room>/<experiment>/<recipe>-s<seed>/`` with a ``run.json`
 """
 
 import hashlib
-import inspect
 import json
 import os
 import platform
@@ -35,8 +34,9 @@ class Experiment:
     published : the paper's scores by name, empty where a paper prints a curve and no number.
     source    : where those numbers stand, or the figure.
     protocol  : data, split, noise, size of the test set; it is printed beside every score.
-    build     : the untrained network, of a recipe where that decides its size; None for a
-                classical algorithm.
+    build     : (recipe, seed) -> the untrained network, of the recipe's size; what is random in
+                its initial weights is drawn from the seed. Both have defaults, the first recipe
+                and 0. None for a classical algorithm.
     measure   : (network or None, seed) -> our scores by name; lists are curves over the layers.
                 Where readers may bring data, a third argument is their folder; then its key
                 "protocol" says what was measured (files, sizes, noise) in the place of ours.
@@ -248,15 +248,10 @@ def built(e: Experiment, run: Path) -> Any:
     """
     made = load(run) if (run / "run.json").exists() else {}
     recipe = e.recipes.get(made.get("recipe_name", "cpu"), next(iter(e.recipes.values()), None))
-    if not made.get("recipe") or recipe is None or not takes_recipe(e):
+    if not made.get("recipe") or recipe is None:
         return e.build()
     known = {f.name for f in fields(recipe)}
     return e.build(type(recipe)(**{k: v for k, v in made["recipe"].items() if k in known}))
-
-
-def takes_recipe(e: Experiment) -> bool:
-    """Whether the size of an experiment's network depends on the recipe."""
-    return bool(inspect.signature(e.build).parameters)
 
 
 def trained(name: str, e: Experiment, run: str = "cpu-s0") -> Any:

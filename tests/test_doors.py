@@ -49,7 +49,7 @@ def results(tmp_path, monkeypatch):
 
 def fake(**changes):
     about = {"title": "t", "source": "s", "protocol": "p", "published": {"nmse_db": -1.0}}
-    score = {"build": lambda: None, "measure": lambda net, seed: {"nmse_db": -2.0 - seed}}
+    score = {"build": lambda recipe=None, seed=0: None, "measure": lambda net, seed: {"nmse_db": -2.0 - seed}}
     return Experiment(**about | score | changes)
 
 
@@ -450,7 +450,7 @@ def learned(results, monkeypatch):
         return {"weight": float(net.weight.detach())}
 
     e = fake(
-        build=lambda: torch.nn.Linear(1, 1),
+        build=lambda recipe=None, seed=0: torch.nn.Linear(1, 1),
         measure=measure,
         train=lambda *given: [],
         published={},
@@ -556,6 +556,46 @@ def test_a_record_made_before_a_field_existed_loads_with_its_default(results):
 
 def count_of(net):
     return sum(p.numel() for p in net.parameters())
+
+
+STARTS = {  # rooms whose networks begin at random, and those that begin at ISTA or cosines
+    **dict.fromkeys(("imaging", "newton_sr", "small_target"), True),
+    **dict.fromkeys(("sparse", "hyperspectral"), False),
+}
+
+
+def start_of(net):
+    return torch.cat([p.detach().double().flatten() for p in net.parameters()])
+
+
+@pytest.mark.parametrize("room", STARTS)
+def test_the_seed_reaches_the_initial_weights(room):
+    chosen = {n: e for n, e in door.select(room).items() if e.train is not None}
+    assert chosen
+    for name, e in chosen.items():
+        recipe = next(iter(e.recipes.values()))
+        first, again, plain, other = (
+            start_of(net)
+            for net in (e.build(recipe, 0), e.build(recipe, 0), e.build(), e.build(recipe, 1))
+        )
+        assert torch.equal(first, again), name
+        assert torch.equal(first, plain), name
+        assert torch.equal(first, other) != STARTS[room], name
+
+
+@pytest.mark.parametrize("seed", [0, 3])
+def test_a_training_begins_at_its_seeds_weights_and_says_so(tmp_path, seed):
+    e = door.experiments()["newton_sr/plain-4"]
+    starts = []
+
+    def train(net, *given, **more):
+        starts.append(start_of(net))
+        return []
+
+    e = replace(e, train=train, measure=lambda net, seed: {"rmse": 0.0})
+    run = records.load(door.trained("room/one", e, "cpu", seed, tmp_path))
+    assert torch.equal(starts[0], start_of(e.build(e.recipes["cpu"], seed)))
+    assert run["start_seed"] == seed
 
 
 def test_seconds_are_those_of_training_and_not_of_measuring(tmp_path):

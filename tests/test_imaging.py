@@ -1452,7 +1452,6 @@ def test_every_network_of_the_tables_has_a_gpu_recipe_of_the_papers_size(name):
     assert list(e.recipes)[-1] == "gpu"
     assert recipe.precision == "bf16"
     assert e.released is not None
-    assert records.takes_recipe(e)
     if name.startswith("mri"):
         assert recipe.batch == 4
     else:

@@ -69,7 +69,7 @@ def _network(
         source=CONTEXT,
         protocol=SPARSE if cpu.sparse else WHITE,
         published={},
-        build=lambda recipe=cpu: build(kind, recipe, **made),
+        build=lambda recipe=cpu, seed=0: build(kind, recipe, **made),
         measure=measure_sparse if cpu.sparse else measure,
         train=train,
         recipes={
@@ -94,7 +94,7 @@ def _method(title: str, run: Method, *, sparse: bool = False) -> Experiment:
         source=CONTEXT,
         protocol=SPARSE if sparse else WHITE,
         published={},
-        build=lambda: None,
+        build=lambda recipe=None, seed=0: None,
         measure=partial(measure_method_sparse if sparse else measure_method, run),
     )
 

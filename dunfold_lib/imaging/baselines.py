@@ -295,7 +295,7 @@ def _sensing(title: str, ratio: int, recover: Recover, row: str = "") -> Experim
             f"noise; recovered as a whole, padded by zeros to whole blocks; {IMAGES}"
         ),
         published={"psnr": PUBLISHED[row][ratio]} if row else {},
-        build=lambda recipe=None: None,
+        build=lambda recipe=None, seed=0: None,
         measure=partial(measure_sensing, ratio, recover),
     )
 
@@ -313,7 +313,7 @@ def _denoising(name: str) -> Experiment:
         source="no published figure",
         protocol=f"white Gaussian noise, σ = 15/255 and 25/255, by name; {IMAGES}",
         published={},
-        build=lambda recipe=None: kind() if kind else None,
+        build=lambda recipe=None, seed=0: kind(seed=seed) if kind else None,
         measure=partial(measure_denoising, name),
         train=train_denoiser if kind else None,
         recipes={"cpu": DENOISER_RECIPES[name]} if kind else {},
@@ -329,7 +329,7 @@ def _deblurring(method: str, name: str) -> Experiment:
             "pixels, noise 2/255; clipped, not rounded"
         ),
         published={},
-        build=lambda recipe=None: None,
+        build=lambda recipe=None, seed=0: None,
         measure=partial(measure_deblurring, method, name),
     )
 
@@ -345,7 +345,7 @@ def _long(name: str) -> Experiment:
             f"radius of the step's Jacobian at x^{RADIUS_AT}, {RADIUS_STEPS} power steps"
         ),
         published={},
-        build=lambda recipe=None: None,
+        build=lambda recipe=None, seed=0: None,
         measure=partial(measure_long, name),
     )
 
@@ -360,7 +360,7 @@ def _slices(ratio: int) -> Experiment:
             "not rounded; mean over slices"
         ),
         published={},
-        build=lambda recipe=None: None,
+        build=lambda recipe=None, seed=0: None,
         measure=partial(measure_mri, ratio),
     )
 

@@ -68,7 +68,7 @@ def _blocks(kind: str, ratio: int) -> Experiment:
             "scikit-image; luminance in [0, 1], clipped, not rounded; mean over images"
         ),
         published={"psnr": PUBLISHED[kind][ratio]},
-        build=lambda recipe=cpu: build(KINDS[kind], ratio, recipe),
+        build=lambda recipe=cpu, seed=0: build(KINDS[kind], ratio, recipe, seed),
         measure=partial(measure, block_tests),
         train=train,
         recipes={"cpu": cpu, "cpu-t91": _T91, "gpu": _GPU},
@@ -86,7 +86,7 @@ def _slices(kind: str, ratio: int) -> Experiment:
             "luminance in [0, 1], clipped, not rounded; mean over slices"
         ),
         published={"psnr": PUBLISHED_MRI[kind][ratio]},
-        build=lambda recipe=_MRI_CPU: build_mri(KINDS[kind], ratio, recipe),
+        build=lambda recipe=_MRI_CPU, seed=0: build_mri(KINDS[kind], ratio, recipe, seed),
         measure=partial(measure, mri_tests),
         train=train,
         recipes={"cpu": _MRI_CPU, "gpu": _MRI_GPU},
@@ -104,7 +104,7 @@ EXPERIMENTS = {
         source="no published figure; the paper leaves both free",
         protocol=_CONSTRAINED.protocol,
         published={},
-        build=lambda recipe=_CPU: build_constrained(ISTANetPlus, 25, recipe),
+        build=lambda recipe=_CPU, seed=0: build_constrained(ISTANetPlus, 25, recipe, seed),
         measure=_CONSTRAINED.measure,
         train=train,
         recipes={"cpu": _CPU},

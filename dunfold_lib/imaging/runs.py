@@ -83,19 +83,19 @@ def record_covariance(name: str) -> Path:
     return path
 
 
-def build(kind: type[Network], ratio: int, recipe: Training) -> Network:
-    """A network for block sensing at a CS ratio in per cent."""
+def build(kind: type[Network], ratio: int, recipe: Training, seed: int = 0) -> Network:
+    """A network for block sensing at a CS ratio in per cent; seed: of its fresh filters."""
     Phi = data.sensing_matrix(ratio)
     Q = data.linear_start(Phi, patch_covariance(recipe.data))
-    net = kind(Sensing(Phi), recipe.phases, recipe.channels, Q)
+    net = kind(Sensing(Phi), recipe.phases, recipe.channels, Q, seed)
     if recipe.quiet:
         start_quietly(net)
     return net
 
 
-def build_mri(kind: type[Network], ratio: int, recipe: Training) -> Network:
+def build_mri(kind: type[Network], ratio: int, recipe: Training, seed: int = 0) -> Network:
     """A network for MR slices 256×256, from a radial mask that measures ``ratio`` per cent."""
-    net = kind(Fourier(data.radial_mask(ratio)), recipe.phases, recipe.channels)
+    net = kind(Fourier(data.radial_mask(ratio)), recipe.phases, recipe.channels, seed=seed)
     if recipe.quiet:
         start_quietly(net)
     return net
@@ -120,9 +120,11 @@ class Within(nn.Module):
         return ((value - self.low) / (self.high - self.low)).logit()
 
 
-def build_constrained(kind: type[Network], ratio: int, recipe: Training) -> Network:
+def build_constrained(
+    kind: type[Network], ratio: int, recipe: Training, seed: int = 0
+) -> Network:
     """The same network with steps in (0, 2) and thresholds above zero, as theory has them."""
-    net = build(kind, ratio, recipe)
+    net = build(kind, ratio, recipe, seed)
     parametrize.register_parametrization(net, "rho", Within(0.0, 2.0))
     parametrize.register_parametrization(net, "theta", Within(0.0))
     return net

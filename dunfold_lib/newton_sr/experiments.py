@@ -90,7 +90,7 @@ def _depth(kind: str, ratio: int, title: str = "", **fields: Any) -> Experiment:
         source=NONE,
         protocol=DEPTH.format(ratio),
         published={},
-        build=lambda recipe=cpu: build(KINDS[kind], ratio, recipe),
+        build=lambda recipe=cpu, seed=0: build(KINDS[kind], ratio, recipe, seed=seed),
         measure=partial(measure, "planes"),
         train=train,
         recipes={"cpu": cpu, "cpu-middlebury": replace(cpu, data="middlebury"), "gpu": gpu},
@@ -104,7 +104,7 @@ def _bands(kind: str, name: str) -> Experiment:
         source=NONE,
         protocol=f"{BANDS[name]}; no noise; PSNR in dB, SAM in degrees, ERGAS",
         published={},
-        build=lambda recipe=cpu: build(KINDS[kind], 4, recipe, alpha=1.0),
+        build=lambda recipe=cpu, seed=0: build(KINDS[kind], 4, recipe, 1.0, seed),
         measure=partial(measure, name),
         train=train,
         recipes={"cpu": cpu, "gpu": replace(_GPU, data=name, patch=48, steps=20_000)},
@@ -117,7 +117,7 @@ def _method(name: str, run: Method, ratio: int, data: str) -> Experiment:
         source=NONE,
         protocol=DEPTH.format(ratio) if data == "planes" else BANDS[data],
         published={},
-        build=lambda: None,
+        build=lambda recipe=None, seed=0: None,
         measure=partial(measure_method, data, run, ratio),
     )
 
@@ -132,7 +132,7 @@ def _lasso(condition: str, group: int) -> Experiment:
             "KKT residual of 1e-12, the others to 1e-6 and 1e-8, 5001 where 5000 steps do not reach"
         ),
         published={},
-        build=lambda: None,
+        build=lambda recipe=None, seed=0: None,
         measure=partial(measure_lasso, CONDITIONS[condition], group),
     )
 

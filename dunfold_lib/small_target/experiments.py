@@ -243,7 +243,7 @@ def _learned(kind: str, set_: str) -> Experiment:
         source=_source(title, set_),
         protocol=PROTOCOL.format(SPLITS[set_][1]) + (MADE_UP if set_ == "sirst" else ""),
         published=_published(title, set_),
-        build=lambda recipe=first: build(network, recipe),
+        build=lambda recipe=first, seed=0: build(network, recipe, seed=seed),
         measure=partial(measure, set_),
         train=train,
         recipes=recipes,
@@ -257,7 +257,7 @@ def _method(name: str, set_: str) -> Experiment:
         source=_source(NAMES[name], set_),
         protocol=PROTOCOL.format(SPLITS[set_][1]) + (MADE_UP if set_ == "sirst" else "") + CUT,
         published=_published(NAMES[name], set_),
-        build=lambda: None,
+        build=lambda recipe=None, seed=0: None,
         measure=partial(measure_method, set_, name),
     )
 
@@ -278,7 +278,7 @@ def _study(
         source=source,
         protocol=PROTOCOL.format(SPLITS["sirst"][1]) + MADE_UP,
         published={},
-        build=lambda recipe=cpu: build(network, recipe, **(build_as or {})),
+        build=lambda recipe=cpu, seed=0: build(network, recipe, **(build_as or {}), seed=seed),
         measure=partial(score, "sirst"),
         train=train,
         recipes={"cpu": cpu, "cpu-sirst": sirst} | _awake(cpu, sirst) | {"gpu": gpu},

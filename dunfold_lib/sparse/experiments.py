@@ -65,7 +65,7 @@ def _solver(name: str, solver: Any, lam: float, problem: SparseProblem, db: floa
         source=_LOGS if db else "no published figure; the networks' starting point",
         protocol=_said(problem, f"λ = {lam:g}, K = {K}"),
         published={"nmse_db": db} if db else {},
-        build=lambda: None,
+        build=lambda recipe=None, seed=0: None,
         measure=partial(measure_solver, solver, lam, K, problem),
     )
 
@@ -84,7 +84,7 @@ def _network(
         source=_LOGS if db else _CURVE[name.split(",")[0].split(" ")[0].removesuffix("SS")],
         protocol=_said(problem, f"one K = {depth} network"),
         published={"nmse_db": db} if db else {},
-        build=lambda: build(problem.operator()),
+        build=lambda recipe=recipe, seed=0: build(problem.operator()),
         measure=partial(measure_network, problem),
         train=partial(train, problem),
         recipes={"cpu": recipe} | ({"gpu": gpu} if gpu else {}),
