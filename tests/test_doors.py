@@ -49,7 +49,10 @@ def results(tmp_path, monkeypatch):
 
 def fake(**changes):
     about = {"title": "t", "source": "s", "protocol": "p", "published": {"nmse_db": -1.0}}
-    score = {"build": lambda recipe=None, seed=0: None, "measure": lambda net, seed: {"nmse_db": -2.0 - seed}}
+    score = {
+        "build": lambda recipe=None, seed=0: None,
+        "measure": lambda net, seed: {"nmse_db": -2.0 - seed},
+    }
     return Experiment(**about | score | changes)
 
 

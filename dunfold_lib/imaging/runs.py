@@ -120,9 +120,7 @@ class Within(nn.Module):
         return ((value - self.low) / (self.high - self.low)).logit()
 
 
-def build_constrained(
-    kind: type[Network], ratio: int, recipe: Training, seed: int = 0
-) -> Network:
+def build_constrained(kind: type[Network], ratio: int, recipe: Training, seed: int = 0) -> Network:
     """The same network with steps in (0, 2) and thresholds above zero, as theory has them."""
     net = build(kind, ratio, recipe, seed)
     parametrize.register_parametrization(net, "rho", Within(0.0, 2.0))
