@@ -262,6 +262,12 @@ def test_the_noise_level_is_found_in_every_band():
     assert float(noise_level(crop)) * 255 == pytest.approx(50, rel=0.02)
 
 
+def test_few_pixels_spoil_neither_the_noise_level_nor_the_rank():
+    Y = randn(100, 40, 10, 10, seed=4)  # the edge is 1.6² of the variance, the regressors 40 %
+    assert float(band_noise(Y).square().mean()) == pytest.approx(1, abs=0.02)
+    assert float(rank(Y, 1.0).double().mean()) < 1.5
+
+
 def test_medians_leave_edges_and_take_impulses_away():
     Y = torch.zeros(1, 2, 9, 9)
     Y[..., 4:] = 1.0
@@ -371,6 +377,12 @@ def test_star_meets_its_bar_on_indian_pines_in_under_two_seconds():
     assert runs.psnr(made, truth) > runs.psnr(fixed, truth) + 0.2
     papers = star(Y, 50 / 255, Star(gamma1=1.2, mixed=True))
     assert runs.psnr(made, truth) > runs.psnr(papers, truth) + 0.5  # eigen-images need no mixing
+
+
+def test_star_s_is_four_sweeps_of_the_settings_it_names():
+    Y = data.NOISES["impulse"](data.synthetic(seeded(), (16, 18), 12, 3), seeded(1))
+    named = star(Y, 10 / 255, Star(gamma1=1.1, mu=1.5), 4, window=5)
+    assert torch.equal(star_s(Y, 10 / 255), named)
 
 
 def test_star_s_is_three_decibels_above_star_at_five_per_cent_impulses():
@@ -910,6 +922,40 @@ def test_training_takes_the_recipes_noise():
     assert any(n.impulse and n.stripes and n.dead for n in drawn)
     plain = runs.drawn_noise(runs.Training(), seeded())
     assert (plain.impulse, plain.stripes, plain.dead) == (0, 0, 0)
+
+
+def test_levels_are_drawn_by_their_logarithm():
+    drawn = [runs.drawn_noise(runs.Training(), seeded(i)).sigma for i in range(300)]
+    assert 5 <= min(drawn) <= max(drawn) <= 80
+    assert np.median(drawn) == pytest.approx(20, rel=0.2)  # √(5·80), and not (5 + 80)/2
+
+
+def test_the_tests_noise_is_none_that_a_seed_of_training_draws():
+    cube = data.synthetic(seeded(), (8, 8), 5, 2)
+    Y = runs.noised(cube, data.Noise(30), 5)
+    assert torch.equal(Y, data.Noise(30)(cube, seeded(2**31 + 5)))
+    assert not torch.equal(Y, data.Noise(30)(cube, seeded(5)))
+
+
+@pytest.mark.parametrize("kind", [STARNet, STARNetS])
+def test_a_fresh_network_blends_little_and_all_but_the_noise_in_the_end(kind):
+    net = kind(3)
+    alphas = [float(net.numbers(k).alpha.detach()) for k in range(3)]
+    assert alphas == pytest.approx([0.05, 0.05, 0.98])
+    assert (STARNet.window, STARNetS.window) == (0, 5)
+
+
+def test_networks_are_measured_at_stride_one_and_classes_right_of_the_training_part(
+    little, monkeypatch
+):
+    seen = []
+    found = runs.classify
+    monkeypatch.setattr(runs, "classify", lambda X, *a: seen.append(X.shape) or found(X, *a))
+    coarse, fine = (STARNet(2, stride=s) for s in (3, 1))
+    assert runs.measure(coarse, 0) == runs.measure(fine, 0)
+    assert {shape[3] for shape in seen} == {100 - 81}
+    one, other = (runs.measure_sparse(STARNetS(2, stride=s), 0) for s in (3, 1))
+    assert one == other
 
 
 @pytest.fixture

@@ -487,6 +487,37 @@ def test_newton_steps_never_raise_the_inner_function_and_its_minimum_is_the_grad
     assert tail[-1] > 1e-7  # the majoriser only converges linearly
 
 
+@pytest.mark.parametrize("worst", [0, 1, 2])
+def test_the_residual_is_the_largest_of_three(worst):
+    problem, U = model_problem()
+    L = [0.01 * randn(*U.shape, seed=i) for i in range(2)]
+    centres = [9.0 if worst == i + 1 else 0.0 for i in range(2)]
+    priors = tuple(
+        p._replace(theta=p.theta + c, g=p.g + c)
+        for p, c in zip(problem.priors, centres, strict=True)
+    )
+    problem = problem._replace(L=tuple(L), priors=priors)
+    if worst == 0:
+        problem = problem._replace(Z=problem.Z + 9)
+    terms = [problem.gradient(U) + L[0] + L[1]]
+    terms += [U - p.prox(U + m / s) for p, m, s in zip(priors, L, problem.s, strict=True)]
+    sizes = [float(t.norm() / (1 + U.norm())) for t in terms]
+    assert max(sizes) == sizes[worst]
+    assert problem.kkt(U) == pytest.approx(sizes[worst])
+
+
+def test_armijo_takes_the_first_step_that_lowers_enough():
+    problem, U = model_problem()
+    F = problem.F(U)
+    d, phi = -100 * F, float(problem.Phi(U).sum())
+    slope = float((F * d).sum())
+    t = classical.armijo(problem, U, d, phi, slope)
+    enough = lambda t: float(problem.Phi(U + t * d).sum()) <= phi + 1e-4 * t * slope
+    assert 0 < t < 1
+    assert enough(t)
+    assert not enough(2 * t)
+
+
 def test_the_spectral_term_enters_the_models_solution():
     problem, start = model_problem()
     H, Y = Response(torch.ones(1, 1, dtype=F64)), start + 0.1
@@ -516,6 +547,18 @@ def test_a_silent_plain_network_is_bicubic_and_a_fresh_one_looks_at_the_guide():
     refused(lambda: net(b.Z), TypeError, "b is a Tensor; it must be .*")
     torch.nn.init.zeros_(net.C3.weight)
     assert torch.equal(net(b), up(b.Z, 4))
+
+
+def test_fresh_filters_have_no_mean_and_the_encoder_sees_no_mean_of_the_depth():
+    net = NewtonSR(c=8).double()
+    for w in (*net.T1, *net.T2):
+        assert float(w.detach().mean((2, 3)).abs().max()) < 1e-6
+        size = w.detach().flatten(1).norm(dim=1)
+        torch.testing.assert_close(size, torch.full_like(size, 1.5 / 8**0.5))
+    b, net = pair(), network()
+    here, there = net.start(b), net.start(b._replace(Z=b.Z + 0.1))
+    torch.testing.assert_close(here.g, there.g)
+    torch.testing.assert_close(here.tau, there.tau)
 
 
 def test_the_losss_terms_by_hand():
@@ -872,6 +915,37 @@ def test_indian_pines_comes_from_tensorlys_wheel_or_the_data_folder(tmp_path, mo
     says = r"Indian Pines needs tensorly: pip install 'dunfold-lib\[book\]'"
     refused(folders.indian_pines, ImportError, says)
     folders.indian_pines.cache_clear()
+
+
+def test_training_and_test_share_no_row_and_no_seed():
+    whole = folders.indian_pines().truth
+    upper = runs.training_scenes("indian-pines")["indian-pines"]
+    lower = runs.measured_on("indian-pines", 0)[""]["indian-pines"]
+    for i in range(2):
+        assert upper[i].shape[2] + lower[i].shape[2] == whole.shape[2]
+    assert torch.equal(torch.cat([upper.truth, lower.truth], 2), whole)
+    first = runs.measured_on("fusion", 0)[""]["0"].truth
+    assert torch.equal(first, data.fusion(seeded(2**31)).truth)
+    trained = runs.training_scenes("fusion").values()
+    assert not any(torch.equal(first, s.truth) for s in trained)
+
+
+def test_a_made_up_guide_has_six_levels_that_neighbours_may_share():
+    scenes = [data.planes(seeded(i), 32, texture=0) for i in range(8)]
+    levels = torch.cat([s.Y.flatten() for s in scenes]).unique()
+    steps = (levels - 0.1) / 0.8 * 6
+    torch.testing.assert_close(steps, steps.round(), rtol=0, atol=1e-5)
+    assert len(levels) <= 6
+    assert all(len(s.truth.unique()) > 50 for s in scenes)
+
+
+@pytest.mark.parametrize("group", [1, 4])
+def test_lambda_is_a_fiftieth_of_the_least_that_leaves_nothing(group):
+    problem = runs.lasso_problem(1e1, 0, group)
+    least = problem.lam / 0.02
+    zero = torch.zeros(problem.A.shape[1], dtype=F64)
+    assert problem._replace(lam=1.0001 * least).kkt(zero) == 0
+    assert problem._replace(lam=0.999 * least).kkt(zero) > 0
 
 
 def test_patches_are_cut_from_the_scenes_with_their_guides():
