@@ -281,10 +281,12 @@ class Blur(Linear):
         """The kernel's discrete Fourier transform, complex (height, width/2 + 1)."""
         return torch.view_as_complex(self.spectrum_parts)
 
+    @checks.door
     def forward(self, x: Tensor) -> Tensor:  # (batch, 1, height, width), both sides
         checks.rows("x", x, self.domain)
         return torch.fft.irfft2(torch.fft.rfft2(x) * self.spectrum, s=self.size)
 
+    @checks.door
     def T(self, r: Tensor) -> Tensor:
         checks.rows("r", r, self.codomain)
         return torch.fft.irfft2(torch.fft.rfft2(r) * self.spectrum.conj(), s=self.size)

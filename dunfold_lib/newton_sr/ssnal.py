@@ -28,6 +28,7 @@ forward–backward envelope (Patrinos & Bemporad 2013) makes safe.
 """
 
 from collections.abc import Callable, Iterator
+from math import inf
 from typing import Any, NamedTuple
 
 import torch
@@ -41,6 +42,7 @@ GROWTH, MOST_SIGMA = 3.0, 1e8  # σ grows by this factor after every outer step,
 ARMIJO, SHRINK, TRIALS = 1e-4, 0.5, 40  # slope asked for, factor of the step, and how often
 ETA, TAU = 0.01, 1.0  # ‖V d + ∇Ψ‖ ≤ min(ETA, ‖∇Ψ‖^(1 + TAU)), and ETA·‖∇Ψ‖
 EPS = 1e-3  # ε = EPS min(1, ‖∇φ‖) of Newton's method on the envelope
+ROUNDING = 2e-14  # P(x − σAᵀξ) loses less than this multiple of σλ to rounding in float64
 LEAST = 1e-14  # no residual below this multiple of 1 + ‖b‖ is asked for
 
 
@@ -96,17 +98,19 @@ def ssnal(
     tol : stops where ``Lasso.kkt`` is below it.  sigma : σ of the first outer step, in units of
     1/‖A‖₂².  outer, newton : most outer steps, most Newton steps in each.  inner : an outer step
     ends where ‖∇Ψ‖/(1 + ‖b‖) is below ``inner`` times the last KKT; 1e-12 solves it to rounding.
-    growth : σ's factor after an outer step, up to MOST_SIGMA.
+    growth : σ's factor after an outer step, up to MOST_SIGMA; where KKT rose, σ falls to what
+    rounding allows. Computed in float64, answered in the dtype of A.
     RuntimeError where ``outer`` steps do not reach ``tol``.
     """
-    A, b, lam, p = _checked(problem)
+    dtype, problem = problem.A.dtype, _double(_checked(problem))
+    A, b, lam, p = problem
     for name, value in (("tol", tol), ("sigma", sigma), ("inner", inner)):
         checks.number(name, value, 0, open_low=True)
     checks.number("growth", growth, 1)
     checks.whole("outer", outer, 1)
     checks.whole("newton", newton, 1)
     x, xi = b.new_zeros(A.shape[1]), -b
-    sigma = sigma / float(torch.linalg.matrix_norm(A, 2)) ** 2
+    sigma, most = sigma / _largest(A), MOST_SIGMA
     made = Solution(x, xi, [], [], [], [], [])
     for _ in range(outer):
         enough = max(inner * (made.kkt[-1] if made.kkt else 1.0), LEAST)
@@ -118,8 +122,10 @@ def ssnal(
         made.cg.append(cg)
         made.psi.append(psi)
         if made.kkt[-1] <= tol:
-            return made._replace(x=x, xi=xi)
-        sigma = min(growth * sigma, MOST_SIGMA)
+            return made._replace(x=x.to(dtype), xi=xi.to(dtype))
+        if len(made.kkt) > 1 and made.kkt[-1] > made.kkt[-2]:
+            most = min(most, tol * float(1 + b.norm()) / (ROUNDING * lam))
+        sigma = min(growth * sigma, most)
     raise RuntimeError(f"KKT is {made.kkt[-1]:.1e} after {outer} steps; {tol:.1e} was asked for")
 
 
@@ -197,7 +203,7 @@ def counted(f: Callable[[Tensor], Any]) -> Counted:
 def ista(problem: Lasso) -> Iterator[Tensor]:
     """x¹, x², … of x ← P(x − Aᵀ(A x − b)/L): one product with A and one with Aᵀ a step."""
     A, b, lam, p = _checked(problem)
-    L = float(torch.linalg.matrix_norm(A, 2)) ** 2
+    L = _largest(A)
     x = b.new_zeros(A.shape[1])
     while True:
         x = p.prox(x - A.T @ (A @ x - b) / L, lam / L)
@@ -208,7 +214,7 @@ def ista(problem: Lasso) -> Iterator[Tensor]:
 def fista(problem: Lasso) -> Iterator[Tensor]:
     """x¹, x², … of ISTA from an extrapolated point (Beck & Teboulle 2009)."""
     A, b, lam, p = _checked(problem)
-    L = float(torch.linalg.matrix_norm(A, 2)) ** 2
+    L = _largest(A)
     x = y = b.new_zeros(A.shape[1])
     t = 1.0
     while True:
@@ -225,7 +231,7 @@ def admm(problem: Lasso, rho: float | None = None) -> Iterator[Tensor]:
     rho : by default ‖A‖₂²/100.
     """
     A, b, lam, p = _checked(problem)
-    rho = float(torch.linalg.matrix_norm(A, 2)) ** 2 / 100 if rho is None else rho
+    rho = _largest(A) / 100 if rho is None else rho
     checks.number("rho", rho, 0, open_low=True)
     eye = torch.eye(len(b), dtype=b.dtype, device=b.device)
     factor = torch.linalg.cholesky(A @ A.T + rho * eye)
@@ -304,15 +310,17 @@ def envelope_newton(
     """Regularised semi-smooth Newton with Armijo's rule on the forward–backward envelope, from 0.
 
     share : t·‖A‖₂², below 1.  tol : of ‖F‖.  steps : most Newton steps.  V = (Q − QJQ)/t + εI with
-    Q = I − tAᵀA is a dense (n, n) matrix: for small n.  RuntimeError where ``tol`` is not reached.
+    Q = I − tAᵀA is a dense (n, n) matrix: for small n. Computed in float64, answered in the dtype
+    of A.  RuntimeError where ``tol`` is not reached.
     """
-    A, b, lam, p = _checked(problem)
+    dtype, problem = problem.A.dtype, _double(_checked(problem))
+    A, b, lam, p = problem
     checks.number("share", share, 0, 1, open_low=True)
     if share == 1:
         raise ValueError("share is 1; it must be below: there the envelope's gradient degenerates")
     checks.number("tol", tol, 0, open_low=True)
     checks.whole("steps", steps, 1)
-    t = share / float(torch.linalg.matrix_norm(A, 2)) ** 2
+    t = share / _largest(A)
     x, eye = b.new_zeros(A.shape[1]), torch.eye(A.shape[1], dtype=b.dtype, device=b.device)
     Q = eye - t * A.T @ A
     here, made = envelope(problem, x, t), Primal(x, [], [], 0)
@@ -320,7 +328,7 @@ def envelope_newton(
         made.residuals.append(float(here.F.norm()))
         made.values.append(float(here.value))
         if made.residuals[-1] <= tol:
-            return made._replace(x=x)
+            return made._replace(x=x.to(dtype))
         if len(made.residuals) > steps:
             break
         J = p.jacobian(x - t * (A.T @ (A @ x - b)), t * lam)
@@ -369,3 +377,15 @@ def _checked(problem: Lasso) -> Lasso:
         raise TypeError(f"b has dtype {b.dtype}; A has {A.dtype}")
     checks.number("lam", lam, 0, open_low=True)
     return problem
+
+
+def _double(problem: Lasso) -> Lasso:
+    return problem._replace(A=problem.A.double(), b=problem.b.double())
+
+
+def _largest(A: Tensor) -> float:
+    """‖A‖₂², above 0 and finite."""
+    L = float(torch.linalg.matrix_norm(A, 2)) ** 2
+    if not 0 < L < inf:
+        raise ValueError(f"A has ‖A‖₂² = {L:g}; the step 1/‖A‖₂² needs more than 0, and finite")
+    return L

@@ -104,12 +104,16 @@ def rpca_admm(P: Tensor, lam: float | None = None, mu: float | None = None) -> I
 
 @checks.door
 def rpca(P: Tensor, lam: float | None = None, tol: float = 1e-7, steps: int = 1000) -> Split:
-    """``rpca_admm`` until ‖P − B − T‖ ≤ tol·‖P‖; RuntimeError where ``steps`` do not reach it."""
+    """``rpca_admm`` until ‖P − B − T‖ ≤ tol·‖P‖, in float64; answered in the dtype of P.
+
+    RuntimeError where ``steps`` do not reach ``tol``.
+    """
     checks.number("tol", tol, 0, open_low=True)
     checks.whole("steps", steps, 1)
+    dtype, P = P.dtype, P.double()
     for _, (B, T) in zip(range(steps), rpca_admm(P, lam), strict=False):
         if float((P - B - T).norm()) <= tol * float(P.norm()):
-            return Split(B, T)
+            return Split(B.to(dtype), T.to(dtype))
     raise RuntimeError(f"robust PCA did not reach {tol:g} in {steps} steps; allow more of them")
 
 

@@ -195,6 +195,8 @@ def inject(g: torch.Generator, scenes: Sequence[Tensor], count: int, side: int =
     if small or not scenes:
         given = f"shape {small[0]}" if small else "no scene"
         raise ValueError(f"backgrounds: {given}; each must be (h, w), both from {side}")
+    for scene in scenes:
+        checks.finite("scenes", scene)
     draw, cut = Draw(g), []
     for _ in range(count):
         scene = scenes[draw.whole(0, len(scenes) - 1)]

@@ -271,4 +271,6 @@ def detection_curve(
     """``by_overlap`` of ``score > threshold`` at each threshold: Pd against Fa."""
     for t in thresholds:
         checks.number("threshold", float(t))
+    for s in score:
+        checks.finite("score", s)
     return [by_overlap([s > t for s in score], truth) for t in thresholds]

@@ -43,7 +43,7 @@ from torch import Tensor, nn
 from dunfold_lib import checks
 from dunfold_lib.operators import Linear, Matrix, fits, is_linear, norm
 from dunfold_lib.prox import soft, soft_select
-from dunfold_lib.sparse.theory import analytic_weights
+from dunfold_lib.sparse.theory import analytic_weights, rank_tolerance
 from dunfold_lib.unroll import Unrolled
 
 Support = tuple[float, float]  # share of the entries trusted more with each layer, largest share
@@ -274,7 +274,7 @@ class HyperLISTA(Unrolled):
         W, _ = _weights(A, K, 0.0, analytic_weights if W is None else W)
         self.A, self.K = A, K
         self.register_buffer("W", W.clone(), persistent=False)
-        self.register_buffer("pinv", torch.linalg.pinv(A.A.double()).to(A.A), persistent=False)
+        self.register_buffer("pinv", _pinv(A.A), persistent=False)
         if len(c) != 3:
             raise ValueError(
                 f"c has {len(c)} numbers; it must have 3: threshold, momentum, support"
@@ -303,6 +303,11 @@ def _zero(A: Matrix, b: Tensor) -> Tensor:
     if b.dtype != A.A.dtype:
         raise TypeError(f"b has dtype {b.dtype}; the network's matrix has {A.A.dtype}")
     return b.new_zeros(len(b), *A.domain)
+
+
+def _pinv(A: Tensor) -> Tensor:
+    """A⁺ in float64, of the rank that the dtype of A can tell."""
+    return torch.linalg.pinv(A.double(), rtol=rank_tolerance(A)).to(A)
 
 
 def _weights(

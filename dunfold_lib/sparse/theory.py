@@ -155,16 +155,28 @@ def analytic_weights(A: Tensor) -> Tensor:
     """The W (m, n) that minimises ‖WᵀA‖_F with every w_iᵀa_i = 1; A (m, n) of full row rank.
 
     The problem falls apart into columns, each a quadratic with one linear constraint, so there is
-    a closed form: w_i = M⁻¹a_i/(a_iᵀM⁻¹a_i) with M = A Aᵀ. Solved in float64.
+    a closed form: w_i = M⁻¹a_i/(a_iᵀM⁻¹a_i) with M = A Aᵀ, where M⁻¹A = (A⁺)ᵀ. Computed in float64
+    from A's singular values; the rank counts those above ``rank_tolerance``, of the dtype of A.
     """
     checks.finite("A", A)
-    a = A.double()
-    factor, failed = torch.linalg.cholesky_ex(a @ a.T)
-    if int(failed):
-        raise ValueError(
-            f"A has shape {tuple(A.shape)} and dependent rows; they must be independent"
-        )
-    return _scaled(torch.cholesky_solve(a, factor), a).to(A)
+    checks.shaped("A", A, ("m", "n"))
+    a, tol = A.double(), rank_tolerance(A)
+    U, s, Vh = torch.linalg.svd(a, full_matrices=False)
+    rank = int((s > tol * s[0]).sum())
+    if rank < len(a):
+        given = f"shape {tuple(A.shape)} and rank {rank} at the tolerance {tol:.1e}·‖A‖₂"
+        raise ValueError(f"A has {given}; its rows must be independent")
+    return _scaled(U / s @ Vh, a).to(A)
+
+
+@checks.door
+def rank_tolerance(A: Tensor) -> float:
+    """The share of ‖A‖₂ up to which a singular value counts as 0: max(m, n)·eps, at least 1e-7.
+
+    eps is that of the dtype of A: what was rounded to float32 is not better known in float64.
+    """
+    checks.shaped("A", A, ("m", "n"))
+    return max(max(A.shape) * torch.finfo(A.dtype).eps, 1e-7)
 
 
 class Certificate(NamedTuple):
