@@ -10,9 +10,7 @@ from dunfold_lib.sparse import ALISTA, LISTACP, HyperLISTA, theory
 
 
 def normal(*shape, seed=0):
-    return torch.randn(
-        shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
-    )
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 def patches(dtype):
