@@ -315,6 +315,26 @@ def test_the_best_cut_is_the_best():
     assert scores[best] > scores[0.0] + 0.05
 
 
+def test_a_map_dies_at_the_first_relu_that_is_silent():
+    one = torch.nn.Conv2d(1, 1, 1)
+    body = [one, torch.nn.ReLU(), torch.nn.Conv2d(1, 1, 1), torch.nn.ReLU()]
+    F = type("Map", (), {"body": torch.nn.Sequential(*body)})
+    x = torch.rand(2, 1, 8, 8)
+    for conv, bias in ((body[0], 0.0), (body[2], 0.0)):
+        torch.nn.init.ones_(conv.weight)
+        torch.nn.init.constant_(conv.bias, bias)
+    assert SOLUTIONS.silent_layer(F, x, 2) == 0
+    torch.nn.init.constant_(body[2].bias, -2.0)
+    assert SOLUTIONS.silent_layer(F, x, 2) == 2
+    torch.nn.init.constant_(body[0].bias, -2.0)
+    assert SOLUTIONS.silent_layer(F, x, 2) == 1
+    torch.nn.init.constant_(body[0].bias, -0.5)  # silent in one image alone is not silent
+    x[0] = 0.0
+    x[1] = 0.9
+    torch.nn.init.constant_(body[2].bias, 0.0)
+    assert SOLUTIONS.silent_layer(F, x, 2) == 0
+
+
 # what the page says
 
 

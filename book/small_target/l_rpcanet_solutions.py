@@ -49,3 +49,16 @@ def without_noise(net: LRPCANet, b):
 def best_cut(logit, truth, cuts):
     """The threshold among ``cuts`` with the largest IoU."""
     return max(cuts, key=lambda cut: iou(logit > cut, truth))
+
+
+@torch.no_grad()
+def silent_layer(F, x, border=30):
+    """Which ReLU of F.body, from 1, is the first that is 0 wherever we look; 0: none."""
+    count = 0
+    for part in F.body:
+        x = part(x)
+        if isinstance(part, torch.nn.ReLU):
+            count += 1
+            if not x[..., border:-border, border:-border].any():
+                return count
+    return 0
