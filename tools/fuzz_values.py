@@ -743,6 +743,7 @@ FREE: tuple[tuple[str, str, str], ...] = (
     ("hyperspectral.model.*.blend", "alpha", "*"),  # a number
     ("small_target.model.*", "N", "*"),  # a tensor or a number
     ("newton_sr.degrade.mix", "H", "*"),  # any number of rows
+    ("newton_sr.degrade.mix", "x", "shape [[]0]*"),  # a batch of any size
     ("newton_sr.model.*", "b", "shape Y*"),  # not read without a spectral term
     ("newton_sr.theory.*", "theta", "*"),  # broadcasts, as it says
     ("prox.*", "t", "*"),

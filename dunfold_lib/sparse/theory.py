@@ -175,6 +175,7 @@ def rank_tolerance(A: Tensor) -> float:
 
     eps is that of the dtype of A: what was rounded to float32 is not better known in float64.
     """
+    checks.finite("A", A)
     checks.shaped("A", A, ("m", "n"))
     return max(max(A.shape) * torch.finfo(A.dtype).eps, 1e-7)
 
