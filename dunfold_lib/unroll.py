@@ -84,6 +84,9 @@ def _row_for_row(args: tuple[Any, ...]) -> None:
     held = [v for a in args for v in (a if isinstance(a, tuple) else (a,))]
     tensors = [v for v in held if isinstance(v, Tensor)]
     shapes = [tuple(v.shape) for v in tensors if v.ndim]
-    if any(isinstance(a, Tensor) and not a.ndim for a in args[1:]) or len({shape[0] for shape in shapes}) > 1:
+    if (
+        any(isinstance(a, Tensor) and not a.ndim for a in args[1:])
+        or len({shape[0] for shape in shapes}) > 1
+    ):
         given = ", ".join(str(tuple(v.shape)) for v in tensors)
         raise ValueError(f"state and measurement have shapes {given}; their rows must be as many")
