@@ -56,10 +56,13 @@ def like(name: str, x: Tensor, wanted: str, y: Tensor) -> None:
 
 
 def shaped(name: str, x: Tensor, shape: Sequence[int | str]) -> None:
-    """Refuse a tensor of another shape; a word in the place of a number stands for any from 1."""
+    """Refuse a tensor of another shape; a word in the place of a number stands for any from 1.
+
+    The word "batch" stands for any from 0: no signals give no estimates.
+    """
     real(name, x)
     if x.ndim != len(shape) or any(
-        n == 0 if isinstance(m, str) else n != m for n, m in zip(x.shape, shape, strict=False)
+        n == 0 and m != "batch" if isinstance(m, str) else n != m for n, m in zip(x.shape, shape, strict=False)
     ):
         wanted = ", ".join(map(str, shape))
         raise ValueError(f"{name} has shape {tuple(x.shape)}; it must be ({wanted})")

@@ -65,7 +65,6 @@ class Explorer:
         self.draw, self.sliders, self.caption = draw, sliders, caption
         self.script, self.problem = script, problem or {}
 
-    @checks.door
     def panels(self, index: Sequence[int]) -> tuple[Panel, ...]:
         """The panels for one position of every slider."""
         chosen = {n: s.values[i] for (n, s), i in zip(self.sliders.items(), index, strict=True)}

@@ -80,13 +80,14 @@ def _of_a_layer(f: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _row_for_row(args: tuple[Any, ...]) -> None:
-    """Refuse a state and a measurement that do not hold as many signals, one to a row."""
+    """Refuse a state and a measurement that do not hold as many signals, one to a row.
+
+    A state may also hold numbers, tensors without a row.
+    """
     held = [v for a in args for v in (a if isinstance(a, tuple) else (a,))]
     tensors = [v for v in held if isinstance(v, Tensor)]
     shapes = [tuple(v.shape) for v in tensors if v.ndim]
-    if (
-        any(isinstance(a, Tensor) and not a.ndim for a in args[1:])
-        or len({shape[0] for shape in shapes}) > 1
-    ):
+    scalar = any(isinstance(a, Tensor) and not a.ndim for a in args[1:])
+    if scalar or len({shape[0] for shape in shapes}) > 1:
         given = ", ".join(str(tuple(v.shape)) for v in tensors)
         raise ValueError(f"state and measurement have shapes {given}; their rows must be as many")

@@ -18,11 +18,11 @@ def duality_gap(A: Linear, b: Tensor, lam: Tensor | float, x: Tensor) -> Tensor:
     The dual is D(ν) = ½‖b‖² − ½‖b − ν‖² over ‖Aᵀν‖_∞ ≤ λ; ν = s r scales the residual r = b − A x
     into that set, s = 1/max(1, ‖Aᵀr‖_∞/λ). Written so that nothing of the size of ‖b‖² cancels.
     """
+    smallest = float(lam.min()) if isinstance(lam, Tensor) and lam.numel() else lam
+    if not isinstance(smallest, Tensor) and not smallest > 0:
+        raise ValueError(f"lam is {smallest:g}; it must be positive for a duality gap")
     fits(A, b, x)
     checks.broadcasts("lam", lam, x.shape)
-    smallest = float(lam.min()) if isinstance(lam, Tensor) else lam
-    if not smallest > 0:
-        raise ValueError(f"lam is {smallest:g}; it must be positive for a duality gap")
     r = b - A(x)
     Atr = A.T(r)
     s = 1 / (Atr.abs() / lam).flatten(1).amax(1).clamp(min=1)
