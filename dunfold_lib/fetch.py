@@ -7,6 +7,7 @@ Nothing is downloaded, and no package is imported to find a file in it. Images a
 import os
 import unicodedata
 import warnings
+import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import wraps
@@ -179,11 +180,10 @@ def copied(value: Any) -> Any:
 def array(path: Path) -> Any:
     """The array of a .npy file; pickled objects and sizes above the file's are refused."""
     with reading(path):
-        np.load(path, mmap_mode="r", allow_pickle=False)  # compares the header with the file
-        held = np.load(path, allow_pickle=False)
-        if not isinstance(held, np.ndarray):
+        if zipfile.is_zipfile(path):
             raise ValueError("it is an archive of arrays; its name must end in .npz")
-        return held
+        np.load(path, mmap_mode="r", allow_pickle=False)  # compares the header with the file
+        return np.load(path, allow_pickle=False)
 
 
 def tensor(value: Any, name: str) -> Tensor:
