@@ -62,7 +62,8 @@ def shaped(name: str, x: Tensor, shape: Sequence[int | str]) -> None:
     """
     real(name, x)
     if x.ndim != len(shape) or any(
-        n == 0 and m != "batch" if isinstance(m, str) else n != m for n, m in zip(x.shape, shape, strict=False)
+        n == 0 and m != "batch" if isinstance(m, str) else n != m
+        for n, m in zip(x.shape, shape, strict=False)
     ):
         wanted = ", ".join(map(str, shape))
         raise ValueError(f"{name} has shape {tuple(x.shape)}; it must be ({wanted})")
