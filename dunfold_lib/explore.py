@@ -67,6 +67,9 @@ class Explorer:
 
     def panels(self, index: Sequence[int]) -> tuple[Panel, ...]:
         """The panels for one position of every slider."""
+        if len(index) != len(self.sliders):
+            n = len(self.sliders)
+            raise ValueError(f"index has {len(index)} positions; the explorer has {n} sliders")
         chosen = {n: s.values[i] for (n, s), i in zip(self.sliders.items(), index, strict=True)}
         drawn = self.draw(**chosen)
         return drawn if isinstance(drawn, tuple) else (drawn,)

@@ -166,7 +166,7 @@ def layer(k: int = 6, level: int = 30) -> tuple[Frames, Curves, Curves]:
         xlabel="layer k",
         ylabel="PSNR, dB",
         xlim=(-0.2, len(made.psnr) - 0.8),
-        ylim=(28, 47),
+        ylim=(28, 48),
         alt="PSNR after each layer, of the cube and of what the codes of that layer alone say",
         size=HALF,
         note=f"σ = {level}, layer {k}: {shown:.2f} dB; noisy {runs.psnr(noise, clean):.2f} dB",
