@@ -113,7 +113,7 @@ def number(
     open_low: bool = False,
 ) -> None:
     """Refuse a number that is not real and finite, or outside [low, high] (or (low, high])."""
-    if isinstance(value, bool) or not isinstance(value, Real):
+    if not _is_number(value):
         raise TypeError(f"{name} is {brief(value)}; it must be a number")
     inside = (value > low if open_low else value >= low) and value <= high
     if not (inside and -LARGEST <= value <= LARGEST):

@@ -92,11 +92,8 @@ class Denoiser(nn.Module):
     @checks.door
     def forward(self, v: Tensor, sigma: Tensor | float) -> Tensor:
         """The image in v. sigma : a number, or one for each image, (batch, 1, 1, 1)."""
-        _image(v)
-        if isinstance(sigma, Tensor):
-            checks.rows("sigma", sigma, (1, 1, 1))
-        else:
-            checks.number("sigma", sigma, 0)
+        _image_and_level(v, sigma)
+        if not isinstance(sigma, Tensor):
             sigma = v.new_full((len(v), 1, 1, 1), sigma)
         h = torch.cat([v, sigma.expand_as(v)], 1)
         for conv in self.convs[:-1]:
@@ -147,15 +144,20 @@ class LearnedProx(nn.Module):
     @checks.door
     def forward(self, v: Tensor, sigma: Tensor | float) -> Tensor:
         """The image in v. sigma : a number, or one for each image, (batch, 1, 1, 1)."""
-        _image(v)
-        if isinstance(sigma, Tensor):
-            checks.rows("sigma", sigma, (1, 1, 1))
-        else:
-            checks.number("sigma", sigma, 0)
+        _image_and_level(v, sigma)
         w, half = self.filters(), self.weight.shape[-1] // 2
         most = self.theta[:, None, None] * sigma
         z = functional.conv2d(v, w, padding=half)
         return v - functional.conv_transpose2d(z.clamp(-most, most), w, padding=half)
+
+
+def _image_and_level(v: Tensor, sigma: Tensor | float) -> None:
+    """Refuse what is no image, and a noise level that is neither a number nor one for each image."""
+    _image(v)
+    if isinstance(sigma, Tensor):
+        checks.rows("sigma", sigma, (1, 1, 1))
+    else:
+        checks.number("sigma", sigma, 0)
 
 
 def _image(v: Tensor) -> None:

@@ -26,10 +26,7 @@ def ista_bound(L: float, distance: float, k: int) -> float:
 @checks.door
 def ista_bound_lasso(L: float, distance: float, k: int) -> float:
     """F(xᵏ) − F* ≤ L‖x⁰ − x̂‖²/(4k), k ≥ 1, where f is quadratic; some lasso attains it."""
-    for name, value in (("L", L), ("distance", distance)):
-        checks.number(name, value, 0)
-    checks.whole("k", k, 1)
-    return L * distance**2 / (4 * k)
+    return ista_bound(L, distance, k) / 2
 
 
 @checks.door
