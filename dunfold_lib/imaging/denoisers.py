@@ -152,7 +152,7 @@ class LearnedProx(nn.Module):
 
 
 def _image_and_level(v: Tensor, sigma: Tensor | float) -> None:
-    """Refuse what is no image, and a noise level that is neither a number nor one for each image."""
+    """Refuse what is no image, and a noise level that is no number, nor one for each image."""
     _image(v)
     if isinstance(sigma, Tensor):
         checks.rows("sigma", sigma, (1, 1, 1))
