@@ -6,6 +6,7 @@ evaluate   measure an experiment's scores now
 reproduce  the table paper | ours | protocol, from recorded runs or measured again
 """
 
+import _thread
 import argparse
 import inspect
 import io
@@ -424,6 +425,9 @@ def tell(name: str, made: dict[str, Any]) -> None:
 
 def cmd_reproduce(args: argparse.Namespace) -> None:
     chosen = select(args.where)
+    if args.recipe or args.hours:
+        make_owed(chosen, args)
+        return
     if args.run:
         pairs = [(name, seed) for name in chosen for seed in range(args.seeds)]
         for name, seed in pairs if args.record else ():
@@ -435,6 +439,95 @@ def cmd_reproduce(args: argparse.Namespace) -> None:
         print(f"\n{name}: {e.title}\n  protocol: {e.protocol}\n  paper: {e.source}")
     if args.run and failed:
         raise ValueError(f"could not be measured: {', '.join(dict.fromkeys(failed))}; the rest was")
+
+
+# what is trained first, where nothing else is asked for; the rest follows in the tables' order
+WORTH = (
+    "small_target/lrpcanet-sirst",
+    "imaging/istanet-plus-25",
+    "small_target/rpcanet-sirst",
+    "small_target/two-term-sirst",
+    "imaging/istanet-25",
+    "imaging/istanet-plus-10",
+)
+Run = tuple[str, int]  # an experiment's name and a seed
+
+
+def owed_runs(chosen: Mapping[str, Experiment], recipe: str, seeds: int) -> list[Run]:
+    """The runs of a recipe that are not recorded, in order of worth: first seeds first."""
+    names = [name for name, e in chosen.items() if recipe in e.recipes and e.train]
+    if not names:
+        known = sorted({r for e in chosen.values() for r in e.recipes})
+        raise ValueError(
+            f"no experiment here has a recipe {recipe!r}; they have {', '.join(known)}"
+        )
+    names.sort(key=lambda name: WORTH.index(name) if name in WORTH else len(WORTH))
+    path = lambda name, seed: records.results_root() / name / f"{recipe}-s{seed}" / "run.json"
+    every = [(name, seed) for seed in range(seeds) for name in names]
+    return [run for run in every if not path(*run).exists()]
+
+
+def make_owed(chosen: dict[str, Experiment], args: argparse.Namespace) -> None:
+    """Train what is not recorded, one run after the other, until all are made or the time is up.
+
+    A run that was interrupted goes on from its checkpoint, at any later start of the command.
+    """
+    if not (args.run and args.recipe):
+        raise ValueError("--recipe and --hours belong to --run: --run --recipe NAME [--hours H]")
+    runs, failed = owed_runs(chosen, args.recipe, args.seeds), list[Run]()
+    records.prepare(Path(args.out))
+    with _alarm(args.hours) as rung:
+        while runs and not rung:
+            try:
+                make_run(*runs[0], chosen[runs[0][0]], args)
+            except KeyboardInterrupt:
+                if not rung:
+                    raise
+                break
+            except (ValueError, TypeError, RuntimeError, OSError, ImportError) as error:
+                print(f"{told(runs[0])}: {str(error).splitlines()[0]}", file=sys.stderr)
+                failed.append(runs[0])
+            runs.pop(0)
+    print("\n".join(f"left: {told(run)}" for run in runs))
+    if failed:
+        raise ValueError(f"could not be made: {', '.join(map(told, failed))}")
+
+
+def told(run: Run) -> str:
+    """A run in words."""
+    return f"{run[0]} seed {run[1]}"
+
+
+def make_run(name: str, seed: int, e: Experiment, args: argparse.Namespace) -> None:
+    """Make one run of a recipe, or go on with it; one that is made is only recorded."""
+    folder = Path(args.out) / name / f"{args.recipe}-s{seed}"
+    if (folder / "run.json").exists():
+        origin = Origin(e.recipes[args.recipe], seed, name)
+        origin.check(folder / "run.json", (folder / "run.json").read_text(encoding="utf-8"))
+    else:
+        trained(name, e, args.recipe, seed, Path(args.out), resume=True)
+    if args.record:
+        records.keep(folder, records.results_root() / name / folder.name)
+    print(f"made: {told((name, seed))} in {folder}", flush=True)
+
+
+@contextmanager
+def _alarm(hours: float | None) -> Iterator[list[bool]]:
+    """Interrupt the main thread, as Ctrl-C does, when the hours are over; then the list is full."""
+    rung: list[bool] = []
+
+    def ring() -> None:
+        rung.append(True)
+        _thread.interrupt_main()
+
+    clock = threading.Timer((hours or 0) * 3600, ring)
+    clock.daemon = True
+    if hours:
+        clock.start()
+    try:
+        yield rung
+    finally:
+        clock.cancel()
 
 
 def again(name: str, e: Experiment, seed: int, args: argparse.Namespace) -> bool:
@@ -491,6 +584,16 @@ def _seed(text: str) -> int:
     if not text.isdigit():
         raise argparse.ArgumentTypeError(f"{text!r} is no seed; it must be a whole number from 0")
     return int(text)
+
+
+def _hours(text: str) -> float:
+    try:
+        hours = float(text)
+    except ValueError:
+        hours = math.nan
+    if not 0 < hours < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time; it must be hours above 0")
+    return hours
 
 
 def _given(text: str) -> str:
@@ -569,6 +672,10 @@ def parser() -> argparse.ArgumentParser:
     redo.add_argument("where", nargs="?", metavar="ROOM[/NAME]")
     redo.add_argument("--run", action="store_true", help="measure again, into --out")
     redo.add_argument("--seeds", type=_seed, default=3, help="how many seeds --run measures")
+    redo.add_argument(
+        "--recipe", type=_given, help="only train what is not recorded of this recipe"
+    )
+    redo.add_argument("--hours", type=_hours, help="stop in time; the same command goes on later")
     redo.add_argument("--record", action="store_true", help="keep what --run measured in results/")
     redo.add_argument("--replace", action="store_true", help="replace runs that are recorded")
     redo.add_argument(

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from dunfold_lib import checks, records
+from dunfold_lib.engine import Average, Convolutions, has_units
 
 Sample = Callable[[int, torch.Generator], tuple[Any, Tensor]]
 Loss = Callable[[nn.Module, Any, Tensor], Tensor]
@@ -33,8 +34,12 @@ class Recipe:
     steps  : optimiser steps (Adam).
     batch  : signals a step, over all processes together.
     lr     : rate at the first step; it falls along a half cosine to ``end`` · lr.
+    warmup : steps over which the rate first rises to that.
     clip   : largest Euclidean norm of the gradient.
-    precision : "no" for float32, or "bf16" for mixed precision.  compile : by ``torch.compile``.
+    average : decay of an average of the weights over the steps, which the network ends with (and
+    ``watch`` sees); 0: the last weights (``engine.Average``).
+    precision : "no" for float32; "bf16" for convolutions in bfloat16 where the device is sooner
+    with them (``engine.has_units``), and float32 for all else.  compile : by ``torch.compile``.
     """
 
     steps: int = 1000
@@ -44,6 +49,8 @@ class Recipe:
     clip: float = 1.0
     precision: str = "no"
     compile: bool = False
+    warmup: int = 0
+    average: float = 0.0
 
     def __post_init__(self) -> None:
         if self.precision not in ("no", "bf16"):
@@ -53,11 +60,14 @@ class Recipe:
         checks.number("lr", self.lr, 0, open_low=True)
         checks.number("end", self.end, 0, 1)
         checks.number("clip", self.clip, 0, open_low=True)
+        checks.whole("warmup", self.warmup, 0)
+        checks.number("average", self.average, 0, 1 - 1e-9)
 
     def rate(self, step: int) -> float:
         """The learning rate of a step."""
         wave = 0.5 * (1 + math.cos(math.pi * step / max(self.steps, 1)))
-        return self.lr * (self.end + (1 - self.end) * wave)
+        rising = min(1.0, (step + 1) / (self.warmup + 1))
+        return rising * self.lr * (self.end + (1 - self.end) * wave)
 
 
 @dataclass(frozen=True)
@@ -128,10 +138,11 @@ def fit(
     net.to(machine.device).train()
     weights = [p for p in net.parameters() if p.requires_grad]
     adam = torch.optim.Adam(weights, lr=recipe.lr)
-    run = Checkpoint(folder, origin or Origin(recipe, seed), net, adam, generator, machine)
+    average = Average(net, recipe.average)
+    run = Checkpoint(folder, origin or Origin(recipe, seed), net, adam, generator, machine, average)
     history = run.resume()
-    mixed = partial(torch.autocast, machine.device.type, torch.bfloat16)
-    precision = mixed if recipe.precision == "bf16" else machine.autocast
+    mixed = recipe.precision == "bf16" and has_units(machine.device.type)
+    precision = Convolutions if mixed else machine.autocast
     loss = torch.compile(loss) if recipe.compile else loss
     with signals_wait() as came:
         for step in range(len(history), recipe.steps):
@@ -145,14 +156,18 @@ def fit(
             nn.utils.clip_grad_norm_(weights, recipe.clip)
             adam.step()
             _same_buffers(net, shares, machine)
+            average.after(step)
             history.append(float(machine.reduce(value.detach(), "sum")))
             if not math.isfinite(history[-1]):
                 raise RuntimeError(f"the loss is {history[-1]} at step {step}; try a smaller lr")
             if watch and machine.is_main_process:
-                watch(step, history[-1])
-            run.after(history, finished=step + 1 == recipe.steps, stopped=bool(came))
-            if came:
+                with average.shown():
+                    watch(step, history[-1])
+            stopped = bool(came)  # looked at once: what comes later is of the next step
+            run.after(history, finished=step + 1 == recipe.steps, stopped=stopped)
+            if stopped:
                 break
+    average.take()
     net.eval()
     return history
 
@@ -370,8 +385,10 @@ class Checkpoint:
         adam: torch.optim.Adam,
         generator: torch.Generator,
         machine: Any,
+        average: Average | None = None,
     ):
         self.path = folder / CHECKPOINT if folder else None
+        self.average = average or Average(net, 0)
         self.origin, self.net, self.adam, self.generator = origin, net, adam, generator
         self.machine = machine
         self.before, self.begun, self.saved = (0.0, 0.0), _now(), time.monotonic()
@@ -406,6 +423,8 @@ class Checkpoint:
             }
             if weights := part("net."):
                 self.net.load_state_dict(weights)
+            for name, t in part("average.").items():
+                self.average.kept[name].copy_(t)
             state = self.adam.state_dict()
             for key, value in part("adam.").items():
                 i, name = key.split(".")
@@ -428,6 +447,7 @@ class Checkpoint:
 
     def _bytes(self, history: list[float], *, finished: bool) -> bytes:
         tensors = {f"net.{k}": v for k, v in self.net.state_dict().items()}
+        tensors |= {f"average.{k}": v for k, v in self.average.kept.items()}
         tensors["generator"] = self.generator.get_state()
         states = {} if finished else self.adam.state_dict()["state"]  # a finished run needs none
         for i, state in states.items():

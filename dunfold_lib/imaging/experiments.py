@@ -51,6 +51,18 @@ _GPU = Training(
     precision="bf16",
     compile=True,
 )
+# the paper's size in hours on two cores: a hundredth of the paper's patches
+_FULL = Training(
+    data="T91",
+    phases=9,
+    channels=32,
+    steps=20_000,
+    batch=32,
+    lr=1e-3,
+    warmup=200,
+    average=0.999,
+    precision="bf16",
+)
 _MRI_CPU = Training(data="head", phases=3, channels=16, steps=400, batch=1)
 _MRI_GPU = Training(
     data="head", phases=9, channels=32, steps=40_000, batch=4, precision="bf16", compile=True
@@ -71,7 +83,7 @@ def _blocks(kind: str, ratio: int) -> Experiment:
         build=lambda recipe=cpu, seed=0: build(KINDS[kind], ratio, recipe, seed),
         measure=partial(measure, block_tests),
         train=train,
-        recipes={"cpu": cpu, "cpu-t91": _T91, "gpu": _GPU},
+        recipes={"cpu": cpu, "cpu-t91": _T91, "gpu": _GPU, "full": _FULL},
         released=partial(load_experiment, KINDS[kind], ROWS[ratio]),
     )
 

@@ -13,56 +13,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from dunfold_lib import checks
-from dunfold_lib.blocks import composed
+from dunfold_lib.blocks import Less, composed, edges
 from dunfold_lib.checks import AnyTensor
 from dunfold_lib.imaging.model import ISTANet, ISTANetPlus, channels_last, conv, fits
 from dunfold_lib.operators import Blockwise, Linear, Sensing
 from dunfold_lib.prox import soft
 
 BLOCKS = 32  # at once: their features stay in a core's cache
-
-
-def along(lines: Tensor, w: Tensor, pad: int) -> Tensor:
-    """Lines (batch, length, in) convolved by w (out, in, 3): (batch, length + 2 pad − 2, out)."""
-    windows = functional.pad(lines, (0, 0, pad, pad)).unfold(1, 3, 1)
-    return windows.flatten(2) @ w.flatten(1).T
-
-
-def rim(y: Tensor) -> tuple[Tensor, ...]:
-    """Views of the top, bottom, left and right line of y, (batch, length, channels)."""
-    last = y.permute(0, 2, 3, 1)
-    return last[:, 0], last[:, -1], last[:, :, 0], last[:, :, -1]
-
-
-class Less(torch.autograd.Function):
-    """y minus four lines at its rim, in place; autograd itself would copy all of y four times."""
-
-    @staticmethod
-    def forward(ctx: Any, y: Tensor, *lines: Tensor) -> Tensor:
-        for view, line in zip(rim(y), lines, strict=True):
-            view -= line
-        ctx.mark_dirty(y)
-        return y
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, ...]:
-        (g,) = grads
-        return g, *(-view for view in rim(g))
-
-
-def edges(x: Tensor, first: Tensor, second: Tensor) -> list[Tensor]:
-    """What the 5×5 filter adds at the top, bottom, left and right line by looking one pixel out.
-
-    x : (batch, in, h, w).  Four lines (batch, length, out); the ring's corners are the first two's.
-    """
-    top, bottom, left, right = rim(x)
-    two = lambda line, f, s, pad: along(along(line, f, pad), s, pad % 2)
-    return [
-        two(top, first[:, :, 2], second[:, :, 0], 2),
-        two(bottom, first[:, :, 0], second[:, :, 2], 2),
-        two(left, first[..., 2], second[..., 0], 1),
-        two(right, first[..., 0], second[..., 2], 1),
-    ]
 
 
 def into(r: Tensor, first: Tensor, second: Tensor) -> Tensor:

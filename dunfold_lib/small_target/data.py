@@ -243,13 +243,16 @@ def noisy(x: Tensor, g: torch.Generator, sigma: float = 0.0, density: float = 0.
 
 
 @checks.door
-def crops(frames: Frames, batch: int, side: int, g: torch.Generator) -> tuple[Tensor, Tensor]:
+def crops(
+    frames: Frames, batch: int, side: int, g: torch.Generator, positive: float = 0.75
+) -> tuple[Tensor, Tensor]:
     """(images, masks) of random crops (batch, 1, side, side), each in one of 8 symmetries.
 
-    Images are drawn with equal chance; three crops of four hold a pixel of a target in a random
-    place, the others lie anywhere.
+    Images are drawn with equal chance; a share ``positive`` of the crops of images with targets
+    holds a pixel of a target in a random place, the others lie anywhere.
     """
     checks.whole("batch", batch, 1)
+    checks.number("positive", positive, 0, 1)
     h, w = frames.image.shape[2:]
     if side > min(h, w) or side < 1:
         raise ValueError(f"side is {side}; the images are {h}×{w}: it must be 1 to {min(h, w)}")
@@ -258,7 +261,7 @@ def crops(frames: Frames, batch: int, side: int, g: torch.Generator) -> tuple[Te
         i = draw.whole(0, len(frames.image) - 1)
         at = frames.mask[i, 0].nonzero()
         top, left = draw.whole(0, h - side), draw.whole(0, w - side)
-        if len(at) and draw.uniform(0, 1) < 0.75:
+        if len(at) and draw.uniform(0, 1) < positive:
             y, x = (int(v) for v in at[draw.whole(0, len(at) - 1)])
             top = min(max(y - draw.whole(0, side - 1), 0), h - side)
             left = min(max(x - draw.whole(0, side - 1), 0), w - side)

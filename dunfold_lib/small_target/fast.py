@@ -12,13 +12,15 @@
 ``compact`` prepares a network once; its ``detect`` takes images one by one.
 """
 
+from copy import copy
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from dunfold_lib import checks
-from dunfold_lib.blocks import composed
-from dunfold_lib.small_target.model import Excite, Learned, LRPCANet, Network
+from dunfold_lib.blocks import Less, composed, edges
+from dunfold_lib.small_target.model import MAPS, Excite, Learned, LRPCANet, Network
 
 Layer = tuple[Tensor, Tensor]  # weight (out, in, k, k) and bias (out,) of a convolution
 
@@ -41,16 +43,16 @@ def folded(F: Learned) -> list[Layer]:
 
 
 def mean_after(z: Tensor, wide: Layer) -> Tensor:
-    """Means over the pixels of ``wide`` applied to z (1, b, h, w): (1, c, 1, 1), from sums of z.
+    """Means over the pixels of ``wide`` applied to z (n, b, h, w): (n, c, 1, 1), from sums of z.
 
     A tap at (−1, ·) never sees the last row, one at (+1, ·) never the first; columns alike.
     """
-    rows = z.sum(3)  # (1, b, h)
+    rows = z.sum(3)  # (n, b, h)
     left, right = z[..., 0], z[..., -1]
     over = lambda t: torch.stack([t.sum(2) - t[..., -1], t.sum(2), t.sum(2) - t[..., 0]], 2)
-    sums = torch.stack([over(rows - right), over(rows), over(rows - left)], 3)  # (1, b, 3, 3)
+    sums = torch.stack([over(rows - right), over(rows), over(rows - left)], 3)  # (n, b, 3, 3)
     pixels = z.shape[2] * z.shape[3]
-    return ((wide[0] * sums).sum((1, 2, 3)) / pixels + wide[1])[None, :, None, None]
+    return (sums.flatten(1) @ wide[0].flatten(1).T / pixels + wide[1])[:, :, None, None]
 
 
 class Compact:
@@ -90,6 +92,60 @@ def _two(z: Tensor, wide: Layer, last: Layer) -> Tensor:
     y[:, :, 0], y[:, :, -1] = plain(z[:, :, :3])[:, :, 0], plain(z[:, :, -3:])[:, :, -1]
     y[..., 0], y[..., -1] = plain(z[..., :3])[..., 0], plain(z[..., -3:])[..., -1]
     return y
+
+
+class Merged(nn.Module):
+    """A learned map of a bottleneck, to train: its widening layer and its last one are one.
+
+    The factors of squeeze-and-excitation differ from image to image, and so do the 5×5 filters:
+    each is a sum, with those factors, of the c filters that each channel stands for.
+    """
+
+    def __init__(self, F: Learned):
+        super().__init__()
+        *body, wide = F.body
+        self.body, self.wide, self.excite, self.last = nn.Sequential(*body), wide, F.excite, F.last
+
+    def forward(self, x: Tensor) -> Tensor:
+        z = self.body(x)
+        first, bias = _layer(self.wide)
+        last, shift = _layer(self.last)
+        if isinstance(self.excite, Excite):
+            scale = self.excite.scale(mean_after(z, (first, bias)))[:, :, 0, 0]
+        else:
+            scale = z.new_ones(len(z), len(first))
+        singly = functional.conv2d(
+            first.transpose(0, 1), last.transpose(0, 1).flip(2, 3), padding=2, groups=len(first)
+        )  # (b, c, 5, 5)
+        filters = torch.einsum("nc,bcij->nbij", scale, singly)
+        n, b, h, w = z.shape
+        y = functional.conv2d(z.reshape(1, n * b, h, w), filters, padding=2, groups=n)
+        level = scale @ (bias * last[0].sum((1, 2))) + shift
+        y = y.view(n, 1, h, w) + level[:, None, None, None]
+        return Less.apply(y, *edges(z, first, last, bias, scale[:, None]))
+
+
+def _layer(m: nn.Module) -> Layer:
+    assert isinstance(m, nn.Conv2d)
+    assert m.bias is not None
+    return m.weight, m.bias
+
+
+def merged(net: Network) -> Network:
+    """The same network with the same parameters, to train: ``Merged`` in the place of its maps.
+
+    Maps without a widening layer stay as they are.
+    """
+    twin = copy(net)
+    twin._modules = dict(net._modules)
+    for name in MAPS:
+        if hasattr(net, name):
+            maps = [
+                Merged(F) if isinstance(F.body[-1], nn.Conv2d) else F
+                for F in map(_map, getattr(net, name))
+            ]
+            setattr(twin, name, nn.ModuleList(maps))
+    return twin
 
 
 class Prepared:

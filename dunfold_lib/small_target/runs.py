@@ -3,18 +3,19 @@
 import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from dunfold_lib import checks, fetch, records
 from dunfold_lib.small_target import classical, data, folders, metrics_ist, theory
 from dunfold_lib.small_target.data import Frames
-from dunfold_lib.small_target.fast import compact
+from dunfold_lib.small_target.fast import compact, merged
 from dunfold_lib.small_target.model import (
     LRPCANet,
     Network,
@@ -47,7 +48,10 @@ class Training(Recipe):
                 data folder: "sirst", "nudt", "irstd1k", "sirst-aug".
     stages, width, neck, noise_layers, merge : K, c, b, n_noise, and d (0: c) of the network.
     awake     : its fresh channels in pairs, ``Learned.awake``; if not Xavier's alone.
-    crop      : side of a training crop in pixels.
+    crop      : side of a training crop in pixels.  positive : share of crops around a target.
+    phases    : "" or several trainings in turn, "crop:batch:share:rate …", each of this share of
+                the steps; a rate counts in ``lr`` and falls to the next phase's, the last one's to
+                ``end`` of itself. Small crops are cheap steps; whole frames teach false alarms.
     sigma, density : most Gaussian noise (over 255) and salt and pepper that a crop is given.
     pooled    : soft-IoU of the whole batch's sums instead of the mean over its images.
     bce       : weight of the binary cross entropy.  dark : ``model.start_dark``; both against the
@@ -64,6 +68,8 @@ class Training(Recipe):
     merge: int = 0
     awake: bool = True
     crop: int = 128
+    positive: float = 0.75
+    phases: str = ""
     sigma: float = 0.0
     density: float = 0.0
     pooled: bool = True
@@ -80,11 +86,46 @@ class Training(Recipe):
         _known(self.data)
         checks.whole("crop", self.crop, 1)
         checks.whole("every", self.every, 1)
+        checks.number("positive", self.positive, 0, 1)
+        self.in_turn()
         checks.number("sigma", self.sigma, 0)
         checks.number("density", self.density, 0, 1)
         checks.number("bce", self.bce, 0)
         checks.number("dark", self.dark, 0)
         checks.one_of("awake", self.awake, (True, False))
+
+    def in_turn(self) -> list["Training"]:
+        """The recipe of each phase; the recipe itself where it has none."""
+        if not self.phases:
+            return [self]
+        try:
+            parts = [_phase(text) for text in self.phases.split()]
+        except ValueError:
+            says = "it must be 'crop:batch:share:rate …', as in '64:8:0.6:1 256:4:0.4:0.5'"
+            raise ValueError(f"phases is {self.phases!r}; {says}") from None
+        ends = [round(self.steps * sum(p.share for p in parts[: i + 1])) for i in range(len(parts))]
+        if not math.isclose(sum(p.share for p in parts), 1, abs_tol=1e-6):
+            raise ValueError(f"phases is {self.phases!r}; its shares must add up to 1")
+        falls = [v.rate / u.rate for u, v in pairwise(parts)] + [self.end]
+        steps = [b - a for a, b in pairwise([0, *ends])]
+        return [
+            replace(
+                self, phases="", crop=p.crop, batch=p.batch, lr=self.lr * p.rate, end=fall, steps=n
+            )
+            for p, fall, n in zip(parts, falls, steps, strict=True)
+        ]
+
+
+class _Phase(NamedTuple):
+    crop: int
+    batch: int
+    share: float
+    rate: float
+
+
+def _phase(text: str) -> _Phase:
+    crop, batch, share, rate = text.split(":")
+    return _Phase(int(crop), int(batch), float(share), float(rate))
 
 
 def _known(name: str) -> str:
@@ -147,23 +188,36 @@ def train(
     The network ends with the weights that found most on the validation part, never on the test.
     looked : called with (step, IoU on the validation part) after each look at it.
     """
+    frames = part(recipe.data, "train")
     origin = Origin(recipe, seed, experiment)
-    frames, best = part(recipe.data, "train"), Best(net, recipe, folder, looked, origin)
+    best = Best(net, recipe, folder, looked, origin)
+    model = net if recipe.compile or device != "cpu" else merged(net)
+    losses: list[float] = []
 
-    def sample(batch: int, g: torch.Generator) -> tuple[Tensor, Tensor]:
-        image, mask = data.crops(frames, batch, recipe.crop, g)
-        return _disturbed(image, recipe, g), mask
+    def loss(_: nn.Module, b: Tensor, truth: Tensor) -> Tensor:
+        return total_loss(model, b, truth, pooled=recipe.pooled, bce=recipe.bce)
 
-    def told(step: int, loss: float) -> None:
-        best.look(step + 1)
+    def told(step: int, value: float) -> None:
+        best.look(len(losses) + step + 1)
         if watch:
-            watch(step, loss)
+            watch(len(losses) + step, value)
 
-    loss = partial(total_loss, pooled=recipe.pooled, bce=recipe.bce)
-    losses = fit(net, sample, loss, recipe, folder, seed, device, told, origin)
+    phases = recipe.in_turn()
+    for i, phase in enumerate(phases):
+        here = folder / f"phase-{i + 1}" if folder and len(phases) > 1 else folder
+        sample = partial(_drawn, frames, phase)
+        losses += fit(net, sample, loss, phase, here, 1000 * i + seed, device, told, origin)
     best.take()
     as_first(net, device)
     return losses
+
+
+def _drawn(
+    frames: Frames, recipe: Training, batch: int, g: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """A batch of crops with their noise, and their masks."""
+    image, mask = data.crops(frames, batch, recipe.crop, g, recipe.positive)
+    return _disturbed(image, recipe, g), mask
 
 
 def _disturbed(image: Tensor, recipe: Training, g: torch.Generator) -> Tensor:
