@@ -319,23 +319,57 @@ def test_selection_helps_only_once_the_thresholds_have_passed_half_the_smallest_
     assert theory.selected_bounds(mu, s, 1.0, 0.0, [3] * 4) == pytest.approx(plain)
 
 
+def rare_signals(s=2, n=120, draws=2000):
+    """Signals of s non-zeros, uniform in [−1, 1]."""
+    g = torch.Generator().manual_seed(0)
+    on = torch.stack([torch.randperm(n, generator=g)[:s] for _ in range(draws)])
+    values = 2 * torch.rand(draws, s, generator=g, dtype=torch.float64) - 1
+    return torch.zeros(draws, n, dtype=torch.float64).scatter(1, on, values)
+
+
 def test_the_lower_bound_holds_on_the_share_of_signals_that_it_promises():
-    """Liu et al. 2019, theorem 2: ‖xᵏ − x*‖ ≥ ε‖x*‖exp(−c̄k) with probability 1 − εs^1.5 − ε²."""
+    """No entry returns, so ‖xᵏ − x*‖ ≥ ε‖x*‖exp(−c̄k) with probability 1 − v_s(ε√s)^s; v₂ = π."""
     A, W, s, gamma, K = matrix(60, 120), weights("LP", 60, 120), 2, 0.9, 6
     mu = theory.coherence(W, A.A)
-    gain = theory.smallest_gain(W, A.A, gamma)
-    assert 0 < gain <= 1
-    c, epsilon = theory.steepest(s, gain), 0.1
+    gain = min(theory.smallest_gain(W, A.A, gamma), 1 - gamma)
+    c, epsilon = theory.steepest(gain), 0.1
     net, _ = proven(ALISTA, A, W, mu, s, gamma, K)
-    g = torch.Generator().manual_seed(0)
-    x = torch.zeros(2000, 120, dtype=torch.float64)
-    on = torch.stack([torch.randperm(120, generator=g)[:s] for _ in range(2000)])
-    x = x.scatter(1, on, 2 * torch.rand(2000, s, generator=g, dtype=torch.float64) - 1)
+    x, before = rare_signals(s), torch.zeros(1, dtype=torch.bool)
     with torch.no_grad():
         for k, y in enumerate(net.iterates(A(x))):
             size = np.exp(-c * k) * epsilon * x.norm(dim=1)
             share = float(((y - x).norm(dim=1) >= size).double().mean())
-            assert share >= 1 - epsilon * s**1.5 - epsilon**2
+            assert share >= 1 - np.pi * (epsilon * s**0.5) ** s
+            assert not bool((before & (y == 0)).any())
+            before = y != 0
+
+
+def test_the_lower_bounds_slope_is_nearly_attained():
+    """One entry, orthonormal columns, no threshold: the error is σ̄ᵏ|x*|, above (σ̄/2)ᵏ|x*|."""
+    error = 0.1 ** np.arange(9)
+    line = lambda slope: 0.99 * np.exp(-slope * np.arange(9))
+    assert (error >= line(theory.steepest(0.1))).all()
+    assert not (error >= line(theory.steepest(0.1) / 1.5)).all()
+    assert theory.steepest(0.5) == pytest.approx(np.log(4))
+
+
+def test_the_errors_map_has_the_determinant_of_the_lower_bounds_proof():
+    """|det Mₖ| is the product of the determinants of I − γW_NᵀA_N on the non-zeros N of a layer."""
+    A, W, gamma, K = matrix(60, 120), weights("LP", 60, 120), 0.9, 4
+    net, _ = proven(ALISTA, A, W, theory.coherence(W, A.A), 2, gamma, K)
+    B = torch.eye(120, dtype=torch.float64) - gamma * W.T @ A.A
+    late = 0
+    for x in rare_signals(draws=40):
+        on = x.nonzero()[:, 0]
+        error = lambda v, x=x, on=on: net(A(x.scatter(0, on, v)[None]))[0, on] - v
+        M = torch.autograd.functional.jacobian(error, x[on])
+        product = 1.0
+        for y in net.iterates(A(x[None]))[1:]:
+            N = y[0].nonzero()[:, 0]
+            product *= float(torch.linalg.det(B[N][:, N])) if len(N) else 1.0
+            late += len(N) == 1
+        assert abs(float(torch.linalg.det(M))) == pytest.approx(abs(product), rel=1e-8)
+    assert late >= 5  # layers in which one of the two is still zero
 
 
 def test_the_smallest_gain_is_that_of_the_worst_pair_of_columns():
@@ -344,7 +378,6 @@ def test_the_smallest_gain_is_that_of_the_worst_pair_of_columns():
     pairs = [(i, j) for i in range(20) for j in range(i)]
     least = min(float(torch.linalg.svdvals(B[[i, j]][:, [i, j]])[-1]) for i, j in pairs)
     assert theory.smallest_gain(W, A, 0.9) == pytest.approx(least, rel=1e-6)
-    assert theory.steepest(2, 0.5) == pytest.approx(np.log(9) + np.log(2))
 
 
 def test_the_promise_of_the_theorem_is_not_loose():

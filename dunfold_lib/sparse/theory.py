@@ -365,6 +365,7 @@ def smallest_gain(W: Tensor, A: Tensor, gamma: float) -> float:
 
 
 @checks.door
-def steepest(s: int, gain: float) -> float:
-    """c̄ = s log 3 − log σ̄ of the lower bound (Liu et al. 2019, theorem 2)."""
-    return s * log(3) - log(gain)
+def steepest(gain: float) -> float:
+    """c̄ = log(2/σ̄) of the chapter's lower bound: ‖xᵏ − x*‖ falls no faster than exp(−c̄k)."""
+    checks.number("gain", gain, 0, open_low=True)
+    return log(2 / gain)
