@@ -1138,8 +1138,19 @@ def test_two_steps_of_training_are_two_steps_by_hand(few):
         nn.utils.clip_grad_norm_(twin.parameters(), 1.0)
         adam.step()
         assert losses[step] == pytest.approx(float(loss.detach()), abs=1e-6)
-    for a, b in zip(net.parameters(), twin.parameters(), strict=True):
-        close(a, b, 1e-6)
+    # a bias before a batch norm has no effect, and Adam follows the rounding of its gradient
+    idle = [
+        f"{name}.body.{i}.bias"
+        for name, F in twin.named_modules()
+        if hasattr(F, "body")
+        for i, (_, behind) in enumerate(pairwise(F.body))
+        if isinstance(behind, nn.BatchNorm2d)
+    ]
+    assert idle
+    for (name, a), b in zip(net.named_parameters(), twin.parameters(), strict=True):
+        if name not in idle:
+            close(a, b, 2e-6)
+    close(net.train()(image), twin.train()(image), 1e-4)
 
 
 def test_the_checkpoint_is_the_one_that_validation_chose(few, monkeypatch, tmp_path):
@@ -1314,6 +1325,7 @@ def test_experiments_are_complete_and_build_their_networks():
         "cpu-sirst",
         "cpu-awake",
         "sirst-awake",
+        "full",
         "gpu",
     }
     whole = EXPERIMENTS["lrpcanet-sirst"]
