@@ -700,3 +700,15 @@ def test_coherence_refuses_weights_that_are_orthogonal_to_their_column():
     W = A.clone()
     W[:, 0] = torch.tensor([1.0, -2.0])
     refused(lambda: theory.coherence(W, A), ValueError, says)
+
+
+@pytest.mark.parametrize("low, high", [(-0.5, 0.5), (0.5, 1.5), (-0.5, 1.5)])
+def test_values_must_lie_between_both_ends(low, high):
+    says = r"x holds values from \S+ to \S+; it must lie in \[0, 1\]"
+    refused(lambda: checks.within("x", torch.tensor([low, high]), 0, 1), ValueError, says)
+
+
+def test_a_signal_of_another_precision_than_its_operator_is_refused_by_name():
+    A = Matrix(torch.ones(2, 3, dtype=torch.float64))
+    says = "x has dtype torch.float32; the operator has torch.float64"
+    refused(lambda: A(torch.ones(1, 3)), TypeError, says)

@@ -622,6 +622,7 @@ def test_a_replaced_record_has_nothing_of_the_one_before(tmp_path, monkeypatch):
         records.save(folder, made)
     records.save_losses(old, [1.0])
     records.keep(old, target)
+    assert {p.name for p in target.iterdir()} == {"run.json", "loss.csv", records.WEIGHTS}
     monkeypatch.setattr(records, "MOST_BYTES", 1000)
     records.keep(new, target)
     assert [p.name for p in target.iterdir()] == ["run.json"]

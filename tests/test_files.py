@@ -462,3 +462,101 @@ def test_damaged_files_are_refused_in_one_line_that_names_them(tmp_path):
     refused(lambda: fetch.array(tmp_path / "a.npy"), ValueError, says)
     wrong = lambda path: (_ for _ in ()).throw(KeyError(path))
     assert tool.answer(wrong, Path("a")).startswith("KeyError")
+
+
+# boundaries
+
+
+def scaled(a, stretch=False):
+    stored = [images.of_array(np.asarray(a), "a")]
+    return images.scale(stored, "a", stretch=stretch)
+
+
+def test_a_range_from_a_sixteenth_of_its_depth_on_is_left_as_it_is():
+    deep = lambda low, high: np.array([[low, high]], np.uint16)
+    assert "14 bit" in scaled(deep(15000, 16300), True).said  # 1300 of 16384 is above 1/16
+    assert "stretched" in scaled(deep(15300, 16300), True).said  # 1000 is below
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 14])
+def test_a_power_of_two_needs_one_bit_more_than_the_number_below_it(bits):
+    below, at = (scaled(np.array([[1, 2**bits - k]], np.uint16)) for k in (1, 0))
+    assert below.high == 2**bits - 1
+    assert at.high == 2 ** (bits + 2) - 1
+
+
+def test_deep_grey_is_rounded_to_bytes_and_colour_of_8_bit_is_pillows():
+    deep = np.arange(0, 65536, 13, dtype=np.uint16)[None]
+    stored = images.of_array(deep, "a")
+    wanted = np.floor(deep / 257 + 0.5)  # 65535 = 255 · 257
+    assert np.array_equal(images.as_bytes(stored, images.scale([stored], "a")), wanted)
+    colour = G.integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    stored = images.of_array(colour, "a")
+    found = images.as_bytes(stored, images.scale([stored], "a"))
+    assert np.array_equal(found, np.asarray(Image.fromarray(colour).convert("L")))
+
+
+def test_a_mask_begins_at_half_and_labels_end_at_32(tmp_path):
+    mask = lambda a: images.mask(save(tmp_path / "m.png", np.array([a], np.uint8)))[0].tolist()
+    assert mask([0, 126, 127, 254]) == [False, False, True, True]
+    assert all(mask(range(1, 33)))
+    assert mask(range(1, 35)) == [2 * v >= 34 for v in range(1, 35)]
+
+
+def test_white_at_zero_is_refused_where_pillow_would_not_turn_it(tmp_path):
+    path = save(tmp_path / "a.tif", DEEP[..., 0])
+    data = bytearray(path.read_bytes())
+    at = data.index(struct.pack("<HHI", 262, 3, 1))
+    data[at + 8 : at + 10] = struct.pack("<H", 0)
+    path.write_bytes(bytes(data))
+    refused(lambda: images.read(path), ValueError, r".*a\.tif: .*white at 0; save it .*")
+
+
+def test_the_first_axis_is_the_bands_only_where_it_is_at_most_half_of_the_others(tmp_path):
+    a = G.integers(1, 9, (10, 15, 16), dtype=np.uint8)
+    assert np.array_equal(kept(tmp_path, "a.npy", a).values, a)
+    assert kept(tmp_path, "b.npy", a[:7]).values.shape == (15, 16, 7)
+
+
+def test_a_tenth_below_zero_is_noise_and_more_is_no_data(tmp_path):
+    a = np.full((4, 5, 3), 100.0, np.float32)
+    for value, kind in ((-9.0, "noise"), (-20.0, "no data")):
+        a[1, 2, 0] = value
+        if kind == "noise":
+            assert kept(tmp_path, "a.npy", a).values.min() == value
+        else:
+            refused(lambda: kept(tmp_path, "a.npy", a), ValueError, r".*no data: -20 and .*")
+
+
+@pytest.mark.parametrize("value", [-99.0, -999.0, -9999.0, -32768.0])
+def test_numbers_that_stand_for_nothing_are_refused_among_large_ones(tmp_path, value):
+    a = np.full((4, 5, 3), 1e6, np.float32)
+    a[1, 2, 0] = value
+    refused(lambda: kept(tmp_path, "a.npy", a), ValueError, rf".*no data: {value:g} and .*")
+
+
+def test_an_array_that_matlab_wrote_is_turned_whatever_heads_its_file(tmp_path):
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["cube"] = CUBE.T
+        file["cube"].attrs["MATLAB_class"] = np.bytes_(b"uint16")
+    assert np.array_equal(cubes.arrays(tmp_path / "a.h5")["cube"], CUBE)
+
+
+def test_a_scene_beside_its_abundances_is_the_scene(tmp_path):
+    flat = CUBE.reshape(-1, 5, order="F").T
+    found = kept(tmp_path, "m.mat", flat, nRow=20, nCol=24, M=G.random((5, 3)))
+    assert np.array_equal(found.values, CUBE)
+    held = {"Y": flat, "A": G.random((5, 480)), "nRow": 20, "nCol": 24}
+    savemat(tmp_path / "s.mat", held)
+    assert np.array_equal(cubes.read(tmp_path / "s.mat").values, CUBE)
+
+
+def test_a_file_of_the_same_size_written_later_is_another(tmp_path):
+    path = tmp_path / "a.txt"
+    load = fetch.cached(lambda p: [p])(lambda p: p.read_text())
+    path.write_text("one")
+    assert load(path) == "one"
+    path.write_text("two")
+    os.utime(path, ns=(0, path.stat().st_mtime_ns + 10**9))
+    assert load(path) == "two"

@@ -1193,7 +1193,7 @@ def test_files_that_cannot_be_used_are_refused_in_one_line(tmp_path, monkeypatch
 def test_solvers_that_do_not_arrive_say_so():
     problem = runs.lasso_problem(1e3, 0, 4)
     refused(
-        lambda: ssnal(problem, outer=1), RuntimeError, r"KKT is \S+ after 1 steps; 1.0e-12 was .*"
+        lambda: ssnal(problem, outer=1), RuntimeError, r"KKT is \S+ at best in 1 steps; 1.0e-12 .*"
     )
     model, start = model_problem()
     refused(lambda: augmented_lagrangian(model, start, outer=1), RuntimeError, "KKT is .* asked .*")

@@ -112,3 +112,39 @@ def test_a_blur_of_half_precision_is_told_in_one_line():
     for f in (blur, blur.T):
         with pytest.raises(ValueError, match=r"^Blur\.\w+ cannot use .*$"):
             f(torch.ones(1, 1, 6, 6).half())
+
+
+def stacked(seed):
+    """A small lasso under a multiple of the identity: the dual is large beside λ."""
+    g = torch.Generator().manual_seed(seed)
+    A = torch.randn(8, 12, generator=g, dtype=torch.float64)
+    x = 2 * torch.randn(12, generator=g, dtype=torch.float64)
+    eye = torch.eye(12, dtype=torch.float64) / 0.05**0.5
+    return ssnal.Lasso(torch.cat([A, eye]), torch.cat([A[:, :2].sum(1), x / 0.05**0.5]), 1.0)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_ssnal_reaches_its_default_tolerance_where_the_dual_is_large(seed):
+    """A penalty that grows without end loses the last digits to rounding in σAᵀξ."""
+    problem = stacked(seed)
+    assert problem.kkt(ssnal.ssnal(problem).x) <= 1e-12
+
+
+@pytest.mark.parametrize("unit", [1e-4, 255.0, 3e4])
+def test_ssnal_solves_a_lasso_in_any_unit(unit):
+    """A and b times a unit, λ times its square, is the same problem; only KKT has another scale."""
+    plain = stacked(0)
+    other = ssnal.Lasso(plain.A * unit, plain.b * unit, plain.lam * unit**2)
+    found = ssnal.ssnal(other, tol=max(1e-12, 1e-13 * unit**2))
+    assert torch.allclose(found.x, ssnal.ssnal(plain).x, atol=1e-9)
+    assert torch.allclose(found.xi, unit * ssnal.ssnal(plain).xi, atol=1e-8 * unit)
+
+
+def test_ssnal_never_claims_what_rounding_forbids_and_says_what_it_attained():
+    plain = stacked(0)
+    large = ssnal.Lasso(plain.A * 1e4, plain.b * 1e4, plain.lam * 1e8)
+    with pytest.raises(RuntimeError, match=r"KKT is (\S+) at best in 50 steps") as found:
+        ssnal.ssnal(large)
+    attained = float(str(found.value).split()[2])
+    assert 1e-12 < attained < 1e-6
+    assert large.kkt(ssnal.ssnal(large, tol=10 * attained).x) <= 10 * attained

@@ -12,9 +12,10 @@ from scipy import ndimage
 from skimage.metrics import peak_signal_noise_ratio
 from torch.testing import assert_close
 
-from dunfold_lib.metrics import nmse_db, nmse_db_median, psnr
-from dunfold_lib.operators import Blur, Compose, Linear, Mask, Matrix, Wavelet, norm
+from dunfold_lib.metrics import ergas, ergas_mse_over_mean, nmse_db, nmse_db_median, psnr, sam
+from dunfold_lib.operators import Blur, Compose, Linear, Mask, Matrix, Sensing, Wavelet, norm
 from dunfold_lib.prox import soft
+from dunfold_lib.solvers import conjugate_gradients
 
 
 def numbers(*shape, seed=0):
@@ -343,3 +344,49 @@ def test_median_nmse_of_rows_without_error_is_minus_infinity():
     truth = doubles([[1.0], [2.0], [3.0], [4.0]])
     estimate = truth + doubles([[0.0], [0.0], [0.0], [1.0]])
     assert nmse_db_median(estimate, truth) == -math.inf
+
+
+def test_the_spectral_angle_is_a_mean_of_angles():
+    """Two pixels, at 0 and at 90 degrees: 45, where the angle of the mean cosine is 60."""
+    truth = doubles([[1.0, 1.0], [0.0, 0.0]]).reshape(1, 2, 1, 2)
+    estimate = doubles([[2.0, 0.0], [0.0, 3.0]]).reshape(1, 2, 1, 2)
+    assert sam(estimate, truth) == pytest.approx(math.pi / 4)
+
+
+def test_both_ergas_fall_with_the_ratio_of_the_pixels():
+    """Bands with means 2 and 5, errors 1 and 2: MSE/μ² is 1/4 and 4/25, MSE/μ 1/2 and 4/5."""
+    truth = doubles([2.0, 5.0]).reshape(1, 2, 1, 1).expand(1, 2, 3, 3)
+    estimate = truth + doubles([1.0, 2.0]).reshape(1, 2, 1, 1)
+    assert ergas(estimate, truth, 4.0) == pytest.approx(25 * math.sqrt((0.25 + 0.16) / 2))
+    found = ergas_mse_over_mean(estimate, truth, 4.0)
+    assert found == pytest.approx(25 * math.sqrt((0.5 + 0.8) / 2))
+
+
+# Operators' defaults, and when a row is done
+
+
+def test_a_wavelet_has_as_many_levels_as_the_shorter_side_allows_but_four_at_most():
+    """A level needs 7 · 2^k pixels for the 8 taps of db4, and sides that 2^k divides."""
+    pytest.importorskip("pywt")
+    sizes = {(256, 256): 4, (112, 112): 4, (64, 64): 3, (16, 256): 1, (256, 16): 1, (96, 40): 2}
+    assert {size: Wavelet(size).levels for size in sizes} == sizes
+
+
+def test_a_sensing_matrix_is_told_by_its_fourth_digit():
+    Phi = numbers(3, 16).float() / 4
+    other = Phi.clone()
+    other[1, 5] += 1e-3
+    assert not torch.equal(Sensing(Phi).fingerprint(), Sensing(other).fingerprint())
+    other[1, 5] -= 1e-3
+    assert torch.equal(Sensing(Phi).fingerprint(), Sensing(other).fingerprint())
+
+
+def test_a_row_that_is_solved_well_enough_moves_no_more():
+    """The row alone stops at its tolerance; beside one that needs more steps it stays there."""
+    M = torch.diag(doubles([1.0, 1.0, 1.0, 1.0, 7.0, 50.0]))
+    easy = doubles([[1.0, 1.0, 1.0, 1.0, 0.01, 0.0]])
+    both = torch.cat([easy, doubles([[1.0, -2.0, 1.0, 1.0, 3.0, 1.0]])])
+    V = lambda v: v @ M
+    alone = conjugate_gradients(V, easy, 40, 0.05)
+    assert 1e-4 < (V(alone) - easy).norm() <= 0.05 * easy.norm()
+    assert torch.equal(conjugate_gradients(V, both, 40, 0.05)[:1], alone)

@@ -28,7 +28,7 @@ forward–backward envelope (Patrinos & Bemporad 2013) makes safe.
 """
 
 from collections.abc import Callable, Iterator
-from math import inf
+from math import inf, log2
 from typing import Any, NamedTuple
 
 import torch
@@ -42,7 +42,6 @@ GROWTH, MOST_SIGMA = 3.0, 1e8  # σ grows by this factor after every outer step,
 ARMIJO, SHRINK, TRIALS = 1e-4, 0.5, 40  # slope asked for, factor of the step, and how often
 ETA, TAU = 0.01, 1.0  # ‖V d + ∇Ψ‖ ≤ min(ETA, ‖∇Ψ‖^(1 + TAU)), and ETA·‖∇Ψ‖
 EPS = 1e-3  # ε = EPS min(1, ‖∇φ‖) of Newton's method on the envelope
-ROUNDING = 2e-14  # P(x − σAᵀξ) loses less than this multiple of σλ to rounding in float64
 LEAST = 1e-14  # no residual below this multiple of 1 + ‖b‖ is asked for
 
 
@@ -95,38 +94,44 @@ def ssnal(
 ) -> Solution:
     """The minimiser, by semi-smooth Newton inside an augmented Lagrangian of the dual.
 
-    tol : stops where ``Lasso.kkt`` is below it.  sigma : σ of the first outer step, in units of
-    1/‖A‖₂².  outer, newton : most outer steps, most Newton steps in each.  inner : an outer step
-    ends where ‖∇Ψ‖/(1 + ‖b‖) is below ``inner`` times the last KKT; 1e-12 solves it to rounding.
-    growth : σ's factor after an outer step, up to MOST_SIGMA; where KKT rose, σ falls to what
-    rounding allows. Computed in float64, answered in the dtype of A.
-    RuntimeError where ``outer`` steps do not reach ``tol``.
+    tol : stops where ``Lasso.kkt`` is below it, also that of the problem over ‖A‖₂ (next to it, a
+    power of two), which is what is solved.  sigma : σ of the first outer step, in units of 1/‖A‖₂².
+    outer, newton : most outer steps, most Newton steps in each.  inner : an outer step ends where
+    ‖∇Ψ‖/(1 + ‖b‖) is below ``inner`` times the last KKT; 1e-12 solves it to rounding.  growth : σ's
+    factor after an outer step, up to MOST_SIGMA; where KKT rose because rounding in σAᵀξ hides the
+    inner minimum, σ falls. Computed in float64, answered in the dtype of A.
+    RuntimeError where ``outer`` steps do not reach ``tol``, with the least KKT that was attained;
+    rounding lets it fall to some eps·‖A‖₂², no further.
     """
-    dtype, problem = problem.A.dtype, _double(_checked(problem))
-    A, b, lam, p = problem
+    dtype, asked = problem.A.dtype, _double(_checked(problem))
     for name, value in (("tol", tol), ("sigma", sigma), ("inner", inner)):
         checks.number(name, value, 0, open_low=True)
     checks.number("growth", growth, 1)
     checks.whole("outer", outer, 1)
     checks.whole("newton", newton, 1)
-    x, xi = b.new_zeros(A.shape[1]), -b
+    unit = 2.0 ** round(log2(_largest(asked.A)) / 2)  # ‖A‖₂ to a factor of √2: exact to divide by
+    problem = asked._replace(A=asked.A / unit, b=asked.b / unit, lam=asked.lam / unit**2)
+    A, b, lam, p = problem
+    x, xi, kkt = b.new_zeros(A.shape[1]), -b, [inf]
     sigma, most = sigma / _largest(A), MOST_SIGMA
     made = Solution(x, xi, [], [], [], [], [])
     for _ in range(outer):
-        enough = max(inner * (made.kkt[-1] if made.kkt else 1.0), LEAST)
+        enough = max(inner * min(kkt[-1], 1.0), LEAST)
         xi, residuals, cg, psi = _inner(problem, x, xi, sigma, newton, enough)
         x = p.prox(x - sigma * (A.T @ xi), sigma * lam)
-        made.kkt.append(problem.kkt(x))
+        kkt.append(problem.kkt(x))
+        made.kkt.append(kkt[-1] if unit == 1 else asked.kkt(x))
         made.residuals.append(residuals)
         made.newton.append(len(residuals) - 1)
         made.cg.append(cg)
         made.psi.append(psi)
-        if made.kkt[-1] <= tol:
-            return made._replace(x=x.to(dtype), xi=xi.to(dtype))
-        if len(made.kkt) > 1 and made.kkt[-1] > made.kkt[-2]:
-            most = min(most, tol * float(1 + b.norm()) / (ROUNDING * lam))
+        if max(made.kkt[-1], kkt[-1]) <= tol:
+            return made._replace(x=x.to(dtype), xi=(unit * xi).to(dtype))
+        if residuals[-1] > enough and kkt[-1] > min(kkt[:-1]):
+            most = sigma / GROWTH**2  # rounding in σAᵀξ is in the way
         sigma = min(growth * sigma, most)
-    raise RuntimeError(f"KKT is {made.kkt[-1]:.1e} after {outer} steps; {tol:.1e} was asked for")
+    least = min(map(max, made.kkt, kkt[1:]))
+    raise RuntimeError(f"KKT is {least:.1e} at best in {outer} steps; {tol:.1e} was asked for")
 
 
 def _inner(
