@@ -28,7 +28,7 @@ from typing import Any, NoReturn
 
 from tqdm.auto import tqdm
 
-from dunfold_lib import __version__, records, training
+from dunfold_lib import __version__, cubes, records, training
 from dunfold_lib.records import Experiment
 from dunfold_lib.training import Origin
 
@@ -321,6 +321,8 @@ def recordable(name: str, run: str, *, replace: bool) -> None:
 
 def cmd_evaluate(args: argparse.Namespace) -> None:
     name, e = pick(args.experiment)
+    if args.operator and not args.released:
+        e = on_matrix(name, e, args.operator)
     net, about = network(name, e, args)
     made = (
         measured(name, e, net, args.seed or 0, Path(args.data) if args.data else None, args.side)
@@ -335,6 +337,16 @@ def cmd_evaluate(args: argparse.Namespace) -> None:
         tell(name, made)
 
 
+def on_matrix(name: str, e: Experiment, files: Sequence[str]) -> Experiment:
+    """An experiment on the reader's dictionary; its networks have no recorded weights for that."""
+    if e.own is None:
+        raise ValueError("--operator belongs to --released; our weights bring their operator")
+    if len(files) > 1:
+        raise ValueError(f"--operator was given {len(files)} files; {name} takes one matrix (m, n)")
+    made = e.own(cubes.matrix(Path(files[0])))
+    return replace(made, protocol=f"{made.protocol}; A: {files[0]}")
+
+
 def network(name: str, e: Experiment, args: argparse.Namespace) -> tuple[Any, dict[str, Any]]:
     """The network to evaluate, the authors' released one or ours, and whose it is."""
     if args.released:
@@ -345,8 +357,6 @@ def network(name: str, e: Experiment, args: argparse.Namespace) -> tuple[Any, di
             raise ValueError(f"{name} has no importer of released weights; use --weights")
         net = e.released(Path(args.released), [Path(p) for p in args.operator])
         return net, {"recipe_name": "released", "weights": {"path": args.released}}
-    if args.operator:
-        raise ValueError("--operator belongs to --released; our weights bring their operator")
     if not e.recipes:
         if args.weights or args.recipe:
             other = "--weights" if args.weights else "--recipe"
@@ -356,6 +366,8 @@ def network(name: str, e: Experiment, args: argparse.Namespace) -> tuple[Any, di
         raise ValueError("--weights and --recipe were both given; choose one network")
     if args.weights:
         path, why = Path(args.weights), "as given"
+    elif args.operator:
+        raise ValueError(f"{name} has no weights for that matrix; give them with --weights FILE")
     else:
         path, why = chosen_weights(name, e, args.recipe or "", args.seed)
     net = records.built(e, path.parent)
@@ -653,7 +665,8 @@ def parser() -> argparse.ArgumentParser:
         type=_given,
         default=[],
         metavar="FILE",
-        help="their .npz or .mat files with phi and Qinit, or mask_matrix",
+        help="their .npz or .mat files with phi and Qinit, or mask_matrix; for sparse recovery "
+        "your own dictionary, a matrix (m, n) in a .npy, .npz, .mat or .pt file",
     )
     evaluate.add_argument("--data", type=_given, metavar="FOLDER", help="measure on your own data")
     evaluate.add_argument(

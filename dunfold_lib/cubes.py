@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from torch import Tensor
 
 from dunfold_lib import fetch, images
 
@@ -57,6 +58,19 @@ class Cube(NamedTuple):
 def arrays(path: Path) -> dict[str, Any]:
     """The arrays of a .mat, .h5, .npy or .npz file, by name."""
     return _held(path).arrays
+
+
+def matrix(path: Path) -> Tensor:
+    """The one matrix (m, n) of a file of arrays, or of one that torch saved; finite, float32."""
+    ours = path.suffix.lower() in SUFFIXES
+    held = arrays(path) if ours else fetch.saved(path)
+    named = held if isinstance(held, Mapping) else {"": held}
+    found = {k: v for k, v in named.items() if getattr(v, "ndim", 0) == 2 and max(v.shape) > 1}
+    if len(found) != 1:
+        names = ", ".join(found) or "none"
+        raise ValueError(f"{path} holds the matrices {names}; it must hold one (m, n)")
+    ((name, a),) = found.items()
+    return fetch.tensor(a, f"{path}: {name or 'its matrix'}")
 
 
 def _held(path: Path) -> Held:

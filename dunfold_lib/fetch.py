@@ -221,7 +221,15 @@ def indian_pines() -> Path:
 
 
 def weights(path: Path) -> dict[str, Tensor]:
-    """A released state dict by name, of an .npz or of a file that torch saved; nothing is run.
+    """A released state dict by name, of an .npz or of a file that torch saved; nothing is run."""
+    held = saved(path)
+    if not isinstance(held, Mapping):
+        raise ValueError(f"{path}: holds a {type(held).__name__}; it must be a state dict")
+    return state_dict(held, str(path))
+
+
+def saved(path: Path) -> Any:
+    """What an .npz, a safetensors file or one that torch saved holds.
 
     Read with ``weights_only=True``, so no code in it is executed.
     """
@@ -229,15 +237,12 @@ def weights(path: Path) -> dict[str, Tensor]:
         raise ValueError(f"{path}: there is no such file")
     try:
         with warnings.catch_warnings(action="ignore"):
-            held = _state(path)
+            return _state(path)
     except UNREADABLE as error:
         reason = " ".join(str(error).split())[:100]
         raise ValueError(
             f"{path}: holds no state dict that can be read safely ({reason})"
         ) from None
-    if not isinstance(held, Mapping):
-        raise ValueError(f"{path}: holds a {type(held).__name__}; it must be a state dict")
-    return state_dict(held, str(path))
 
 
 def _state(path: Path) -> Any:

@@ -46,6 +46,7 @@ class Experiment:
                 None: nothing to learn.
     recipes   : by name, ``cpu`` (minutes on two cores) and ``gpu`` (the paper's size).
     released  : (weights file, operator files) -> the network that its authors released.
+    own       : (matrix (m, n)) -> the same experiment on a dictionary of one's own.
     """
 
     title: str
@@ -57,6 +58,7 @@ class Experiment:
     train: Callable[..., list[float]] | None = None
     recipes: Mapping[str, Any] = field(default_factory=dict)
     released: Callable[[Path, Sequence[Path]], nn.Module] | None = None
+    own: Callable[[Tensor], "Experiment"] | None = None
 
 
 def commit(folder: Path | None = None) -> str:

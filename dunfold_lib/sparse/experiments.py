@@ -1,6 +1,7 @@
 """Every published figure of the chapter that is measured again. Data only."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -42,8 +43,9 @@ CONDITIONS = {
 def _said(problem: SparseProblem, more: str) -> str:
     noise = "no noise" if problem.snr_db == float("inf") else f"SNR {problem.snr_db:g} dB a row"
     bent = f", condition {problem.condition:g}" if problem.condition else ""
+    drawn = f"Gaussian{bent}, unit columns, seed 0" if problem.A is None else "as it was given"
     return (
-        f"A {problem.m}×{problem.n} Gaussian{bent}, unit columns, seed 0; "
+        f"A {problem.m}×{problem.n} {drawn}; "
         f"x* Bernoulli({problem.p:g}) × N(0, 1), {noise}; {more}; "
         "1000 test signals, NMSE as a ratio of sums"
     )
@@ -67,6 +69,7 @@ def _solver(name: str, solver: Any, lam: float, problem: SparseProblem, db: floa
         published={"nmse_db": db} if db else {},
         build=lambda recipe=None, seed=0: None,
         measure=partial(measure_solver, solver, lam, K, problem),
+        own=lambda A: _solver(name, solver, lam, replace(problem, A=A), 0.0),
     )
 
 
@@ -88,6 +91,7 @@ def _network(
         measure=partial(measure_network, problem),
         train=partial(train, problem),
         recipes={"cpu": recipe} | ({"gpu": gpu} if gpu else {}),
+        own=lambda A: _network(name, build, recipe, replace(problem, A=A), gpu, depth=depth),
     )
 
 
