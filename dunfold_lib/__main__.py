@@ -525,12 +525,15 @@ def make_run(name: str, seed: int, e: Experiment, args: argparse.Namespace) -> N
 
 @contextmanager
 def _alarm(hours: float | None) -> Iterator[list[bool]]:
-    """Interrupt the main thread, as Ctrl-C does, when the hours are over; then the list is full."""
+    """Send the main thread a SIGTERM when the hours are over; then the list is full.
+
+    Not Ctrl-C's signal, which a command in the background may ignore.
+    """
     rung: list[bool] = []
 
     def ring() -> None:
         rung.append(True)
-        _thread.interrupt_main()
+        _thread.interrupt_main(signal.SIGTERM)
 
     clock = threading.Timer((hours or 0) * 3600, ring)
     clock.daemon = True

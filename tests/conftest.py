@@ -1,5 +1,7 @@
 """What every test starts from: one thread, fixed examples, and one small problem in float64."""
 
+import signal
+
 import pytest
 import torch
 from hypothesis import settings
@@ -9,6 +11,8 @@ from dunfold_lib.sparse.data import SparseProblem
 
 
 def pytest_configure() -> None:
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as under nohup
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     torch.set_num_threads(1)  # on two loaded cores default threads made tests twenty times slower
     settings.register_profile(
         "dunfold", deadline=None, derandomize=True, max_examples=50, database=None
