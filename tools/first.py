@@ -1,0 +1,63 @@
+"""On a first build, run the cells of all pages into the book's cache, in two processes.
+
+Jupyter Book runs one page after the other. Here each of two runs of it takes every second page, and
+writes nothing but the cache; the build that follows finds all pages there. What fails here is run
+again by that build, which then says so.
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jupyter_cache import get_cache
+
+ROOT = Path(__file__).resolve().parents[1]
+CACHE = ROOT / "_build" / ".jupyter_cache"
+PROCESSES = 2  # each page takes up to a gigabyte
+
+
+def pages() -> list[str]:
+    """The pages of the table of contents that have cells, without their suffix, in its order."""
+    toc = yaml.safe_load((ROOT / "_toc.yml").read_text("utf-8"))
+    named = [c["file"] for part in toc["parts"] for c in part["chapters"]]
+    return [p for p in named if "{code-cell}" in (ROOT / f"{p}.md").read_text("utf-8")]
+
+
+def command(share: int, some: list[str]) -> list[str]:
+    """Jupyter Book on these pages alone, with the cache of the whole book."""
+    place = ROOT / "_build" / f"first-{share}"
+    place.mkdir(parents=True, exist_ok=True)
+    config: dict[str, Any] = yaml.safe_load((ROOT / "_config.yml").read_text("utf-8"))
+    config["execute"]["cache"] = str(CACHE)
+    ours = config["sphinx"]["local_extensions"]
+    ours |= {name: str(ROOT / folder) for name, folder in ours.items()}
+    chapters = [{"file": page} for page in some]
+    toc = {"format": "jb-book", "root": "book/index", "chapters": chapters}
+    for name, content in (("_config.yml", config), ("_toc.yml", toc)):
+        (place / name).write_text(yaml.safe_dump(content), "utf-8")
+    files = ("--config", str(place / "_config.yml"), "--toc", str(place / "_toc.yml"))
+    kind = ("--builder", "custom", "--custom-builder", "dummy")
+    program = (str(Path(sys.executable).with_name("jupyter-book")), "build", "-qq")
+    return [*program, *files, *kind, "--path-output", str(place), str(ROOT)]
+
+
+def main() -> None:
+    """Nothing is done where the cache has a page: then few are new."""
+    if CACHE.exists() and get_cache(CACHE).list_cache_records():
+        return
+    get_cache(CACHE).list_cache_records()  # makes its tables before two processes look for them
+    shares = [pages()[i::PROCESSES] for i in range(PROCESSES)]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": ROOT}
+    runs = [subprocess.Popen(command(i, some), **quiet) for i, some in enumerate(shares) if some]
+    try:
+        for run in runs:
+            run.wait()
+    finally:
+        for run in runs:
+            run.terminate()
+
+
+if __name__ == "__main__":
+    main()
