@@ -11,7 +11,7 @@ import os
 import platform
 import secrets
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from importlib import metadata
 from pathlib import Path
@@ -24,6 +24,8 @@ PACKAGES = ("torch", "numpy", "scipy", "scikit-image", "accelerate")
 PART = ".part"  # the end of the name of a file that is still being written
 PROBE = 4096  # bytes that a disk must still take before a run begins
 WEIGHTS = "weights.safetensors"
+LOSSES = "loss.csv"
+LOSS_POINTS = 200  # of a recorded run
 MOST_BYTES = 2 * 2**20  # weights up to this size are kept with a recorded run
 
 
@@ -186,8 +188,23 @@ def _no_number(name: str) -> None:
 
 def save_losses(folder: Path, losses: Sequence[float]) -> None:
     """Write ``loss.csv``: one line a step."""
-    lines = [f"{step},{loss:.6g}\n" for step, loss in enumerate(losses)]
-    write_text(folder / "loss.csv", "step,loss\n" + "".join(lines))
+    write_text(folder / LOSSES, _lines(enumerate(losses)))
+
+
+def _lines(pairs: Iterable[tuple[int, float]]) -> str:
+    return "step,loss\n" + "".join(f"{step},{loss:.6g}\n" for step, loss in pairs)
+
+
+def thinned(text: str, most: int = LOSS_POINTS) -> str:
+    """The text of a ``loss.csv`` with at most so many lines: each the mean over equally many steps,
+    at the last of them."""
+    pairs = [line.split(",") for line in text.splitlines()[1:]]
+    size = -(-len(pairs) // most)
+    if size <= 1:
+        return text
+    blocks = [pairs[i : i + size] for i in range(0, len(pairs), size)]
+    mean = lambda block: sum(float(loss) for _, loss in block) / len(block)
+    return _lines((int(block[-1][0]), mean(block)) for block in blocks)
 
 
 def save_weights(folder: Path, net: nn.Module) -> dict[str, Any]:
@@ -279,15 +296,18 @@ def problem_hash(net: Any) -> str:
 
 
 def keep(folder: Path, target: Path) -> None:
-    """Copy a run to the committed results: ``run.json``, ``loss.csv``, and weights if small."""
+    """Copy a run to the committed results: ``run.json``, 200 points of its loss, and weights if
+    small."""
     if target.exists():  # what it has is of another run: never one's scores beside the other's
         prepare(target)
-        for name in ("run.json", WEIGHTS, "loss.csv"):
+        for name in ("run.json", WEIGHTS, LOSSES):
             (target / name).unlink(missing_ok=True)
-    for name in ("loss.csv", WEIGHTS, "run.json"):  # run.json last: it makes a run
+    for name in (LOSSES, WEIGHTS, "run.json"):  # run.json last: it makes a run
         path = folder / name
-        if path.exists() and (name == "run.json" or path.stat().st_size <= MOST_BYTES):
-            write_bytes(target / name, path.read_bytes())
+        if not path.exists() or (name == WEIGHTS and path.stat().st_size > MOST_BYTES):
+            continue
+        data = path.read_bytes()
+        write_bytes(target / name, thinned(data.decode()).encode() if name == LOSSES else data)
 
 
 def results_root() -> Path:

@@ -6,10 +6,12 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "tools")]
 
+import first  # noqa: E402
 import stale  # noqa: E402
 
 
@@ -95,3 +97,40 @@ def test_a_page_writes_no_notice_where_the_home_cannot_be_written(tmp_path: Path
     nowhere = {"HOME": "/proc/none", "MPLCONFIGDIR": "/proc/none", "IPYTHONDIR": "/proc/none"}
     subprocess.run([sys.executable, "-c", code], check=True, env=os.environ | nowhere)
     assert [*place.rglob("fontlist*.json")]
+
+
+def test_a_first_build_runs_every_page_once_in_two_processes_into_the_books_cache(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    started: list[list[str]] = []
+
+    class Run:
+        def __init__(self, command: list[str], **_: object) -> None:
+            started.append(command)
+
+        def wait(self) -> None: ...
+
+        def terminate(self) -> None: ...
+
+    pages = first.pages()
+    assert {"book/sparse/ista", "book/small_target/l_rpcanet"} <= {*pages}
+    for name in ("_config.yml", "_toc.yml"):
+        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
+    for page in yaml.safe_load((ROOT / "_toc.yml").read_text("utf-8"))["parts"]:
+        for chapter in page["chapters"]:
+            (tmp_path / chapter["file"]).parent.mkdir(parents=True, exist_ok=True)
+            text = (ROOT / f"{chapter['file']}.md").read_bytes()
+            (tmp_path / f"{chapter['file']}.md").write_bytes(text)
+    monkeypatch.setattr(first, "ROOT", tmp_path)
+    monkeypatch.setattr(first, "CACHE", tmp_path / "_build" / ".jupyter_cache")
+    monkeypatch.setattr(first.subprocess, "Popen", Run)
+    first.main()
+    shares = []
+    for command in started:
+        value = lambda name, command=command: Path(command[command.index(name) + 1])
+        config = yaml.safe_load(value("--config").read_text("utf-8"))
+        assert config["execute"]["cache"] == str(first.CACHE)
+        toc = yaml.safe_load(value("--toc").read_text("utf-8"))
+        shares.append([chapter["file"] for chapter in toc["chapters"]])
+    assert sorted(shares[0] + shares[1]) == sorted(pages)
+    assert abs(len(shares[0]) - len(shares[1])) <= 1

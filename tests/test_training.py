@@ -896,3 +896,22 @@ def test_the_sparse_laboratory_says_that_it_was_stopped_and_trains_into_a_folder
     ((folder, named),) = given
     assert folder.parts[:3] == ("runs", "sparse", "alista-ss")
     assert named == {"experiment": "sparse/alista-ss"}
+
+
+def test_a_recorded_loss_has_200_points_of_means():
+    lines = ["step,loss", *(f"{step},{step % 3}" for step in range(1001))]
+    kept = [line.split(",") for line in records.thinned("\n".join(lines) + "\n").splitlines()[1:]]
+    assert len(kept) == 167  # blocks of six steps
+    assert [int(step) for step, _ in kept] == [*range(5, 1001, 6), 1000]
+    assert {float(loss) for _, loss in kept[:-1]} == {1.0}
+    short = "step,loss\n0,1\n1,2\n"
+    assert records.thinned(short) == short
+
+
+def test_what_is_kept_of_a_run_is_small_and_all_of_a_short_one(tmp_path):
+    run = tmp_path / "run"
+    records.save(run, {"scores": {"a": 1.0}})
+    records.save_losses(run, [float(i) for i in range(5000)])
+    records.keep(run, tmp_path / "kept")
+    assert len((tmp_path / "kept/loss.csv").read_text().splitlines()) == 201
+    assert records.load(tmp_path / "kept") == records.load(run)

@@ -49,8 +49,11 @@ def main() -> None:
         return
     get_cache(CACHE).list_cache_records()  # makes its tables before two processes look for them
     shares = [pages()[i::PROCESSES] for i in range(PROCESSES)]
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": ROOT}
-    runs = [subprocess.Popen(command(i, some), **quiet) for i, some in enumerate(shares) if some]
+    silent = subprocess.DEVNULL
+    runs = [
+        subprocess.Popen(command(i, some), cwd=ROOT, stdout=silent, stderr=silent)
+        for i, some in enumerate(shares)
+    ]
     try:
         for run in runs:
             run.wait()
