@@ -47,7 +47,7 @@ def test_tests_draw_from_seeds_that_no_training_has(room):
 
 def test_a_masks_noise_is_drawn_apart_from_the_mask():
     """On the kept pixels noise has mean 0 and its deviation, whatever was drawn for the mask."""
-    truth = photograph(256, torch.float64)
+    truth = photograph(256)
     A, b = masked(truth, 0.3, 0.1)
     kept = A.outer.mask.bool()
     noise = (b - truth)[0, 0][kept]

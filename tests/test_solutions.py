@@ -150,6 +150,43 @@ def test_an_uncoupled_network_has_the_iterates_of_the_coupled_one(tiny):
         torch.testing.assert_close(x, y, rtol=0, atol=1e-12)
 
 
+def test_no_network_without_thresholds_passes_the_linear_limit():
+    """E‖M A x* − x*‖²/E‖x*‖² = ‖M A − I‖_F²/n; the matrix of a network is what it makes of I."""
+    A = Matrix(torch.randn(20, 50, generator=torch.Generator().manual_seed(0)).double())
+    limit, best = LISTA_PAGE.linear_limit(A.A)
+    eye = torch.eye(50, dtype=torch.float64)
+    error = lambda x: float(10 * ((x - eye).square().sum() / 50).log10())
+    assert error((best @ A.A).T) == pytest.approx(limit, abs=1e-9)
+    assert limit == pytest.approx(-2.218, abs=1e-3)
+    for seed, K in ((0, 1), (1, 3), (2, 8)):
+        net = LISTA(A, K)
+        g = torch.Generator().manual_seed(seed)
+        with torch.no_grad():
+            net.theta.zero_()
+            for p in (*net.W1, *net.W2):
+                p += 0.02 * torch.randn(p.shape, generator=g, dtype=p.dtype)
+            assert error(net(A(eye))) >= limit
+            net.W1[-1].copy_(best)
+            net.W2[-1].zero_()
+            assert error(net(A(eye))) == pytest.approx(limit, abs=1e-9)
+            mu = theory.coherence(W := theory.analytic_weights(A.A), A.A)
+            net.W1[-1].copy_(W.T / (1 - mu))  # with a threshold signals of one entry come back
+            net.theta.fill_(mu / (1 - mu))
+            assert error(net(A(eye))) < -200
+
+
+def test_depth_is_spent_at_the_first_layer_near_the_floor():
+    spent = pages.solutions("sparse/lista_cp").spent_after
+    mu, s = 0.078, 4
+    for noise in (1e-2, 1e-4, 1e-6):
+        k = spent(mu, s, 1.0, noise)
+        E = theory.error_bounds(mu, s, 1.0, 1.0, 400, noise)
+        assert E[k] <= 1.01 * E[-1] < E[k - 1]
+    more = spent(mu, s, 1.0, 1e-6) - spent(mu, s, 1.0, 1e-4)
+    assert abs(more - torch.tensor(100.0).log() / -torch.tensor(7 * mu).log()) < 1.5
+    assert spent(mu, s, 1.0, 5.0) == 0
+
+
 def test_the_number_of_layers_is_the_first_that_reaches_the_target():
     layers = pages.solutions("sparse/lista_cp").layers_needed
     K = layers(0.078, 4, 1.0, 1e-6)

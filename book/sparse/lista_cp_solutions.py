@@ -33,3 +33,12 @@ def safe_from(mu: float, s: int, largest: float, smallest: float) -> int:
     """The first layer from which every non-zero above ``smallest`` is trusted, without noise."""
     start = 2 * mu * s * largest
     return max(0, ceil(log(smallest / start) / log(2 * mu * s - mu)))
+
+
+def spent_after(mu: float, s: int, largest: float, noise: float, share: float = 0.01) -> int:
+    """The first layer at which the bound is within ``share`` of its floor E∞ = 2s·noise/(1 − f)."""
+    f = 2 * mu * s - mu
+    floor = 2 * s * noise / (1 - f)
+    if s * largest <= (1 + share) * floor:
+        return 0
+    return ceil(log(share * floor / (s * largest - floor)) / log(f))

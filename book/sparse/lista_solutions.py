@@ -1,5 +1,7 @@
 """Solutions of the exercises in lista.md, which shows them; tests/test_solutions.py checks them."""
 
+from math import log10
+
 import torch
 from torch import Tensor
 
@@ -40,3 +42,9 @@ def uncouple(net: LISTACP) -> LISTA:
             free.W1[k].copy_(W.T)
             free.W2[k].copy_(eye - W.T @ net.A.A)
     return free
+
+
+def linear_limit(A: Tensor) -> tuple[float, Tensor]:
+    """The least NMSE in dB of a matrix on b = A x*, A (m, n) of full row rank, and that matrix."""
+    m, n = A.shape
+    return 10 * log10(1 - m / n), torch.linalg.pinv(A)
