@@ -100,7 +100,7 @@ def rows(name: str, x: Tensor, shape: tuple[int, ...], own: Tensor | None = None
     if x.ndim != len(shape) + 1 or tuple(x.shape[1:]) != tuple(shape):
         wanted = ", ".join(["batch", *map(str, shape)])
         raise ValueError(f"{name} has shape {tuple(x.shape)}; it must be ({wanted})")
-    if own is not None and x.dtype != own.dtype and x.dtype in FULL:
+    if own is not None and x.dtype != own.dtype and not _mixed(x):
         raise TypeError(f"{name} has dtype {x.dtype}; the operator has {own.dtype}")
 
 
@@ -257,12 +257,14 @@ def _taken(name: str, kinds: tuple[Kind, ...], value: Any) -> Any:
 
 
 def _one_precision(known: dict[str, tuple[Kind, ...]], given: Iterable[tuple[str, Any]]) -> None:
-    """Refuse tensors and operators of two precisions in one call; single numbers may be of any.
+    """Refuse tensors and operators of two precisions in one call, and numbers that it cannot hold.
 
-    What a network takes it looks at itself.
+    Single numbers in a tensor may be of any. What a network takes it looks at itself.
     """
-    first, of = None, ""
+    first, of, numbers = None, "", list[tuple[str, float]]()
     for name, held in given:
+        if isinstance(held, float | int):
+            numbers.append((name, held))
         if name == "self" or ANY in known.get(name, ()):
             continue
         for part, value in _parts(name, held):
@@ -271,6 +273,18 @@ def _one_precision(known: dict[str, tuple[Kind, ...]], given: Iterable[tuple[str
                 raise TypeError(f"{part} has dtype {dtype}; {of} has {first}: one for all")
             if dtype is not None and first is None:
                 first, of = dtype, part
+    if first is not None and first != torch.float64:
+        for name, number_ in numbers:
+            if KINDS[float] in known.get(name, ()):
+                _held(name, number_, first, of)
+
+
+def _held(name: str, value: float, dtype: torch.dtype, of: str) -> None:
+    """Refuse a number that a dtype would make 0 or infinite."""
+    most = torch.finfo(dtype)
+    if value and math.isfinite(value) and not most.tiny <= abs(value) <= most.max:
+        becomes = "0" if abs(value) < 1 else "infinite"
+        raise ValueError(f"{name} is {value:g}; it would be {becomes} in the {dtype} of {of}")
 
 
 def _parts(name: str, value: Any) -> Iterable[tuple[str, Any]]:
@@ -281,12 +295,17 @@ def _parts(name: str, value: Any) -> Iterable[tuple[str, Any]]:
 
 
 def _precision(value: Any) -> torch.dtype | None:
-    """The dtype of a tensor or an operator; None for single numbers, networks and 16 bit."""
-    if isinstance(value, Tensor):  # 16 bit: inside autocast, which mixes them with float32
-        return value.dtype if value.ndim and value.dtype in FULL else None
+    """The dtype of a tensor or an operator; None for single numbers and networks."""
+    if isinstance(value, Tensor):
+        return value.dtype if value.ndim and not _mixed(value) else None
     if not isinstance(value, nn.Module) or not vars(value).get("_buffers"):
         return None
     return next((t.dtype for t in value._buffers.values() if t is not None), None)
+
+
+def _mixed(x: Tensor) -> bool:
+    """Whether x has 16 bit inside autocast, which mixes it with float32."""
+    return x.dtype not in FULL and torch.is_autocast_enabled(x.device.type)
 
 
 def _is_whole(value: Any) -> bool:

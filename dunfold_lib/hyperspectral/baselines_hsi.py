@@ -31,26 +31,35 @@ Denoise = Callable[[Image, float], Image]  # (image (H, W), σ) -> image
 
 @checks.door
 def tv(image: Image, sigma: float) -> Image:
-    """Total variation (Chambolle 2004) of scikit-image."""
+    """Total variation (Chambolle 2004) of scikit-image; the image itself where σ = 0."""
     from skimage.restoration import denoise_tv_chambolle
 
+    if _noiseless(image, sigma):
+        return image.copy()
     return np.asarray(denoise_tv_chambolle(image, TV_WEIGHT * sigma, eps=1e-5, max_num_iter=300))
 
 
 @checks.door
 def nlm(image: Image, sigma: float) -> Image:
-    """Non-local means (Buades, Coll & Morel 2005) of scikit-image."""
+    """Non-local means (Buades, Coll & Morel 2005) of scikit-image; as ``tv`` for σ = 0."""
     from skimage.restoration import denoise_nl_means
 
+    if _noiseless(image, sigma):
+        return image.copy()
     how = {"patch_size": 5, "patch_distance": 9, "h": NLM_H * sigma, "sigma": sigma}
     return np.asarray(denoise_nl_means(image, fast_mode=True, **how))
 
 
 @checks.door
 def wavelet(image: Image, sigma: float) -> Image:
-    """BayesShrink (Chang, Yu & Vetterli 2000) of scikit-image, averaged over 16 shifts."""
+    """BayesShrink (Chang, Yu & Vetterli 2000) of scikit-image, averaged over 16 shifts.
+
+    The image itself where σ = 0.
+    """
     from skimage.restoration import denoise_wavelet
 
+    if _noiseless(image, sigma):
+        return image.copy()
     how = {"sigma": sigma, "wavelet": "db2", "mode": "soft", "rescale_sigma": False}
     total = np.zeros_like(image)
     for shift in np.ndindex(4, 4):
@@ -61,6 +70,15 @@ def wavelet(image: Image, sigma: float) -> Image:
             raise ImportError(message) from None
         total += np.roll(made, [-s for s in shift], (0, 1))
     return total / 16
+
+
+def _noiseless(image: Image, sigma: float) -> bool:
+    """Whether σ is below what the image's own numbers resolve, after a look at both."""
+    if image.ndim != 2 or image.dtype.kind != "f" or not np.isfinite(image).all() or not image.size:
+        given = f"shape {image.shape} of {image.dtype}"
+        raise ValueError(f"image has {given}; it must be (H, W), finite floating-point numbers")
+    checks.number("sigma", sigma, 0)
+    return bool(sigma <= np.finfo(image.dtype).eps * np.abs(image).max())
 
 
 DENOISERS: dict[str, Denoise] = {"tv": tv, "nlm": nlm, "wavelet": wavelet}

@@ -1,7 +1,8 @@
 """Denoisers: (v, σ) -> image, for v (batch, 1, height, width) in [0, 1] with noise of deviation σ.
 
 Three that scikit-image ships, and two small networks, of which one is a prox. Each gives v's own
-shape, dtype and device, and returns v where σ = 0. The three run on the CPU and pass no gradient.
+shape, dtype and device, and returns v where σ is 0, or below what v's numbers resolve. The three
+run on the CPU and pass no gradient.
 """
 
 from collections.abc import Callable
@@ -172,7 +173,7 @@ def _each(denoise: Callable[[Any], Any], v: Tensor, sigma: float) -> Tensor:
     _image(v)
     checks.finite("v", v)
     checks.number("sigma", sigma, 0)
-    if sigma == 0:
-        return v.clone()
+    if sigma <= torch.finfo(v.dtype).eps * float(v.abs().max()):
+        return v.clone()  # less than v's own numbers resolve
     images = v.detach().cpu().numpy()[:, 0]
     return torch.from_numpy(np.stack([denoise(x) for x in images]))[:, None].to(v)

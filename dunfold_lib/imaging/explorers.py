@@ -58,7 +58,8 @@ def run(ratio: int, name: str) -> list[dict[str, Tensor]]:
 
 
 def score(estimate: Tensor, truth: Tensor) -> float:
-    """PSNR in dB, the estimate clipped to [0, 1]."""
+    """PSNR in dB, the estimate, which must be finite, clipped to [0, 1]."""
+    checks.finite("estimate", estimate)
     return psnr(estimate.clamp(0, 1), truth)
 
 

@@ -187,6 +187,7 @@ def directional(F: Callable[[Tensor], Tensor], U: Tensor, p: Tensor) -> Tensor:
 @checks.door
 def dense(V: Callable[[Tensor], Tensor], like: Tensor) -> Tensor:
     """The matrix (n, n) of a map of one row's shape, for small n: column j is V(eⱼ)."""
+    checks.finite("like", like)
     n = like[0].numel()
     eye = torch.eye(n, dtype=like.dtype, device=like.device)
     return torch.stack([V(e.reshape(1, *like.shape[1:])).flatten() for e in eye], 1)
@@ -199,6 +200,8 @@ def orders(residuals: Sequence[float], floor: float = 1e-12) -> list[float]:
     1 is linear convergence, 2 quadratic. Below the floor rounding, not the method, decides.
     """
     checks.number("floor", floor, 0)
+    for residual in residuals:
+        checks.number("one of residuals", residual, 0)
     triples = zip(residuals, residuals[1:], residuals[2:], strict=False)
     return [log(c / b) / log(b / a) for a, b, c in triples if a > b > c > floor]
 

@@ -192,6 +192,8 @@ class Stages(Unrolled):
         return State(b, b, torch.zeros_like(b), torch.zeros_like(b))
 
     def layer(self, k: int, x: State, b: Tensor) -> State:
+        for name, held in zip(x._fields, x, strict=True):
+            checks.like(name, held, "b", b)
         B, T, N = self.parts(k, x)
         return State(self.FD[k](B + T + N), B, T, N)
 

@@ -311,8 +311,7 @@ def error_bounds(
 
     gamma : one step for all layers, or K of them.
     """
-    checks.number("largest", largest, 0)
-    checks.number("noise", noise, 0)
+    _certain(mu, s, largest, noise)
     checks.whole("K", K)
     steps = [float(g) for g in gamma] if isinstance(gamma, Sequence) else [gamma] * K
     if len(steps) != K:
@@ -323,9 +322,18 @@ def error_bounds(
     return E
 
 
+def _certain(mu: float, s: int, largest: float, noise: float) -> None:
+    """Look at what the theorems' error bounds share."""
+    for name, value in (("mu", mu), ("largest", largest), ("noise", noise)):
+        checks.number(name, value, 0)
+    checks.whole("s", s, 1)
+
+
 @checks.door
 def exponents(E: Sequence[float]) -> list[float]:
-    """c⁰, c¹, … with Eᵏ = E⁰ exp(−c⁰ − … − cᵏ⁻¹)."""
+    """c⁰, c¹, … with Eᵏ = E⁰ exp(−c⁰ − … − cᵏ⁻¹), every Eᵏ above 0."""
+    for bound in E:
+        checks.number("one of E", bound, 0, open_low=True)
     return [-log(after / before) for before, after in pairwise(E)]
 
 
@@ -344,6 +352,10 @@ def selected_bounds(
     q = min(trusted[k], s) entries of the support are not shrunk, and Eᵏ⁺¹ = (2μs − μ − qμ)Eᵏ +
     (2s − q) noise. After Chen et al. 2018, theorem 3.
     """
+    _certain(mu, s, largest, noise)
+    checks.number("smallest", smallest, 0)
+    for count in trusted:
+        checks.whole("one of trusted", count)
     E = [s * largest]
     for count in trusted:
         q = min(count, s) if smallest >= 2 * (mu * E[-1] + noise) else 0
@@ -354,6 +366,13 @@ def selected_bounds(
 @checks.door
 def smallest_gain(W: Tensor, A: Tensor, gamma: float) -> float:
     """σ̄: the smallest singular value of I − γ W_SᵀA_S over all supports S of two columns."""
+    checks.finite("W", W)
+    checks.finite("A", A)
+    checks.shaped("A", A, ("m", "n"))
+    checks.like("W", W, "A", A)
+    checks.number("gamma", gamma, 0)
+    if A.shape[1] < 2:
+        raise ValueError(f"A has shape {tuple(A.shape)}; it must have two columns")
     G = -gamma * (W.T @ A)
     G += torch.eye(len(G), dtype=G.dtype, device=G.device)
     d, square = G.diag(), G.square()
