@@ -4,18 +4,23 @@ import dis
 import functools
 import inspect
 import math
+import os
 import sys
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from numbers import Integral, Real
+from pathlib import Path
 from types import NoneType, UnionType
-from typing import Annotated, Any, NamedTuple, ParamSpec, TypeVar
+from typing import Annotated, Any, Literal, NamedTuple, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-LARGEST = sys.float_info.max
+HERE = str(Path(__file__).parent) + os.sep
+LARGEST, LEAST = sys.float_info.max, sys.float_info.min
 MOST = 2**63 - 1  # of a whole number
+# What only our own code can get wrong, once arguments have the types that annotations say.
+OURS = (AssertionError, AttributeError, ImportError, KeyError, NameError, RecursionError)
 RAISES = {dis.opmap[name] for name in ("RAISE_VARARGS", "RERAISE")}
 FULL = (torch.float32, torch.float64)
 F = TypeVar("F", bound=Callable[..., Any])
@@ -46,6 +51,8 @@ def real(name: str, x: Tensor) -> None:
         raise TypeError(f"{name} is a {type(x).__name__}; it must be a torch.Tensor")
     if not x.is_floating_point():
         raise TypeError(f"{name} has dtype {x.dtype}; it must be a real floating-point tensor")
+    if x.layout != torch.strided:
+        raise TypeError(f"{name} has layout {x.layout}; it must be a dense tensor")
 
 
 def like(name: str, x: Tensor, wanted: str, y: Tensor) -> None:
@@ -115,7 +122,8 @@ def number(
     """Refuse a number that is not real and finite, or outside [low, high] (or (low, high])."""
     if not _is_number(value):
         raise TypeError(f"{name} is {brief(value)}; it must be a number")
-    inside = (value > low if open_low else value >= low) and value <= high
+    above = value > low and (low != 0 or value >= LEAST)  # 1/value is finite
+    inside = (above if open_low else value >= low) and value <= high
     if not (inside and -LARGEST <= value <= LARGEST):
         interval = f"{'(' if open_low or low == -math.inf else '['}{low:g}, {high:g}]"
         given = brief(value) if isinstance(value, Integral) else f"{float(value):g}"
@@ -166,8 +174,13 @@ def door(f: Callable[P, R]) -> Callable[P, R]:
 
     Numbers of NumPy become Python's, those in a list too. Tensors must be real, and of the
     precision of the other tensors, operators and networks, unless annotated ``AnyTensor``.
-    Shapes and intervals f itself looks at; what torch says of the rest is told in one line.
+    Shapes and intervals f itself looks at; what torch, NumPy or arithmetic say of the rest is told
+    in one line, with the place and the cause. Other errors are ours and left as they are (``OURS``).
+    Of a dataclass the constructor is the door.
     """
+    if inspect.isclass(f):
+        f.__init__ = door(f.__init__)  # type: ignore[method-assign]
+        return f  # type: ignore[return-value]
     known: dict[str, tuple[Kind, ...]] = {}
     order, lazy = _positional(f), inspect.isgeneratorfunction(f)
 
@@ -184,7 +197,9 @@ def door(f: Callable[P, R]) -> Callable[P, R]:
         try:
             made = f(*given, *args[len(order) :], **named)  # type: ignore[arg-type]
         except Exception as error:
-            raise _told(f.__qualname__, pairs, error) from error.__cause__ or error
+            if (told := _told(f.__qualname__, pairs, error)) is error:
+                raise
+            raise told from error
         return _guarded(f.__qualname__, pairs, made) if lazy else made  # type: ignore
 
     return checked
@@ -195,23 +210,33 @@ def _guarded(name: str, given: Iterable[tuple[str, Any]], made: Iterator[Any]) -
     try:
         yield from made
     except Exception as error:
-        raise _told(name, given, error) from error.__cause__ or error
+        if (told := _told(name, given, error)) is error:
+            raise
+        raise told from error
 
 
 def _told(name: str, given: Iterable[tuple[str, Any]], error: Exception) -> Exception:
-    """An error as it is, if a statement ``raise`` made it; torch's and Python's own in one line."""
-    at = error.__traceback__
-    while at is not None and at.tb_next is not None:
+    """An error as it is, if a statement ``raise`` made it or it is one of ``OURS``.
+
+    Any other is what torch, NumPy or arithmetic could not do with numbers that come from the
+    arguments, as a rule because their shapes do not fit: one line, with what was given.
+    """
+    at, place = error.__traceback__, ""
+    while at is not None:
+        code = at.tb_frame.f_code
+        if code.co_filename.startswith(HERE) and code.co_filename != __file__:
+            place = f" at {code.co_filename.removeprefix(HERE)}:{at.tb_lineno}"
+        if at.tb_next is None:
+            break
         at = at.tb_next
-    if at is None or isinstance(error, torch.OutOfMemoryError | MemoryError):
+    if at is None or isinstance(error, (*OURS, torch.OutOfMemoryError, MemoryError)):
         return error
-    code = at.tb_frame.f_code
     raised = code.co_code[at.tb_lasti] in RAISES and "site-packages" not in code.co_filename
-    if raised or isinstance(error, ImportError):
+    if raised:
         return error
     held = ", ".join(f"{k} {_seen(v)}" for k, v in given if k != "self")
     why = " ".join(str(error).split())[:120] or "no reason given"
-    return ValueError(f"{name} cannot use {held}: {why} ({type(error).__name__})")
+    return ValueError(f"{name} failed inside on {held}: {why} ({type(error).__name__}{place})")
 
 
 def _seen(value: Any) -> str:
@@ -297,10 +322,15 @@ def _parts(name: str, value: Any) -> Iterable[tuple[str, Any]]:
 def _precision(value: Any) -> torch.dtype | None:
     """The dtype of a tensor or an operator; None for single numbers and networks."""
     if isinstance(value, Tensor):
-        return value.dtype if value.ndim and not _mixed(value) else None
+        return value.dtype if _counts(value) else None
     if not isinstance(value, nn.Module) or not vars(value).get("_buffers"):
         return None
     return next((t.dtype for t in value._buffers.values() if t is not None), None)
+
+
+def _counts(x: Tensor) -> bool:
+    """Whether the precision of x must be that of others: more than one real number."""
+    return bool(x.ndim and x.is_floating_point() and not _mixed(x))
 
 
 def _mixed(x: Tensor) -> bool:
@@ -363,8 +393,12 @@ def _kinds(hint: Any) -> tuple[Kind, ...]:
         return (ANY,)
     if hint in KINDS:
         return (KINDS[hint],)
+    if origin is Literal:
+        return (_literal(inner),)
     if origin in (Sequence, list, tuple):
         return (_sequence(origin, inner),)
+    if origin in (Mapping, dict):
+        return (_mapping(*inner),)
     kind = origin or hint
     if kind is Callable:
         return (Kind(callable, "a function"),)
@@ -387,6 +421,7 @@ def _sequence(origin: Any, inner: tuple[Any, ...]) -> Kind:
 
     def fits(value: Any) -> bool:
         several = hasattr(value, "__len__") and hasattr(value, "__getitem__")
+        several = several and not isinstance(value, type)
         plain = several and not isinstance(value, str | bytes | Mapping)
         return plain and getattr(value, "ndim", 1) > 0
 
@@ -404,6 +439,27 @@ def _sequence(origin: Any, inner: tuple[Any, ...]) -> Kind:
         return tuple(made) if origin is tuple else made
 
     return Kind(fits, text, take)
+
+
+def _literal(allowed: tuple[Any, ...]) -> Kind:
+    """One of some words."""
+    fits = lambda v: isinstance(v, str) and v in allowed
+    return Kind(fits, f"one of {', '.join(map(str, allowed))}")
+
+
+def _mapping(keys: Any, values: Any) -> Kind:
+    """A mapping whose keys and values are looked at one by one."""
+    each = _kinds(keys), _kinds(values)
+
+    def take(name: str, value: Any) -> Any:
+        made = {
+            _taken(f"a key of {name}", each[0], k): _taken(f"{name}[{brief(k)}]", each[1], v)
+            for k, v in value.items()
+        }
+        same = all(made.get(k, made) is v for k, v in value.items())
+        return value if same else made
+
+    return Kind(lambda v: isinstance(v, Mapping), "a mapping", take)
 
 
 def _fields(kind: Any, name: str, value: Any) -> Any:

@@ -22,6 +22,7 @@ from dunfold_lib.show import Curves, Frames, Panel
 MOST_FRAMES = 80  # what one page may hold of precomputed states
 
 
+@checks.door
 @dataclass(frozen=True)
 class Slider:
     """The values a control may take, where it starts, and how they read."""
@@ -65,11 +66,19 @@ class Explorer:
         self.draw, self.sliders, self.caption = draw, sliders, caption
         self.script, self.problem = script, problem or {}
 
+    @checks.door
     def panels(self, index: Sequence[int]) -> tuple[Panel, ...]:
         """The panels for one position of every slider."""
         if len(index) != len(self.sliders):
             n = len(self.sliders)
             raise ValueError(f"index has {len(index)} positions; the explorer has {n} sliders")
+        for i, (name, s) in zip(index, self.sliders.items(), strict=True):
+            if not 0 <= i < len(s.values):
+                raise ValueError(f"index is {i} for slider {name}; it has 0 to {len(s.values) - 1}")
+        return self._panels(index)
+
+    def _panels(self, index: Sequence[int]) -> tuple[Panel, ...]:
+        """The same, of positions that exist."""
         chosen = {n: s.values[i] for (n, s), i in zip(self.sliders.items(), index, strict=True)}
         drawn = self.draw(**chosen)
         return drawn if isinstance(drawn, tuple) else (drawn,)
@@ -80,7 +89,7 @@ class Explorer:
         """The explorer without a kernel: HTML and SVG, moved by book/_static/explorer.js."""
         uid = show.unique("dfx")
         start = [s.start for s in self.sliders.values()]
-        panels = self.panels(start)
+        panels = self._panels(start)
         controls = "".join(
             f'<div class="df-control"><label for="{uid}-{n}">{escape(s.label)}</label>'
             f'<input id="{uid}-{n}" type="range" min="0" max="{len(s.values) - 1}" step="1" '
@@ -113,7 +122,7 @@ class Explorer:
         store: dict[str, int] = {}  # every image and curve once, however many states show it
         keep = lambda item: store.setdefault(item, len(store))
         positions = itertools.product(*(range(len(s.values)) for s in self.sliders.values()))
-        data["frames"] = [_state(self.panels(index), keep) for index in positions]
+        data["frames"] = [_state(self._panels(index), keep) for index in positions]
         return data | {"store": [*store]}
 
     # The face of a kernel

@@ -13,6 +13,7 @@ def _pair(estimate: Tensor, truth: Tensor) -> None:
         raise ValueError(f"estimate and truth have shapes {given}; they must be equal")
 
 
+@checks.door
 def nmse_db(estimate: Tensor, truth: Tensor) -> float:
     """10 log₁₀(Σ‖x − x*‖² / Σ‖x*‖²) over the whole batch, in dB; lower is better.
 
@@ -26,6 +27,7 @@ def nmse_db(estimate: Tensor, truth: Tensor) -> float:
     return float(10 * ratio.log10())
 
 
+@checks.door
 def nmse_db_median(estimate: Tensor, truth: Tensor) -> float:
     """Median over the rows of 10 log₁₀(‖x − x*‖²/‖x*‖²), in dB; rows with x* = 0 are left out."""
     _pair(estimate, truth)
@@ -40,6 +42,7 @@ def nmse_db_median(estimate: Tensor, truth: Tensor) -> float:
     return float((db[(len(db) - 1) // 2] + db[len(db) // 2]) / 2)
 
 
+@checks.door
 def psnr(estimate: Tensor, truth: Tensor, peak: float = 1.0) -> float:
     """10 log₁₀(peak²/MSE) in dB over all entries together, by scikit-image; higher is better."""
     from skimage.metrics import peak_signal_noise_ratio
@@ -52,6 +55,7 @@ def psnr(estimate: Tensor, truth: Tensor, peak: float = 1.0) -> float:
     return float(peak_signal_noise_ratio(a, b, data_range=peak))
 
 
+@checks.door
 def ssim(estimate: Tensor, truth: Tensor, peak: float = 1.0) -> float:
     """Mean structural similarity of two grey images (height, width); higher is better, 1 at most.
 
@@ -68,6 +72,7 @@ def ssim(estimate: Tensor, truth: Tensor, peak: float = 1.0) -> float:
     return float(structural_similarity(a, b, data_range=peak))
 
 
+@checks.door
 def sam(estimate: Tensor, truth: Tensor) -> float:
     """Spectral angle mapper: mean angle between spectra of images (batch, C, h, w), in radians.
 
@@ -80,6 +85,7 @@ def sam(estimate: Tensor, truth: Tensor) -> float:
     return float(cosine.clamp(-1, 1).arccos().mean())
 
 
+@checks.door
 def ergas(estimate: Tensor, truth: Tensor, ratio: float = 1.0) -> float:
     """100/ratio · √(mean over bands of MSE/μ²), μ the band's mean (Wald 2000); lower is better.
 
@@ -96,6 +102,7 @@ def ergas(estimate: Tensor, truth: Tensor, ratio: float = 1.0) -> float:
     return float(100 / ratio * (mse / mean.square()).mean().sqrt())
 
 
+@checks.door
 def ergas_mse_over_mean(estimate: Tensor, truth: Tensor, ratio: float = 1.0) -> float:
     """100/ratio · √(mean over bands of MSE/μ): μ is not squared, so the scale of values counts.
 

@@ -53,6 +53,7 @@ GUARDS = ("checks.", "fits(", "rows_fit(")  # lines that only look at arguments
 _serial = itertools.count(1)
 
 
+@checks.door
 @dataclass(frozen=True)
 class Line:
     """One curve. ``style``: a line, dashes, dots, or a line with a dot at every point."""
@@ -64,6 +65,7 @@ class Line:
     style: Style = "solid"
 
 
+@checks.door
 @dataclass(frozen=True)
 class Curves:
     """Curves on one pair of axes; ``alt`` says in words what they show.
@@ -88,6 +90,7 @@ class Curves:
     size: tuple[float, float] = (5.2, 3.3)
 
 
+@checks.door
 @dataclass(frozen=True)
 class Frames:
     """Images side by side: grey (height, width) or colour (height, width, 3), values in [0, 1]."""
@@ -279,8 +282,11 @@ def twins(left: Callable[..., Any], right: Callable[..., Any]) -> Html:
 
 def _body(function: Callable[..., Any]) -> list[str]:
     """The lines of a function below its signature and docstring, without looks at arguments."""
-    source = textwrap.dedent(inspect.getsource(function))
-    (node,) = ast.parse(source).body
+    try:
+        source = textwrap.dedent(inspect.getsource(function))
+        (node,) = ast.parse(source).body
+    except (OSError, SyntaxError, TypeError):
+        raise TypeError(f"{checks.brief(function)} has no source to show") from None
     if not isinstance(node, ast.FunctionDef):
         raise TypeError(f"{checks.brief(function)} is no function with a body to show")
     first = node.body[1 if ast.get_docstring(node) is not None and len(node.body) > 1 else 0]

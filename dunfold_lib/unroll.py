@@ -37,6 +37,8 @@ class Unrolled(nn.Module):
 
     def readout(self, x: Any) -> Tensor:
         """The estimate in a state."""
+        if not isinstance(x, Tensor):
+            raise TypeError(f"x is {checks.brief(x)}; the state of this network is a tensor")
         return x
 
     def states(self, b: Any, depth: int | None = None) -> Iterator[Any]:

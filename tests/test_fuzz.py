@@ -81,5 +81,5 @@ def test_a_door_takes_numpys_numbers_and_tells_torchs_errors_in_one_line():
     f(torch.ones(3, 2), np.int64(1), np.float32(2))
     with pytest.raises(TypeError, match=r"^k is 1.0; it must be a whole number$"):
         f(torch.ones(3, 2), 1.0)
-    with pytest.raises(ValueError, match=r"f cannot use x \(3, 5\), k 1: .*"):
+    with pytest.raises(ValueError, match=r"f failed inside on x \(3, 5\), k 1: .*"):
         f(torch.ones(3, 5), 1)

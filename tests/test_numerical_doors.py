@@ -110,7 +110,10 @@ def test_a_blur_of_half_precision_is_told_in_one_line():
 
     blur = Blur(torch.ones(3, 3), (6, 6))
     for f in (blur, blur.T):
-        with pytest.raises(ValueError, match=r"^Blur\.\w+ cannot use .*$"):
+        with pytest.raises(
+            ValueError,
+            match=r"^Blur\.\w+ failed inside on x \(1, 1, 6, 6\)|^Blur\.\w+ failed inside on r .*",
+        ):
             f(torch.ones(1, 1, 6, 6).half())
 
 

@@ -58,6 +58,7 @@ class State(NamedTuple):
     U: Tensor
 
 
+@checks.door
 @dataclass(frozen=True)
 class Star:
     """The model's numbers; ``mu`` finite makes it STAR-S.
@@ -90,6 +91,7 @@ class Star:
     def R(self) -> Patches:
         return Patches(self.side, self.stride)
 
+    @checks.door
     def dictionary(self, x: State) -> tuple[Tensor, Tensor, Tensor]:
         """D1, D2, D3."""
         D = dct(self.side, x.G.dtype).to(x.G.device)

@@ -175,6 +175,7 @@ def synthetic(
     return cube / cube.max()
 
 
+@checks.door
 @dataclass(frozen=True)
 class Noise:
     """How a cube is spoilt; everything but the first two is sparse.

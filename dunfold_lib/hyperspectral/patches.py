@@ -34,6 +34,7 @@ class Tile(NamedTuple):
     place: tuple[slice, slice]
 
 
+@checks.door
 @dataclass(frozen=True)
 class Patches:
     """R: every ``side`` × ``side`` patch on a grid of step ``stride``, of images of any size.
@@ -74,6 +75,7 @@ class Patches:
     @checks.door
     def T(self, X: Tensor, size: tuple[int, int]) -> Tensor:  # (N, r, p², n) -> (N, r, *size)
         """Rᵀ for images of this size."""
+        checks.shaped("X", X, ("N", "r", self.side**2, "n"))
         down, across = self.more(size)
         whole = (size[0] + down, size[1] + across)
         G = functional.fold(X.flatten(1, 2), whole, self.side, stride=self.stride)
@@ -154,6 +156,7 @@ def analysis(X: Tensor, D1: Tensor, D2: Tensor, D3: Tensor) -> Tensor:
 @checks.door
 def synthesis_plain(X: Tensor, D1: Tensor, D2: Tensor, D3: Tensor) -> Tensor:
     """The same by one matrix (r p², r p²), as released codes have it; for the benchmark."""
+    checks.shaped("X", X, ("N", "r", "p²", "n"))
     checks.shaped("D3", D3, (X.shape[1], X.shape[1]))
     whole = torch.kron(D3, torch.kron(D1, D2))
     return (whole @ X.flatten(1, 2)).reshape(X.shape)

@@ -56,7 +56,7 @@ def _equal(a: Any) -> bool:
 
 
 @checks.door
-def in_range(a: Any, name: str) -> Tensor:
+def in_range(a: np.ndarray, name: str) -> Tensor:
     """An array (h, w) or (h, w, C) as (1, C, h, w), its values looked at.
 
     8 and 16 bit are divided by their largest value; floating point must lie in [0, 1].
@@ -68,7 +68,8 @@ def in_range(a: Any, name: str) -> Tensor:
     return planes_of(a, name)
 
 
-def planes_of(a: Any, name: str) -> Tensor:
+@checks.door
+def planes_of(a: np.ndarray, name: str) -> Tensor:
     """An array (h, w) or (h, w, C) of numbers in [0, 1] as (1, C, h, w), float32."""
     if a.ndim not in (2, 3) or 0 in a.shape:
         raise ValueError(f"{name} has shape {a.shape}; it must be (height, width) or with channels")
@@ -191,8 +192,10 @@ def motorcycle() -> Scene:
 
 
 @checks.door
-def filled(d: Any) -> Any:
+def filled(d: np.ndarray) -> Any:
     """Disparity (h, w) without its holes: each takes the smaller of its row's finite neighbours."""
+    if d.ndim != 2 or d.dtype.kind != "f":
+        raise ValueError(f"d has shape {d.shape} of {d.dtype}; it must be (h, w), floating point")
     whole = d.copy()
     for row in whole:
         good = np.flatnonzero(np.isfinite(row))

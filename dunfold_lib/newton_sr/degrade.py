@@ -24,6 +24,7 @@ from dunfold_lib.operators import Linear
 @checks.door
 def keys_kernel(x: Tensor) -> Tensor:
     """Keys' cubic kernel for a = −½: 1 at 0, 0 at the other whole numbers, 0 from |x| = 2 on."""
+    checks.finite("x", x)
     x = x.abs()
     near = 1.5 * x**3 - 2.5 * x**2 + 1
     far = -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2

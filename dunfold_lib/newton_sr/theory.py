@@ -70,6 +70,7 @@ class L1:
         return lambda p: M * p
 
 
+@checks.door
 @dataclass(frozen=True)
 class Groups:
     """p(x) = Σ ‖x_G‖₂ over consecutive groups of ``size`` entries; its prox is curved."""

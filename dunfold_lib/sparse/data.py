@@ -11,6 +11,7 @@ from dunfold_lib import checks
 from dunfold_lib.operators import Blur, Compose, Linear, Mask, Matrix, Wavelet
 
 
+@checks.door
 @dataclass(frozen=True)
 class SparseProblem:
     """b = A x* + ε with A Gaussian of unit columns and x* Bernoulli(p) × N(0, 1), fresh each draw.
