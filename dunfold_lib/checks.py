@@ -175,7 +175,7 @@ def door(f: Callable[P, R]) -> Callable[P, R]:
     Numbers of NumPy become Python's, those in a list too. Tensors must be real, and of the
     precision of the other tensors, operators and networks, unless annotated ``AnyTensor``.
     Shapes and intervals f itself looks at; what torch, NumPy or arithmetic say of the rest is told
-    in one line, with the place and the cause. Other errors are ours and left as they are (``OURS``).
+    in one line, with the place and the cause. Errors of our own code stay as they are (``OURS``).
     Of a dataclass the constructor is the door.
     """
     if inspect.isclass(f):

@@ -626,6 +626,7 @@ SPECIAL: Makers = {
     "newton_sr.baselines_sr.*.U": lambda: rand(2, 2, 8, 10),
     "newton_sr.baselines_sr.*.start": lambda: rand(2, 2, 8, 10),
     "newton_sr.baselines_sr.*.sigma": lambda: 1.5,
+    "newton_sr.data.planes_of.a": lambda: rand(4, 5, 3).numpy(),
     "newton_sr.data.in_range.a": lambda: rand(4, 5, 3).numpy(),
     "newton_sr.data.patches.side": lambda: 4,
     "small_target.model.LRPCANet.b": lambda: 2,

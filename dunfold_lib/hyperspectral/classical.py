@@ -109,6 +109,7 @@ class Star:
     @checks.door
     def sweep(self, Y: Tensor, x: State) -> Iterator[tuple[str, State]]:
         """(name of the block, state after its update), for S, B, L, U, G, A."""
+        self._fits(Y, x)
         D, R, size = self.dictionary(x), self.R, (Y.shape[2], Y.shape[3])
         if self.mu != inf:
             x = x._replace(S=soft(Y - expand(x.G, x.A), self.mu))
@@ -143,7 +144,19 @@ class Star:
         tie = self.beta * (x.U * gap + gap.square() / 2).flatten(1).sum(1)
         return self._shared(Y, x) + self.lam * self.gamma2 * _nuclear(x.L) + tie
 
+    def _fits(self, Y: Tensor, x: State) -> None:
+        """Refuse a state that is not of this cube."""
+        checks.shaped("Y", Y, ("batch", "B", "H", "W"))
+        checks.shaped("A", x.A, (len(Y), Y.shape[1], "r"))
+        checks.shaped("G", x.G, (len(Y), x.A.shape[2], *Y.shape[2:]))
+        checks.like("S", x.S, "Y", Y)
+        n = self.R.number((Y.shape[2], Y.shape[3]))
+        checks.shaped("m", x.m, (*x.G.shape[:2], 1, n))
+        for name, held in (("B", x.B), ("L", x.L), ("U", x.U)):
+            checks.shaped(name, held, (*x.G.shape[:2], self.side**2, n))
+
     def _shared(self, Y: Tensor, x: State) -> Tensor:
+        self._fits(Y, x)
         total = lambda t: t.flatten(1).sum(1)
         fit = 0.5 * total((Y - expand(x.G, x.A) - x.S).square())
         sparse = self.mu * total(x.S.abs()) if self.mu != inf else 0.0

@@ -62,6 +62,15 @@ class Patches:
         return down, across
 
     @checks.door
+    def number(self, size: tuple[int, int]) -> int:
+        """n, the patches of an image."""
+        down, across = (
+            (n + more - self.side) // self.stride + 1
+            for n, more in zip(size, self.more(size), strict=True)
+        )
+        return down * across
+
+    @checks.door
     def __call__(self, G: Tensor) -> Tensor:  # (N, r, H, W) -> (N, r, p², n)
         checks.real("G", G)
         if G.ndim != 4:

@@ -192,8 +192,7 @@ class Stages(Unrolled):
         return State(b, b, torch.zeros_like(b), torch.zeros_like(b))
 
     def layer(self, k: int, x: State, b: Tensor) -> State:
-        for name, held in zip(x._fields, x, strict=True):
-            checks.like(name, held, "b", b)
+        checks.like("D", x.D, "b", b)
         B, T, N = self.parts(k, x)
         return State(self.FD[k](B + T + N), B, T, N)
 
@@ -210,17 +209,28 @@ class Stages(Unrolled):
 
     def background(self, k: int, x: State, N: Tensor | float = 0.0) -> Tensor:
         """The B of stage k, for a noise N."""
+        _alike(x)
+        checks.broadcasts("N", N, x.D.shape)
         v = x.D - x.T - N
         return v + self.FB[k](v)
 
     def targets(self, k: int, x: State, B: Tensor, N: Tensor | float = 0.0) -> Tensor:
         """The T of stage k, for a background and a noise."""
+        _alike(x)
+        checks.like("B", B, "D", x.D)
+        checks.broadcasts("N", N, x.D.shape)
         v = x.T + x.D - B - N
         return v - self.eps[k] * self.FT[k](v)
 
     def readout(self, x: State) -> Tensor:
         """T, a logit: sigmoid(T) is the share of target in a pixel, T > 0 the prediction."""
         return x.T
+
+
+def _alike(x: State) -> None:
+    """Refuse a state whose images differ in shape."""
+    for name, held in zip(x._fields, x, strict=True):
+        checks.like(name, held, "D", x.D)
 
 
 class RPCANet(Stages):
@@ -282,7 +292,7 @@ class LRPCANet(Stages):
         _wake(self, awake)
 
     def parts(self, k: int, x: State) -> tuple[Tensor, Tensor, Tensor]:
-        N = x.N if self.carry_noise else torch.zeros_like(x.N)
+        N = x.N if self.carry_noise else torch.zeros_like(x.D)
         B = self.background(k, x, N)
         T = self.targets(k, x, B, N)
         v = N + x.D - B - T

@@ -162,6 +162,7 @@ class LISTA(Unrolled):
         return _zero(self.A, b)
 
     def layer(self, k: int, x: Tensor, b: Tensor) -> Tensor:
+        fits(self.A, b, x)
         return soft_select(b @ self.W1[k].T + x @ self.W2[k].T, self.theta[k], self.trust[k])
 
 
@@ -186,6 +187,7 @@ class LISTACP(Unrolled):
         return _zero(self.A, b)
 
     def layer(self, k: int, x: Tensor, b: Tensor) -> Tensor:
+        fits(self.A, b, x)
         return soft_select(x - (self.A(x) - b) @ self.W[k], self.theta[k], self.trust[k])
 
 
@@ -211,6 +213,7 @@ class TiLISTA(Unrolled):
         return _zero(self.A, b)
 
     def layer(self, k: int, x: Tensor, b: Tensor) -> Tensor:
+        fits(self.A, b, x)
         step = self.gamma[k]
         return soft_select(x - step * (self.A(x) - b) @ self.W, self.theta[k], self.trust[k])
 
@@ -242,6 +245,7 @@ class ALISTA(Unrolled):
         return _zero(self.A, b)
 
     def layer(self, k: int, x: Tensor, b: Tensor) -> Tensor:
+        fits(self.A, b, x)
         step = self.gamma[k]
         return soft_select(x - step * (self.A(x) - b) @ self.W, self.theta[k], self.trust[k])
 
@@ -286,6 +290,9 @@ class HyperLISTA(Unrolled):
         return Momentum(zero, zero, (b @ self.pinv.T).abs().sum(1, keepdim=True))
 
     def layer(self, k: int, s: Momentum, b: Tensor) -> Momentum:
+        fits(self.A, b, s.x)
+        checks.like("before", s.before, "x", s.x)
+        checks.shaped("whole", s.whole, (len(b), 1))
         n, residual = s.x.shape[1], self.A(s.x) - b
         size = (residual @ self.pinv.T).abs().sum(1, keepdim=True)
         beta = self.c[1] * (s.x != 0).sum(1, keepdim=True)
