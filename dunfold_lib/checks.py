@@ -402,8 +402,10 @@ def _kinds(hint: Any) -> tuple[Kind, ...]:
     kind = origin or hint
     if kind is Callable:
         return (Kind(callable, "a function"),)
-    if not isinstance(kind, type) or kind in (Any, object) or getattr(kind, "_is_protocol", False):
+    if not isinstance(kind, type) or kind in (Any, object):
         return ()
+    if getattr(kind, "_is_protocol", False):
+        return (_protocol(kind),)
     room = kind.__module__.removeprefix("dunfold_lib.").split(".")[0]
     text = f"a {room}.{kind.__name__}".replace("a o", "an o", 1)
     if issubclass(kind, tuple) and hasattr(kind, "_fields"):
@@ -445,6 +447,14 @@ def _literal(allowed: tuple[Any, ...]) -> Kind:
     """One of some words."""
     fits = lambda v: isinstance(v, str) and v in allowed
     return Kind(fits, f"one of {', '.join(map(str, allowed))}")
+
+
+def _protocol(kind: type) -> Kind:
+    """Whatever has the methods of a protocol."""
+    names = [n for n in vars(kind) if n == "__call__" or inspect.isfunction(vars(kind)[n])]
+    names = [n for n in names if n == "__call__" or not n.startswith("_")]
+    fits = lambda v: not isinstance(v, type) and all(callable(getattr(v, n, None)) for n in names)
+    return Kind(fits, f"a {kind.__name__} ({', '.join(names)})")
 
 
 def _mapping(keys: Any, values: Any) -> Kind:

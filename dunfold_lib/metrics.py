@@ -3,6 +3,7 @@
 from torch import Tensor
 
 from dunfold_lib import checks
+from dunfold_lib.checks import AnyTensor
 
 
 def _pair(estimate: Tensor, truth: Tensor) -> None:
@@ -14,7 +15,7 @@ def _pair(estimate: Tensor, truth: Tensor) -> None:
 
 
 @checks.door
-def nmse_db(estimate: Tensor, truth: Tensor) -> float:
+def nmse_db(estimate: AnyTensor, truth: AnyTensor) -> float:
     """10 log₁₀(Σ‖x − x*‖² / Σ‖x*‖²) over the whole batch, in dB; lower is better.
 
     The ratio of sums of Chen et al. 2018, section 4: a few badly recovered rows dominate it. A
@@ -28,7 +29,7 @@ def nmse_db(estimate: Tensor, truth: Tensor) -> float:
 
 
 @checks.door
-def nmse_db_median(estimate: Tensor, truth: Tensor) -> float:
+def nmse_db_median(estimate: AnyTensor, truth: AnyTensor) -> float:
     """Median over the rows of 10 log₁₀(‖x − x*‖²/‖x*‖²), in dB; rows with x* = 0 are left out."""
     _pair(estimate, truth)
     if truth.ndim < 2:
@@ -43,7 +44,7 @@ def nmse_db_median(estimate: Tensor, truth: Tensor) -> float:
 
 
 @checks.door
-def psnr(estimate: Tensor, truth: Tensor, peak: float = 1.0) -> float:
+def psnr(estimate: AnyTensor, truth: AnyTensor, peak: float = 1.0) -> float:
     """10 log₁₀(peak²/MSE) in dB over all entries together, by scikit-image; higher is better."""
     from skimage.metrics import peak_signal_noise_ratio
 
@@ -56,7 +57,7 @@ def psnr(estimate: Tensor, truth: Tensor, peak: float = 1.0) -> float:
 
 
 @checks.door
-def ssim(estimate: Tensor, truth: Tensor, peak: float = 1.0) -> float:
+def ssim(estimate: AnyTensor, truth: AnyTensor, peak: float = 1.0) -> float:
     """Mean structural similarity of two grey images (height, width); higher is better, 1 at most.
 
     By scikit-image with its defaults: a uniform 7×7 window, data range ``peak``.
@@ -73,7 +74,7 @@ def ssim(estimate: Tensor, truth: Tensor, peak: float = 1.0) -> float:
 
 
 @checks.door
-def sam(estimate: Tensor, truth: Tensor) -> float:
+def sam(estimate: AnyTensor, truth: AnyTensor) -> float:
     """Spectral angle mapper: mean angle between spectra of images (batch, C, h, w), in radians.
 
     A pixel that is zero in every band counts as a right angle (Kruse et al. 1993).
@@ -86,7 +87,7 @@ def sam(estimate: Tensor, truth: Tensor) -> float:
 
 
 @checks.door
-def ergas(estimate: Tensor, truth: Tensor, ratio: float = 1.0) -> float:
+def ergas(estimate: AnyTensor, truth: AnyTensor, ratio: float = 1.0) -> float:
     """100/ratio · √(mean over bands of MSE/μ²), μ the band's mean (Wald 2000); lower is better.
 
     Images (batch, C, h, w).  ratio : pixel size of the low-resolution image over the other's; 1 for
@@ -103,7 +104,7 @@ def ergas(estimate: Tensor, truth: Tensor, ratio: float = 1.0) -> float:
 
 
 @checks.door
-def ergas_mse_over_mean(estimate: Tensor, truth: Tensor, ratio: float = 1.0) -> float:
+def ergas_mse_over_mean(estimate: AnyTensor, truth: AnyTensor, ratio: float = 1.0) -> float:
     """100/ratio · √(mean over bands of MSE/μ): μ is not squared, so the scale of values counts.
 
     What released codes of denoising networks compute, with values from 0 to 255, and what their

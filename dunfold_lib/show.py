@@ -115,6 +115,8 @@ class Frames:
 
 def array(x: Tensor | ArrayLike) -> NDArray[np.float64]:
     """Anything numeric as a float64 NumPy array."""
+    if x is None:
+        raise TypeError("x is None; it must be numbers")
     return np.asarray(x.detach().cpu() if isinstance(x, Tensor) else x, dtype=np.float64)
 
 
@@ -190,7 +192,7 @@ def svg(fig: Figure, alt: str, uid: str) -> str:
 
 @checks.door
 def image_uri(image: NDArray[np.float64], zoom: int = 1) -> str:
-    """An image in [0, 1] as a data URI in WebP; values outside are clipped."""
+    """An image in [0, 1] as a data URI in WebP; values outside are clipped, NaN is 0."""
     from PIL import Image
 
     pixels = np.clip(np.nan_to_num(image) * 255, 0, 255).round().astype(np.uint8)

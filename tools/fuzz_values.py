@@ -747,6 +747,7 @@ FREE: tuple[tuple[str, str, str], ...] = (
     ("newton_sr.degrade.mix", "x", "shape [[]0]*"),  # a batch of any size
     ("newton_sr.model.*", "b", "shape Y*"),  # not read without a spectral term
     ("newton_sr.theory.*", "theta", "*"),  # broadcasts, as it says
+    ("newton_sr.theory.*", "a", "shape [[]None]"),  # to any leading axes of a
     ("prox.*", "t", "*"),
     ("sparse.model.*", "lam", "*"),
 )
@@ -756,6 +757,7 @@ DEAF: tuple[str, ...] = (
     *("newton_sr.degrade.Downsample.at.like", "hyperspectral.patches.Patches.count.like"),
     "hyperspectral.classical.Star.dictionary.*",
     "hyperspectral.data.crop*.cube",  # cuts; the NaN may lie outside
+    "show.image_uri.image",  # a picture; it says what NaN becomes
     *("newton_sr.data.filled.d", "small_target.classical.default_lam.P"),
     *("newton_sr.theory.*.jacobian.v", "newton_sr.theory.Shrink.curvature.v"),  # give functions
     "newton_sr.classical.Problem.V.*",

@@ -129,6 +129,7 @@ class Sweeps(Unrolled):
         return State(G, b.A, torch.zeros_like(b.Y), B, B, B)
 
     def layer(self, k: int, x: State, b: Noisy) -> State:
+        self._fits(x, b)
         n = self.numbers(k)
         S = x.S if n.mu is None else soft(b.Y - expand(x.G, x.A), n.mu)
         X = self.R(x.G)
@@ -145,6 +146,16 @@ class Sweeps(Unrolled):
         if k >= self.K - self.procrustes:
             A = moved(b.Y - S, G if self.through else G.detach(), A)
         return State(G, A, S, B, L, U)
+
+    def _fits(self, x: State, b: Noisy) -> None:
+        """Refuse a state that is not of this measurement."""
+        _measured(self, b)
+        checks.like("the state's A", x.A, "A", b.A)
+        checks.like("S", x.S, "Y", b.Y)
+        checks.shaped("G", x.G, (len(b.Y), self.r, *b.Y.shape[2:]))
+        n = self.R.number((b.Y.shape[2], b.Y.shape[3]))
+        for name, held in (("B", x.B), ("L", x.L), ("U", x.U)):
+            checks.shaped(name, held, (len(b.Y), self.r, self.side**2, n))
 
     def blend(self, YA: Tensor, patches: Tensor, alpha: Tensor) -> Tensor:
         """G: the noisy eigen-images and what the patches say, as the share α has it."""

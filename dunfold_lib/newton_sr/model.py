@@ -144,6 +144,12 @@ class Stages(Unrolled):
 
     def problem(self, k: int, x: State, b: Pair) -> Problem:
         """The inner problem of stage k: its F, V and multipliers."""
+        _measured(self, b)
+        checks.shaped("U", x.U, (len(b.Z), *b.Z.shape[1:2], *b.Y.shape[2:]))
+        checks.like("L1", x.L1, "U", x.U)
+        checks.like("L2", x.L2, "U", x.U)
+        checks.like("tau", x.tau, "g", x.g)
+        checks.shaped("g", x.g, (len(x.U), self.t2.shape[1], *x.U.shape[2:]))
         zero = x.U.new_zeros(())
         phi = Shrink(Filters(self.T1[k]), functional.softplus(self.t1[k]), zero)
         psi = Shrink(Filters(self.T2[k]), functional.softplus(x.tau + self.t2[k]), x.g)
