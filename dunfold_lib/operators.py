@@ -46,6 +46,8 @@ def is_linear(name: str, A: Linear) -> None:
 
 def fits(A: Linear, b: Tensor, x: Tensor) -> None:
     """Refuse a measurement and a signal of A that are not row for row."""
+    if not isinstance(A, Linear):
+        is_linear("A", A)
     checks.rows("b", b, A.codomain)
     checks.rows("x", x, A.domain)
     if len(b) != len(x):

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dunfold_lib import explore, operators, show
+from dunfold_lib import explore, images, operators, show
 from dunfold_lib.hyperspectral import classical as hc
 from dunfold_lib.hyperspectral import lowrank
 from dunfold_lib.hyperspectral import model as hm
@@ -22,15 +22,15 @@ from dunfold_lib.hyperspectral.data import Noise
 from dunfold_lib.hyperspectral.patches import Patches
 from dunfold_lib.imaging import data as imaging_data
 from dunfold_lib.imaging import model as im
-from dunfold_lib.imaging.denoisers import Denoiser
+from dunfold_lib.imaging.denoisers import Denoiser, LearnedProx
 from dunfold_lib.newton_sr import classical as nc
 from dunfold_lib.newton_sr import data as newton_data
 from dunfold_lib.newton_sr import degrade, theory
 from dunfold_lib.newton_sr import model as nm
 from dunfold_lib.newton_sr.ssnal import Lasso
 from dunfold_lib.small_target import data as target_data
+from dunfold_lib.small_target import metrics_ist, released
 from dunfold_lib.small_target import model as tm
-from dunfold_lib.small_target import released
 from dunfold_lib.sparse import data as sparse_data
 from dunfold_lib.sparse import model as sm
 
@@ -61,16 +61,14 @@ INTERNAL = {
     "explore.Explorer.widget",
     *(f"imaging.fast.{n}" for n in ("along", "rim", "Less", "edges", "into", "Shrink", "shrunk")),
     *(f"imaging.fast.{n}" for n in ("plus_phase", "on_image")),
-    *(f"imaging.model.{n}" for n in ("conv", "channels_last", "filters", "precision", "names")),
-    *(f"imaging.classical.{n}" for n in ("projection", "rounding", "begin", "measured")),
-    *("sparse.model.begin", "imaging.model.fits", "imaging.denoisers.LearnedProx"),
+    *(f"imaging.model.{n}" for n in ("conv", "channels_last", "filters", "precision")),
+    *("imaging.classical.rounding", "imaging.model.names"),
     *(f"imaging.data.{n}" for n in ("read_image", "read_folder", "data_folder", "head_slices")),
-    *(f"imaging.data.{n}" for n in ("training_images", "wheel_images")),
+    "imaging.data.training_images",  # reads all photographs
     *("imaging.released.load_experiment", "imaging.released.load_operator"),
     "hyperspectral.model.Sweeps",
     *(f"hyperspectral.data.{n}" for n in ("indian_pines", "labels", "part")),
     *(f"newton_sr.model.{n}" for n in ("Stages", "Filters", "Response")),
-    *(f"newton_sr.classical.{n}" for n in ("minimise", "newton_direction", "armijo")),
     *("newton_sr.ssnal.Counted", "newton_sr.ssnal.counted", "newton_sr.theory.Transform"),
     *(f"newton_sr.data.{n}" for n in ("read", "read_pairs", "data_folder", "required")),
     *(f"newton_sr.data.{n}" for n in ("middlebury", "motorcycle", "worldview")),
@@ -145,6 +143,17 @@ def noisy_cube() -> hm.Noisy:
 def star_state() -> hc.State:
     b = noisy_cube()
     return hc.Star(side=3, beta=1.0, gamma2=0.5, mu=1.0).start(*b)
+
+
+def steps() -> hc.Steps:
+    """One sweep of STAR, as ``swept`` takes it."""
+    model = hc.Star(side=3)
+    step = lambda Y, x: [*model.sweep(Y, x)][-1][1]
+    return hc.Steps(model.R, model.start, [step], [True], [True])
+
+
+def counts() -> metrics_ist.Counts:
+    return metrics_ist.counts(truths(4, 1, 9, 8), truths(4, 1, 8, 9).mT)
 
 
 def pair() -> nm.Pair:
@@ -275,6 +284,11 @@ SPARSE: Makers = {
     "truth": lambda: rand(1, 1, 32, 32),
     "kept": lambda: 0.5,
     "batch": lambda: 2,
+    "first": lambda: 1.0,
+    "E": lambda: [3.0, 2.0, 1.0],
+    "smallest": lambda: 0.5,
+    "trusted": lambda: [1, 2],
+    "gain": lambda: 0.5,
     "g": generator,
     "p": lambda: 0.3,
     "condition": lambda: 2.0,
@@ -333,6 +347,9 @@ IMAGING: Makers = {
     "cut": lambda: rand(5, 1, 3, 3),
     "numbers": lambda: imaging_data.packed(torch.eye(9).double() + 0.1),
     "layers": lambda: 2,
+    "means": lambda: normal(3),
+    "deviation": lambda: 0.1,
+    "part": lambda: "test",
     "weights": ist_weights,
     "dtype": lambda: torch.float64,
 }
@@ -380,6 +397,10 @@ HYPER: Makers = {
     "share": lambda: 0.3,
     "g": generator,
     "a": lambda: rand(4, 5, 3).numpy(),
+    "core": lambda: 4,
+    "halo": lambda: 2,
+    "stored": lambda: (4000 * rand(5, 6, 4)).numpy().astype("uint16"),
+    "doubtful": lambda: rand(5, 6, 4).numpy() > 0.9,
     "name": lambda: "a cube",
     "bands": lambda: 4,
     "materials": lambda: 2,
@@ -410,6 +431,10 @@ NEWTON: Makers = {
     "alpha": lambda: 0.1,
     "problem": problem,
     "start": lambda: normal(2, 1, 8, 8),
+    "enough": lambda: 0.01,
+    "d": lambda: normal(2, 1, 8, 8),
+    "phi": lambda: 100.0,
+    "slope": lambda: -1.0,
     "U": lambda: normal(2, 1, 8, 8),
     "eps": lambda: 0.1,
     "M": lambda: theory.clarke,
@@ -444,9 +469,9 @@ NEWTON: Makers = {
     "radius": lambda: 1,
     "lam": lambda: 0.01,
     "contrast": lambda: 0.1,
+    "held": lambda: [images.Stored(rand(4, 5).numpy(), 0.0, "a")],
     "scene": lambda: newton_data.Scene(rand(1, 1, 8, 10), rand(1, 1, 8, 10)),
     "scenes": lambda: {"a": newton_data.Scene(rand(1, 1, 8, 10), rand(1, 1, 8, 10))},
-    "d": lambda: np.array([[1.0, np.inf, 3.0], [2.0, 1.0, 4.0]]),
     "name": lambda: "an image",
     "side": lambda: 8,
     "regions": lambda: 3,
@@ -504,6 +529,10 @@ TARGET: Makers = {
     "score_": lambda: rand(9, 8),
     "points": lambda: 5,
     "thresholds": lambda: [0.3, 0.6],
+    "cuts": lambda: [0.3, 0.6],
+    "first": counts,
+    "second": counts,
+    "level": lambda: 0.9,
     "F": lambda: torch.sin,
     "y": lambda: rand(3, 6) + 1,
     "sigma": lambda: 5.0,
@@ -529,6 +558,15 @@ ROOMS = {
 }
 
 SPECIAL: Makers = {
+    "operators.fits.b": lambda: normal(3, 5),
+    "operators.fits.x": lambda: normal(3, 8),
+    "sparse.theory.ista_bound_longer.t": lambda: 0.04,
+    "imaging.theory.local_radius.step": lambda: torch.sin,
+    "imaging.theory.mixture_*.v": lambda: normal(4),
+    "hyperspectral.classical.swept.s": steps,
+    "small_target.metrics_ist.best_cut.score": lambda: [rand(9, 8), rand(9, 8)],
+    "small_target.metrics_ist.best_cut.truth": lambda: [truths(9, 8), truths(9, 8)],
+    "small_target.metrics_ist.interval.found": counts,
     "metrics.nmse_db*.estimate": lambda: rand(2, 6),
     "metrics.nmse_db*.truth": lambda: rand(2, 6) + 1,
     "metrics.psnr.estimate": lambda: rand(8, 9),
@@ -605,6 +643,9 @@ SPECIAL: Makers = {
     "newton_sr.model.*.direction.U": lambda: rand(2, 1, 8, 10),
     "newton_sr.model.*.curvature": lambda: theory.majorised,
     "newton_sr.model.*.channels": lambda: 1,
+    "newton_sr.data.filled.d": lambda: np.array([[1.0, np.inf, 3.0], [2.0, 1.0, 4.0]]),
+    "newton_sr.classical.newton_direction.F": lambda: problem().F(normal(2, 1, 8, 8)),
+    "newton_sr.classical.*.M": lambda: theory.clarke,
     "newton_sr.ssnal.*.problem": lasso,
     "newton_sr.ssnal.*.tol": lambda: 1e-8,
     "newton_sr.ssnal.ssnal.newton": lambda: 30,
@@ -723,6 +764,7 @@ INSTANCES: Makers = {
     "small_target.model.TwoTerm": lambda: tm.TwoTerm(2, 4, 2).eval(),
     "small_target.data.Frames": frames,
     "imaging.denoisers.Denoiser": lambda: Denoiser(2, 2),
+    "imaging.denoisers.LearnedProx": lambda: LearnedProx(2, 3),
     "hyperspectral.patches.Patches": lambda: Patches(3, 2),
     "hyperspectral.data.Noise": lambda: Noise(10.0, impulse=0.1),
 }
@@ -754,6 +796,7 @@ FREE: tuple[tuple[str, str, str], ...] = (
 DEAF: tuple[str, ...] = (
     "*.readout.*",
     "*.start.b",  # x⁰ = 0
+    "*.fits.*",  # looks at shapes alone
     *("newton_sr.degrade.Downsample.at.like", "hyperspectral.patches.Patches.count.like"),
     "hyperspectral.classical.Star.dictionary.*",
     "hyperspectral.data.crop*.cube",  # cuts; the NaN may lie outside

@@ -126,12 +126,15 @@ def tv_iterates(A: Linear, b: Tensor, ratio: float = RATIO) -> Iterator[Tensor]:
         ahead = 2 * x - before
 
 
+@checks.door
 def projection(A: Linear, b: Tensor, steps: int = 100) -> Callable[[Tensor], Tensor]:
     """The projection onto {x : A x = b}: x + Aᵀ(A Aᵀ)⁺(b − A x).
 
     Where A Aᵀ is the identity on A's range, which a random probe tells, that is x + Aᵀ(b − A x);
     elsewhere (A Aᵀ)⁺ is applied by at most ``steps`` conjugate gradients.
     """
+    measured(A, b)
+    checks.whole("steps", steps)
     g = torch.Generator().manual_seed(0)
     probe = A(torch.randn(1, *A.domain, generator=g, dtype=b.dtype).to(b.device))
     if bool((A(A.T(probe)) - probe).norm() <= 1e-5 * probe.norm()):
@@ -145,6 +148,7 @@ def rounding(b: Tensor) -> float:
     return 10 * torch.finfo(b.dtype).eps
 
 
+@checks.door
 def measured(A: Linear, b: Tensor) -> None:
     """Refuse what is no operator of grey images, or no finite measurement of it."""
     is_linear("A", A)
@@ -154,9 +158,10 @@ def measured(A: Linear, b: Tensor) -> None:
     checks.rows("b", b, A.codomain)
 
 
+@checks.door
 def begin(A: Linear, b: Tensor, start: Tensor | None) -> Tensor:
     """x⁰: ``start`` after a look at it, or zero."""
-    is_linear("A", A)
+    measured(A, b)
     if start is None:
         return b.new_zeros(len(b), *A.domain)
     checks.finite("start", start)

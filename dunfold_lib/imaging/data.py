@@ -72,6 +72,7 @@ def read_folder(folder: Path) -> Brought[Tensor]:
     return Brought(read, f"data: {folder}; {len(read)} images, {scale.said}, luminance")
 
 
+@checks.door
 @fetch.cached(lambda part="train": [])
 def wheel_images(part: str = "train") -> dict[str, Tensor]:
     """The photographs inside the scikit-image wheel: "train" (14) or "test" (2)."""
@@ -88,6 +89,7 @@ def data_folder(name: str) -> Path | None:
     return fetch.folder(f"images/{name}")
 
 
+@checks.door
 @fetch.cached(lambda name: [data_folder("T91")] if name == "T91" else [])
 def training_images(name: str) -> dict[str, Tensor]:
     """Images to train on: "wheels", or "T91" from the data folder.
@@ -105,6 +107,7 @@ def training_images(name: str) -> dict[str, Tensor]:
     return read_folder(fetch.required("images/T91"))
 
 
+@checks.door
 @fetch.cached(lambda part="train": [_head_copy()])
 def head_slices(part: str = "train") -> Tensor:
     """MR slices 256×256 of an average head, (slices, 1, 256, 256) in [0, 1].

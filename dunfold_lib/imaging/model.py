@@ -163,6 +163,7 @@ def symmetric_loss(
     return (x - truth).square().mean() + weight * asymmetry
 
 
+@checks.door
 def fits(net: ISTANet | ISTANetPlus, b: Tensor, truth: Tensor) -> None:
     """Refuse a truth that is not one image for each measurement."""
     checks.rows("b", b, net.A.codomain)

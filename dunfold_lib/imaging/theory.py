@@ -193,6 +193,7 @@ def mixture_density(v: Tensor, means: Tensor, deviation: float, sigma: float) ->
 
     v (n,), means (k,), ``deviation`` of each normal; n densities.
     """
+    checks.shaped("v", v, ("n",))
     width = _widths(means, deviation, sigma)
     bell = (-(v[:, None] - means).square() / (2 * width**2)).exp()
     return bell.mean(1) / ((2 * pi) ** 0.5 * width)
@@ -204,6 +205,7 @@ def mixture_mean(v: Tensor, means: Tensor, deviation: float, sigma: float) -> Te
 
     Each normal answers with its own posterior mean, weighted with its posterior probability.
     """
+    checks.shaped("v", v, ("n",))
     width = _widths(means, deviation, sigma)
     share = torch.softmax(-(v[:, None] - means).square() / (2 * width**2), 1)
     each = (deviation**2 * v[:, None] + sigma**2 * means) / width**2
@@ -212,6 +214,7 @@ def mixture_mean(v: Tensor, means: Tensor, deviation: float, sigma: float) -> Te
 
 def _widths(means: Tensor, deviation: float, sigma: float) -> float:
     checks.finite("means", means)
+    checks.shaped("means", means, ("k",))
     checks.number("deviation", deviation, 0)
     checks.number("sigma", sigma, 0, open_low=True)
     return (deviation**2 + sigma**2) ** 0.5

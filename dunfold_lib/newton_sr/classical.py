@@ -211,6 +211,9 @@ def newton_direction(
     problem: Problem, U: Tensor, F: Tensor, cg: int, M: Curvature = clarke
 ) -> tuple[Tensor, int]:
     """(d, products with V): V d = −F to the inexactness rule, by at most ``cg`` steps."""
+    _sound(problem, U)
+    checks.finite("F", F)
+    checks.like("F", F, "U", U)
     size = float(F.norm())
     V, calls = problem.V(U, TAU1 * min(TAU2, size), M), [0]
 
@@ -228,6 +231,11 @@ def armijo(problem: Problem, U: Tensor, d: Tensor, phi: float, slope: float) -> 
 
     Where the fall that is asked for drowns in Φ's rounding, t = 1 if ‖F‖ halves.
     """
+    _sound(problem, U)
+    checks.finite("d", d)
+    checks.like("d", d, "U", U)
+    for name, value in (("phi", phi), ("slope", slope)):
+        checks.number(name, value)
     if -slope <= 1e-13 * (1 + abs(phi)):
         halves = problem.F(U + d).norm() <= 0.5 * problem.F(U).norm()
         return 1.0 if bool(halves) else 0.0
@@ -236,6 +244,16 @@ def armijo(problem: Problem, U: Tensor, d: Tensor, phi: float, slope: float) -> 
         if float(problem.Phi(U + t * d).sum()) <= phi + ARMIJO * t * slope:
             return t
     return 0.0
+
+
+def _sound(problem: Problem, U: Tensor) -> None:
+    """Refuse an iterate that is not finite or not of this problem."""
+    checks.finite("U", U)
+    checks.finite("Z", problem.Z)
+    for name, L in zip(("L1", "L2"), problem.L, strict=True):
+        checks.like("U", U, name, L)
+    codomain = getattr(problem.D, "codomain", problem.Z.shape[1:])
+    checks.shaped("Z", problem.Z, (len(U), *codomain))
 
 
 @checks.door

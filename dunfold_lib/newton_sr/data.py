@@ -125,6 +125,7 @@ def _scene(Y: Tensor, truth: Tensor, name: str) -> Scene:
     return Scene(truth[:, :1] if truth.shape[1] == 3 else truth, grey(Y))
 
 
+@checks.door
 def depth_scale(held: Sequence[images.Stored]) -> images.Scale:
     """What depth 1 is: 255 of 8 bit, 1 where nothing is above it, else the largest value of all."""
     deep = [s.values for s in held if not s.white]
@@ -164,6 +165,7 @@ def required(name: str) -> Path:
     return fetch.required(f"multimodal/{name}")
 
 
+@checks.door
 @fetch.cached(lambda part: [data_folder("middlebury"), data_folder("sintel")])
 def middlebury(part: str) -> dict[str, Scene]:
     """Middlebury 2005/2006 at half size: "train" (4 scenes, and Sintel's), "test" (2)."""
