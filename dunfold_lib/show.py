@@ -115,9 +115,11 @@ class Frames:
 
 def array(x: Tensor | ArrayLike) -> NDArray[np.float64]:
     """Anything numeric as a float64 NumPy array."""
-    if x is None:
-        raise TypeError("x is None; it must be numbers")
-    return np.asarray(x.detach().cpu() if isinstance(x, Tensor) else x, dtype=np.float64)
+    try:
+        held = x.detach().cpu().double().numpy() if isinstance(x, Tensor) else x
+        return np.asarray("nothing" if held is None else held, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise TypeError(f"x is {checks.brief(x)}; it must be numbers") from None
 
 
 @checks.door

@@ -191,6 +191,7 @@ def _tensors(x: Tensor) -> Iterator[Hostile]:
         yield f"shape [{k}]=0", x.narrow(k, 0, 0)
     if x.ndim:
         yield "shape [0] dropped", x[0]
+    yield from (("shape none left", x.new_zeros(0)), ("class", Tensor))
     yield "shape [None]", x[None]
     yield "shape [..., None]", x[..., None]
     if x.ndim > 1 and x.shape[-1] != x.shape[-2]:
@@ -208,6 +209,7 @@ def _tensors(x: Tensor) -> Iterator[Hostile]:
         yield from (("negative", -x), ("large", 255 * x), ("huge", 1e12 * x), ("tiny", 1e-30 * x))
         other = torch.float32 if x.dtype == torch.float64 else torch.float64
         yield from (("other float", x.to(other)), ("half", x.half()), ("whole", x.long()))
+        yield from (("bfloat16", x.bfloat16()), ("sparse", x.to_sparse() if x.ndim else x))
         yield from (("bool", x > 0), ("expanded", x[:1].expand(x.shape) if x.ndim else x))
     else:
         yield from (("float", x.float()), ("negative", -x.long()), ("ones", torch.ones_like(x)))
@@ -419,7 +421,7 @@ def _tensors_in(x: Any) -> Iterator[Tensor]:
 def _numbers_in(x: Any) -> Iterator[float]:
     for leaf in _leaves(x):
         if isinstance(leaf, Tensor | np.ndarray | np.generic):
-            a = leaf.detach().numpy() if isinstance(leaf, Tensor) else np.asarray(leaf)
+            a = _array(leaf) if isinstance(leaf, Tensor) else np.asarray(leaf)
             if a.dtype.kind in "fiub":
                 yield from a.astype(float).ravel().tolist()
             elif a.dtype.kind == "c":
@@ -428,8 +430,15 @@ def _numbers_in(x: Any) -> Iterator[float]:
             yield float(leaf) if abs(leaf) < 1e308 else math.inf
 
 
+def _array(x: Tensor) -> np.ndarray:
+    dense = x.detach().to_dense() if x.layout != torch.strided else x.detach()
+    return (dense.float() if dense.dtype == torch.bfloat16 else dense).numpy()
+
+
 def _differ(a: Tensor, b: Tensor) -> bool:
     b = b.detach()
+    if a.layout != torch.strided:
+        a, b = a.to_dense(), b.to_dense()
     return a.shape != b.shape or not torch.equal(a.nan_to_num(), b.nan_to_num())
 
 

@@ -779,19 +779,19 @@ def instance(path: str, kind: type) -> Any:
 # Where a shape may differ from the good one: (door, parameter, label), as patterns.
 FREE: tuple[tuple[str, str, str], ...] = (
     ("*.readout", "*", "*"),  # reads one field
-    ("hyperspectral.classical.Star.dictionary", "*", "*"),
+    ("hyperspectral.classical.Star.dictionary", "*", "*"),  # reads how many images G has
     ("imaging.theory.variance_factor", "*", "*=1"),  # a matrix of one column
     ("newton_sr.degrade.Downsample.at", "*", "*"),  # any leading axes
     ("show.line", "*", "*"),  # flattens
     ("hyperspectral.model.*.blend", "alpha", "*"),  # a number
-    ("small_target.model.*", "N", "*"),  # a tensor or a number
+    ("small_target.model.*", "N", "*"),  # a tensor or a number, which broadcasts
     ("newton_sr.degrade.mix", "H", "*"),  # any number of rows
     ("newton_sr.degrade.mix", "x", "shape [[]0]*"),  # a batch of any size
-    ("newton_sr.model.*", "b", "shape Y*"),  # not read without a spectral term
     ("newton_sr.theory.*", "theta", "*"),  # broadcasts, as it says
     ("newton_sr.theory.*", "a", "shape [[]None]"),  # to any leading axes of a
-    ("prox.*", "t", "*"),
+    ("prox.*", "t", "*"),  # the same
     ("sparse.model.*", "lam", "*"),
+    ("small_target.metrics_ist.*", "*", "shape [[]0]: shape [[]None]"),  # (h, w) or (1, h, w)
 )
 DEAF: tuple[str, ...] = (
     "*.readout.*",
@@ -801,14 +801,19 @@ DEAF: tuple[str, ...] = (
     "hyperspectral.classical.Star.dictionary.*",
     "hyperspectral.data.crop*.cube",  # cuts; the NaN may lie outside
     "show.image_uri.image",  # a picture; it says what NaN becomes
-    *("newton_sr.data.filled.d", "small_target.classical.default_lam.P"),
+    "newton_sr.data.filled.d",  # fills NaN in: that is what it is for
     *("newton_sr.theory.*.jacobian.v", "newton_sr.theory.Shrink.curvature.v"),  # give functions
     "newton_sr.classical.Problem.V.*",
-    *("newton_sr.theory.*.active.v", "newton_sr.theory.clarke.*"),  # masks
+    "newton_sr.model.*.problem.*",  # gives a problem, in which the NaN may stand
+    "newton_sr.theory.*.active.v",  # a mask, which has no place for NaN
+    "newton_sr.theory.clarke.theta",  # |a| < NaN is false
     *("small_target.model.*.background.x", "small_target.model.*.parts.x"),  # read some fields
-    *("small_target.model.*.targets.x", "newton_sr.model.*.problem.*"),
+    "small_target.model.*.targets.x",
 )
-ENDLESS: tuple[str, ...] = ("metrics.psnr", "hyperspectral.model.as_sweeps")
+ENDLESS: tuple[str, ...] = (
+    "metrics.psnr",  # of equal images
+    "hyperspectral.model.as_sweeps",  # μ = ∞ is STAR without S
+)
 
 
 def free(door: str, parameter: str, label: str) -> bool:

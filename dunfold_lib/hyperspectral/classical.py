@@ -280,15 +280,22 @@ def swept(Y: Tensor, A: Tensor, s: Steps, core: int | None = None) -> tuple[Tens
         halo = (s.R.side - 1) * sum(s.blends[:end])
         for window, part, place in s.R.tiles(size, core or max(size), halo):
             cut = Y[..., window[0], window[1]]
-            x = s.start(cut, A)
+            x = _state("start", s.start(cut, A))
             for k in range(end):
-                x = s.steps[k](cut, x._replace(A=known[k]))
+                x = _state(f"steps[{k}]", s.steps[k](cut, x._replace(A=known[k])))
             found, clean = (t[..., part[0], part[1]] for t in (x.G, cut - x.S))
             G[..., place[0], place[1]] = found
             M += torch.einsum("nbhw,nrhw->nbr", clean, found)
         if s.moves[end - 1]:
             known.append(procrustes(M * kept) * kept)
     return G, known[-1]
+
+
+def _state(name: str, x: Any) -> Any:
+    """Refuse what is no state with images, a basis and sparse noise."""
+    if not all(isinstance(getattr(x, field, None), Tensor) for field in "GAS"):
+        raise TypeError(f"{name} gave a {type(x).__name__}; it must give a state with G, A and S")
+    return x
 
 
 @checks.door

@@ -127,9 +127,9 @@ def clip(a: Tensor, theta: Tensor) -> Tensor:
 
 @checks.door
 def clarke(a: Tensor, theta: Tensor) -> Tensor:
-    """1{|a| < θ}: the derivative of ``clip``, an element of its Clarke Jacobian."""
+    """1{|a| < θ}: the derivative of ``clip``, an element of its Clarke Jacobian; NaN of NaN."""
     checks.broadcasts("theta", theta, a.shape)
-    return (a.abs() < theta).to(a)
+    return (a.abs() < theta).to(a).where(a == a, a)
 
 
 @checks.door

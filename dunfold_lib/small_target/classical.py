@@ -70,6 +70,7 @@ def _svt(P: Tensor, t: float) -> tuple[Tensor, int]:
 @checks.door
 def default_lam(P: Tensor) -> float:
     """1/√max(m, n): the weight for which exact recovery is proven (Candès et al. 2011)."""
+    _matrix("P", P)
     return 1 / max(P.shape) ** 0.5
 
 
