@@ -118,8 +118,9 @@ def array(x: Tensor | ArrayLike) -> NDArray[np.float64]:
     try:
         held = x.detach().cpu().double().numpy() if isinstance(x, Tensor) else x
         return np.asarray("nothing" if held is None else held, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise TypeError(f"x is {checks.brief(x)}; it must be numbers") from None
+    except (TypeError, ValueError) as error:
+        why = " ".join(str(error).split())
+        raise type(error)(f"x is {checks.brief(x)}; it must be numbers ({why})") from None
 
 
 @checks.door

@@ -128,7 +128,7 @@ GOOD = {
     theory.selected_bounds: {
         **{"mu": 0.1, "s": 2, "largest": 1.0, "smallest": 0.5, "trusted": [1, 2], "noise": 0.1}
     },
-    theory.steepest: {"s": 2, "gain": 0.5},
+    theory.steepest: {"gain": 0.5},
     theory.exponents: {"E": [2.0, 1.0, 0.5]},
     newton_theory.orders: {"residuals": [1.0, 0.1, 0.001], "floor": 1e-12},
 }
