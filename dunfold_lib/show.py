@@ -198,6 +198,8 @@ def image_uri(image: NDArray[np.float64], zoom: int = 1) -> str:
     """An image in [0, 1] as a data URI in WebP; values outside are clipped, NaN is 0."""
     from PIL import Image
 
+    if np.ndim(image) not in (2, 3) or 0 in np.shape(image):
+        raise ValueError(f"image has shape {np.shape(image)}; it must be (height, width) or (…, 3)")
     pixels = np.clip(np.nan_to_num(image) * 255, 0, 255).round().astype(np.uint8)
     picture = Image.fromarray(pixels)
     if zoom > 1:

@@ -36,11 +36,22 @@ def kind(call, name, label, **made):
 
 def test_a_sample_of_bad_input_is_refused_in_one_line_or_answered():
     said = []
-    for where, changed in fuzz.chosen(200, 20):
+    for where, changed in fuzz.chosen(480, 20):
         found = fuzz.run(where, changed)
         if found.kind in ("foreign", "silent", "unfair"):
             said.append(f"{where.name}({fuzz.said(changed)}): {found}")
     assert said == []
+
+
+def test_no_door_is_passed_over():
+    assert fuzz.unknown() == []
+    names = {door.name for door in fuzz.doors()} | fuzz.good.INTERNAL
+    for room in fuzz.good.ROOMS:
+        exported = importlib.import_module(f"dunfold_lib.{room}")
+        for thing in (getattr(exported, name) for name in exported.__all__):
+            if callable(thing) and not hasattr(thing, "_fields"):
+                name = f"{thing.__module__.removeprefix('dunfold_lib.')}.{thing.__name__}"
+                assert any(f"{known}.".startswith(f"{name}.") for known in names), name
 
 
 A, b, x = Matrix(torch.ones(2, 3)), torch.rand(4, 2), torch.rand(4, 3)
@@ -58,6 +69,48 @@ def test_the_generator_finds_what_broadcasts_and_what_is_foreign():
     assert kind(lambda b: float(b.nan_to_num().sum()), "b", "nan", b=b) == "silent"
     assert kind(lambda b: b.mul_(2), "b", "zeros", b=b + 1) in ("silent", "fine")
     assert kind(lambda b: b.sub_(1), "b", "ones", b=b) == "silent"
+
+
+def test_the_generator_finds_what_is_unfair():
+    @checks.door
+    def strict(t: float) -> float:
+        if t == 0.5:
+            return t
+        raise ValueError("t must be 0.5")
+
+    def picky(t):
+        if type(t) is not float:
+            raise checks_error
+        return t
+
+    checks_error = ValueError("t must be a float")
+    assert kind(strict, "t", "=np.float64", t=0.5) == "fine"
+    assert kind(lambda t: t if type(t) is float else 2 * t, "t", "=np.float64", t=0.5) == "unfair"
+    assert kind(picky, "t", "=np.float64", t=0.5) == "foreign"  # not raised by the library
+
+
+def test_a_fault_of_our_own_code_is_not_told_as_the_callers():
+    @checks.door
+    def broken(x: torch.Tensor, how: str) -> torch.Tensor:
+        faults = {
+            "name": lambda: nothing_of_this_name,  # noqa: F821
+            "attribute": lambda: x.no_such_attribute,
+            "key": lambda: {}["key"],
+            "torch": lambda: x @ torch.ones(7),
+        }
+        return faults[how]()
+
+    for how, error in (("name", NameError), ("attribute", AttributeError), ("key", KeyError)):
+        with pytest.raises(error) as caught:
+            broken(torch.ones(3), how)
+        assert caught.value.__cause__ is None
+        assert fuzz.run(door(broken, x=b, how=how), {}).kind == "foreign"
+    with pytest.raises(
+        ValueError, match=r"broken failed inside on x \(3,\), how 'torch': .*"
+    ) as caught:
+        broken(torch.ones(3), "torch")
+    assert isinstance(caught.value.__cause__, RuntimeError)
+    assert "(RuntimeError" in str(caught.value)
 
 
 @pytest.mark.parametrize("label", ["shape [0]=1", "shape [1]=1", "shape scalar"])

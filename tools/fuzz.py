@@ -82,7 +82,19 @@ def doors() -> list[Door]:
                 continue
             if f"{path}.{name}" not in good.INTERNAL:
                 made += _class(path, thing) if inspect.isclass(thing) else [_door(path, thing)]
-    return made
+    return [*made, *_exported()]
+
+
+def _exported() -> list[Door]:
+    """Functions that rooms export from modules whose other functions nobody is offered."""
+    rooms = [import_module(f"dunfold_lib.{room}") for room in good.ROOMS]
+    things = [getattr(room, name) for room in rooms for name in room.__all__]
+    paths = [getattr(thing, "__module__", "").removeprefix("dunfold_lib.") for thing in things]
+    return [
+        _door(path, thing)
+        for path, thing in zip(paths, things, strict=True)
+        if path not in good.MODULES and inspect.isfunction(thing)
+    ]
 
 
 def unknown() -> list[str]:
@@ -309,7 +321,7 @@ def _suspect(
     numbers, found = list(_numbers_in(given)), list(_numbers_in(result))
     if any(math.isnan(v) for v in numbers):
         said = all(math.isfinite(v) for v in found)
-        if said and not good.deaf(door.name, [*changed]):
+        if said and not good.deaf(door.name, {k: label for k, (label, _) in changed.items()}):
             return "silent", "NaN in, and every number that came out is finite"
         return "fine", ""
     moderate = all(abs(v) <= MODERATE for v in numbers) and not good.endless(door.name)

@@ -5,7 +5,7 @@ room's, then takes the default. Everything is small, so that a call takes about 
 """
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from fnmatch import fnmatch
 from functools import partial
 from typing import Any
@@ -29,7 +29,7 @@ from dunfold_lib.newton_sr import degrade, theory
 from dunfold_lib.newton_sr import model as nm
 from dunfold_lib.newton_sr.ssnal import Lasso
 from dunfold_lib.small_target import data as target_data
-from dunfold_lib.small_target import metrics_ist, released
+from dunfold_lib.small_target import fast, metrics_ist, released
 from dunfold_lib.small_target import model as tm
 from dunfold_lib.sparse import data as sparse_data
 from dunfold_lib.sparse import model as sm
@@ -59,7 +59,8 @@ INTERNAL = {
     "show.unique",
     "show.panel_html",
     "explore.Explorer.widget",
-    *(f"imaging.fast.{n}" for n in ("along", "rim", "Less", "edges", "into", "Shrink", "shrunk")),
+    *(f"blocks.{n}" for n in ("along", "rim", "Less", "edges")),
+    *(f"imaging.fast.{n}" for n in ("into", "Shrink", "shrunk")),
     *(f"imaging.fast.{n}" for n in ("plus_phase", "on_image")),
     *(f"imaging.model.{n}" for n in ("conv", "channels_last", "filters", "precision")),
     *("imaging.classical.rounding", "imaging.model.names"),
@@ -73,7 +74,7 @@ INTERNAL = {
     *(f"newton_sr.data.{n}" for n in ("read", "read_pairs", "data_folder", "required")),
     *(f"newton_sr.data.{n}" for n in ("middlebury", "motorcycle", "worldview")),
     *(f"small_target.model.{n}" for n in ("Excite", "Learned", "conv", "layers", "Stages")),
-    *(f"small_target.fast.{n}" for n in ("folded", "mean_after", "Compact", "Prepared")),
+    *(f"small_target.fast.{n}" for n in ("folded", "mean_after", "Compact", "Merged")),
     *(f"small_target.data.{n}" for n in ("Draw", "fractal", "sky", "cloud", "horizon", "ground")),
     *("small_target.metrics_ist.components", "small_target.released.load_experiment"),
 }
@@ -587,6 +588,7 @@ SPECIAL: Makers = {
     "operators.Blur.*.[xr]": lambda: rand(2, 1, 8, 8),
     "operators.Wavelet.*.[xr]": lambda: rand(2, 1, 8, 8),
     "operators.Compose.*.[xr]": lambda: rand(2, 1, 8, 8),
+    "explore.Slider.start": lambda: 0,
     "show.line.x": lambda: rand(5),
     "show.array.x": lambda: rand(5),
     "show.Line.x": lambda: rand(5).double().numpy(),
@@ -598,6 +600,7 @@ SPECIAL: Makers = {
     "sparse.theory.*.A": lambda: normal(5, 8),
     "sparse.theory.local_rate.support": lambda: torch.tensor([1, 0, 1, 0, 0, 0, 0, 0]) > 0,
     "sparse.theory.generalised_coherence.gap": lambda: 0.1,
+    "sparse.data.SparseProblem.A": lambda: None,
     "sparse.data.gaussian_kernel.side": lambda: 5,
     "imaging.model.ISTANetPlus.transform.u": lambda: rand(2, 2, 6, 6),
     "imaging.model.*.b": lambda: rand(2, 12),
@@ -763,6 +766,7 @@ INSTANCES: Makers = {
     "small_target.model.LRPCANet": target_net,
     "small_target.model.TwoTerm": lambda: tm.TwoTerm(2, 4, 2).eval(),
     "small_target.data.Frames": frames,
+    "small_target.fast.Prepared": lambda: fast.Prepared(target_net()),
     "imaging.denoisers.Denoiser": lambda: Denoiser(2, 2),
     "imaging.denoisers.LearnedProx": lambda: LearnedProx(2, 3),
     "hyperspectral.patches.Patches": lambda: Patches(3, 2),
@@ -799,6 +803,8 @@ DEAF: tuple[str, ...] = (
     "*.fits.*",  # looks at shapes alone
     *("newton_sr.degrade.Downsample.at.like", "hyperspectral.patches.Patches.count.like"),
     "hyperspectral.classical.Star.dictionary.*",
+    "hyperspectral.classical.Star.objective.x: [LU]:*",  # not in the objective
+    "hyperspectral.model.*.layer.b: A:*",  # the state has its own A, which moves
     "hyperspectral.data.crop*.cube",  # cuts; the NaN may lie outside
     "show.image_uri.image",  # a picture; it says what NaN becomes
     "newton_sr.data.filled.d",  # fills NaN in: that is what it is for
@@ -824,9 +830,10 @@ def free(door: str, parameter: str, label: str) -> bool:
     )
 
 
-def deaf(door: str, names: list[str]) -> bool:
-    """Whether a NaN in these arguments may leave the result finite."""
-    return any(fnmatch(f"{door}.{n}", d) for d in DEAF for n in names)
+def deaf(door: str, labels: Mapping[str, str]) -> bool:
+    """Whether a NaN in these arguments, by name and label, may leave the result finite."""
+    given = [f"{door}.{n}{more}" for n, label in labels.items() for more in ("", f": {label}")]
+    return any(fnmatch(text, d) for d in DEAF for text in given)
 
 
 def endless(door: str) -> bool:

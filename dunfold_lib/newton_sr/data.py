@@ -82,6 +82,7 @@ def planes_of(a: np.ndarray, name: str) -> Tensor:
 @checks.door
 def grey(Y: Tensor) -> Tensor:
     """A guide with one channel: RGB weighted 0.299, 0.587, 0.114 (BT.601), others averaged."""
+    checks.shaped("Y", Y, ("batch", "channels", "h", "w"))
     if Y.shape[1] == 3:
         return (Y * Y.new_tensor([0.299, 0.587, 0.114])[:, None, None]).sum(1, keepdim=True)
     return Y.mean(1, keepdim=True)

@@ -36,18 +36,35 @@ class Frames(NamedTuple):
     @checks.door
     def part(self, rows: Sequence[int]) -> "Frames":
         """These rows only."""
+        _stored(self)
         return Frames(tuple(self.names[i] for i in rows), self.image[rows], self.mask[rows])
 
 
 @checks.door
 def images(frames: Frames) -> Tensor:
     """The images (n, 1, h, w) in [0, 1], float32."""
+    _stored(frames)
     return frames.image.float() / 255
+
+
+def _stored(frames: Frames) -> None:
+    """Refuse images that are not 8 bit, and masks or names that are not theirs."""
+    image, mask = frames.image, frames.mask
+    if image.dtype != torch.uint8 or image.ndim != 4 or image.shape[1] != 1:
+        given = f"{tuple(image.shape)} of {image.dtype}"
+        raise ValueError(f"image has shape {given}; it must be (n, 1, h, w) of torch.uint8")
+    if mask.dtype != torch.bool:
+        raise TypeError(f"mask has dtype {mask.dtype}; it must be torch.bool")
+    checks.like("mask", mask, "image", image)
+    if len(frames.names) != len(image):
+        raise ValueError(f"{len(image)} images have {len(frames.names)} names")
 
 
 @checks.door
 def blur(x: Tensor, sigma: float) -> Tensor:
     """Gaussian blur of x (h, w) by a window of ±3σ, the border repeated."""
+    checks.shaped("x", x, ("h", "w"))
+    checks.number("sigma", sigma, 0, open_low=True)
     reach = max(math.ceil(3 * sigma), 1)
     at = torch.arange(-reach, reach + 1, dtype=x.dtype)
     kernel = (-0.5 * (at / sigma) ** 2).exp()

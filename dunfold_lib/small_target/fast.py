@@ -151,6 +151,7 @@ def merged(net: Network) -> Network:
 class Prepared:
     """A network prepared by ``compact``; later changes of its weights are not seen."""
 
+    @checks.door
     def __init__(self, net: Network):
         self.net = net
         last = net.K - 1

@@ -413,6 +413,7 @@ def activity(net: Network, frames: Frames) -> dict[str, Activity]:
     return found
 
 
+@checks.door
 def dead_maps(net: Network, frames: Frames) -> list[str]:
     """The names, FT1, FN2, …, of the learned maps that ignore their image: ``Activity.dead``.
 

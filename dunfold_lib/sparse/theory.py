@@ -239,7 +239,7 @@ def column_coherence(A: Tensor, column: int) -> float:
         raise ValueError(f"column is {column}; A has columns 0 to {A.shape[1] - 1}")
     from scipy.optimize import linprog
 
-    a = A.double().cpu().numpy()
+    a = A.detach().double().cpu().numpy()
     m, n = a.shape
     rest = np.delete(a, column, axis=1).T
     ones = np.ones((n - 1, 1))
