@@ -22,6 +22,7 @@ MOST = 2**63 - 1  # of a whole number
 # What only our own code can get wrong, once arguments have the types that annotations say.
 OURS = (AssertionError, AttributeError, ImportError, KeyError, NameError, RecursionError)
 RAISES = {dis.opmap[name] for name in ("RAISE_VARARGS", "RERAISE")}
+NUMBER, PLAIN = (float, int), (float, int, str, NoneType, torch.dtype)
 FULL = (torch.float32, torch.float64)
 F = TypeVar("F", bound=Callable[..., Any])
 P = ParamSpec("P")
@@ -288,8 +289,10 @@ def _one_precision(known: dict[str, tuple[Kind, ...]], given: Iterable[tuple[str
     """
     first, of, numbers = None, "", list[tuple[str, float]]()
     for name, held in given:
-        if isinstance(held, float | int):
-            numbers.append((name, held))
+        if isinstance(held, PLAIN):
+            if isinstance(held, NUMBER):
+                numbers.append((name, held))
+            continue
         if name == "self" or ANY in known.get(name, ()):
             continue
         for part, value in _parts(name, held):
@@ -339,11 +342,11 @@ def _mixed(x: Tensor) -> bool:
 
 
 def _is_whole(value: Any) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool)
+    return type(value) is int or isinstance(value, Integral) and not isinstance(value, bool)
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool)
+    return type(value) is float or isinstance(value, Real) and not isinstance(value, bool)
 
 
 def _as_whole(name: str, value: Any) -> int:
@@ -353,7 +356,7 @@ def _as_whole(name: str, value: Any) -> int:
 
 
 def _as_number(name: str, value: Any) -> float | int:
-    if not isinstance(value, Integral):
+    if type(value) is float or not isinstance(value, Integral):
         return float(value)
     number(name, int(value))
     return int(value)

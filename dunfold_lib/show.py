@@ -49,7 +49,14 @@ STYLE: dict[Any, Any] = {
     "path.simplify": False,
 }
 Style = Literal["solid", "dashed", "dots", "path"]
-GUARDS = ("checks.", "fits(", "rows_fit(")  # lines that only look at arguments
+GUARDS = (
+    "checks.",
+    "fits(",
+    "rows_fit(",
+    "self._fits(",
+    "_alike(",
+    "_measured(",
+)  # lines that only look at arguments
 _serial = itertools.count(1)
 
 

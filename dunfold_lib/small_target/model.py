@@ -292,7 +292,7 @@ class LRPCANet(Stages):
         _wake(self, awake)
 
     def parts(self, k: int, x: State) -> tuple[Tensor, Tensor, Tensor]:
-        N = x.N if self.carry_noise else torch.zeros_like(x.D)
+        N = x.N if self.carry_noise else torch.zeros_like(x.N)
         B = self.background(k, x, N)
         T = self.targets(k, x, B, N)
         v = N + x.D - B - T
