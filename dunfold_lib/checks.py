@@ -342,11 +342,11 @@ def _mixed(x: Tensor) -> bool:
 
 
 def _is_whole(value: Any) -> bool:
-    return type(value) is int or isinstance(value, Integral) and not isinstance(value, bool)
+    return type(value) is int or (isinstance(value, Integral) and not isinstance(value, bool))
 
 
 def _is_number(value: Any) -> bool:
-    return type(value) is float or isinstance(value, Real) and not isinstance(value, bool)
+    return type(value) is float or (isinstance(value, Real) and not isinstance(value, bool))
 
 
 def _as_whole(name: str, value: Any) -> int:
