@@ -29,6 +29,7 @@ from dunfold_lib.training import Origin, Recipe, as_first, fit
 TEST_SEED = 2**31  # made-up test scenes come from this seed plus the run's
 MADE_UP = {"train": (256, 1), "val": (64, 2)}  # made-up scenes of a part, and their seed
 TEST_SCENES = 64
+ELSEWHERE = 128  # frames of other scenes that records of the SIRST v1 experiments are measured on
 NOISE_SEEDS = 3
 SOURCES = ("synthetic", "injected", *folders.SETS)
 SIDES = {"irstd1k": 512}  # pixels; the others: 256
@@ -516,6 +517,38 @@ def measure_method(
         made |= _at("", ending, score > 0.5, frames)
         made |= _chosen(name, ending, run, SHARES, 0.5, score, frames)
     return made
+
+
+@fetch.cached(lambda seed: [_place("injected")])
+def elsewhere(seed: int) -> Frames:
+    """Made-up targets in real scenes that no recorded network was trained on, 256×256.
+
+    ``data.inject`` with the test seed plus ``seed``, from all backgrounds of the data folder.
+    """
+    g = torch.Generator().manual_seed(TEST_SEED + seed)
+    return data.inject(g, folders.backgrounds(), ELSEWHERE)
+
+
+def measure_elsewhere(
+    name: str,
+    recipe: str,
+    usual: float,
+    run: Callable[[Frames], Tensor],
+    net: None,
+    seed: int,
+) -> dict[str, Any]:
+    """All scores of maps on ``elsewhere``, at the usual cut and at that chosen on SIRST v1.
+
+    name, recipe : the recorded run whose cut is taken; here nothing is chosen.  run : frames to
+    maps, cut at ``usual``.
+    """
+    cuts = records.values(f"small_target/{name}", "cut", recipe)
+    if not cuts:
+        raise ValueError(f"small_target/{name} has no recorded cut; record it first")
+    frames = elsewhere(seed)
+    score = run(frames)
+    made = _at("", "", score > usual, frames) | {"cut": cuts[0]}
+    return made | _at("_chosen", "", score > cuts[0], frames)
 
 
 def shares(detector: classical.Detector, frames: Frames) -> Tensor:
