@@ -68,6 +68,29 @@ def classify(cube: Tensor, labels: AnyTensor, share: float, g: torch.Generator) 
 
     cube : (1, B, H, W).  labels : (H, W), 0 where unknown.
     """
+    found, train = _classes(cube, labels, share, g)
+    y = labels.flatten()
+    test = torch.isin(y, y[train].unique()) & (y > 0) & ~train
+    if not bool(test.any()):
+        raise ValueError("labels leave no pixel to test on; a class must have more than two")
+    right = found[test] == y[test]
+    return Scores(float(right.double().mean()), kappa(found[test], y[test]))
+
+
+@checks.door
+def class_map(cube: Tensor, labels: AnyTensor, share: float, g: torch.Generator) -> Tensor:
+    """The class of every pixel, (H, W), as ``classify`` with the same generator finds it.
+
+    Pixels with label 0 get a class too: one of those that were trained on.
+    """
+    found, _ = _classes(cube, labels, share, g)
+    return found.reshape(labels.shape)
+
+
+def _classes(
+    cube: Tensor, labels: AnyTensor, share: float, g: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """(the class of every pixel, which pixels were trained on), both (H W,)."""
     checks.finite("cube", cube)
     checks.number("share", share, 0, 1, open_low=True)
     if cube.ndim != 4 or cube.shape[2:] != labels.shape or len(cube) != 1:
@@ -80,9 +103,6 @@ def classify(cube: Tensor, labels: AnyTensor, share: float, g: torch.Generator) 
         if c > 0 and len(here) > 2:
             count = max(round(share * len(here)), 2)
             train[here[torch.randperm(len(here), generator=g)[:count]]] = True
-    known = torch.isin(y, y[train].unique()) & (y > 0)
-    test = known & ~train
-    if not bool(test.any()):
+    if not bool(train.any()):
         raise ValueError("labels leave no pixel to test on; a class must have more than two")
-    found = discriminant(x[train], y[train], x[test])
-    return Scores(float((found == y[test]).double().mean()), kappa(found, y[test]))
+    return discriminant(x[train], y[train], x), train
