@@ -19,7 +19,7 @@ from skimage.metrics import structural_similarity
 from dunfold_lib import fetch, metrics, training
 from dunfold_lib.hyperspectral import baselines_hsi, classical, data, folders, published, runs
 from dunfold_lib.hyperspectral.classical import Star, history, star, star_s
-from dunfold_lib.hyperspectral.classify import classify, discriminant, kappa
+from dunfold_lib.hyperspectral.classify import class_map, classify, discriminant, kappa
 from dunfold_lib.hyperspectral.experiments import ABLATIONS, EXPERIMENTS, NETWORKS
 from dunfold_lib.hyperspectral.lowrank import (
     band_noise,
@@ -883,6 +883,22 @@ def test_classes_are_told_apart_in_a_clean_cube_and_hardly_in_noise():
     noisy = classify(data.Noise(255)(truth, seeded(1)), labels, 0.2, seeded())
     assert clean.accuracy > 0.85
     assert clean.kappa > noisy.kappa + 0.3
+
+
+def test_a_map_of_classes_is_what_the_score_counts():
+    truth = data.synthetic(seeded(), (30, 20), 20, 4)
+    labels = 1 + truth[0].argmax(0) // 5
+    labels[:3] = 0
+    made, drawn = class_map(truth, labels, 0.2, seeded()), seeded()
+    learned = torch.zeros(30 * 20, dtype=torch.bool)
+    for c in labels.unique()[1:]:
+        here = (labels.flatten() == c).nonzero()[:, 0]
+        learned[here[torch.randperm(len(here), generator=drawn)[: round(0.2 * len(here))]]] = True
+    scored = (labels > 0) & ~learned.reshape(30, 20)
+    right = float((made == labels)[scored].double().mean())
+    assert right == pytest.approx(classify(truth, labels, 0.2, seeded()).accuracy)
+    assert made.shape == labels.shape
+    assert set(made[:3].unique().tolist()) <= {1, 2, 3, 4}  # unknown pixels have a class too
 
 
 # runs and experiments

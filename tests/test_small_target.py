@@ -1328,6 +1328,7 @@ def test_experiments_are_complete_and_build_their_networks():
         "full",
         "gpu",
     }
+    assert [*EXPERIMENTS["lrpcanet-sirst"].recipes][-2:] == ["cpu-sirst", "gpu"]  # what tables show
     whole = EXPERIMENTS["lrpcanet-sirst"]
     assert count(whole.build(whole.recipes["gpu"])) == 215_916
     control = EXPERIMENTS["rpcanet-sirst"]
@@ -1337,6 +1338,21 @@ def test_experiments_are_complete_and_build_their_networks():
     for recipe in narrow.recipes.values():  # a quarter of the channels, whatever the width
         assert 4 * recipe.merge == recipe.width
     assert whole.recipes["cpu"].data == "synthetic"  # needs no data folder
+
+
+def test_other_scenes_are_measured_at_the_cut_of_the_recorded_run(monkeypatch):
+    frames = data.synthetic(seeded(), 2, 48)
+    monkeypatch.setattr(runs, "elsewhere", lambda seed: frames)
+    cuts = {("small_target/mpcm-sirst", "cut", ""): [0.26]}
+    monkeypatch.setattr(runs.records, "values", lambda *a: cuts.get(a, []))
+    score = 0.3 * frames.mask.float() + 0.25 * (~frames.mask).float()
+    score[:, :, 0, 0] = 0.6
+    found = lambda name: runs.measure_elsewhere(name, "", 0.5, lambda f: score, None, 0)
+    made = found("mpcm-sirst")
+    assert (made["cut"], made["pd"], made["pd_chosen"]) == (0.26, 0.0, 100.0)
+    assert made["union_chosen"] == [int(m.sum()) + 1 for m in frames.mask]
+    with pytest.raises(ValueError, match="small_target/pstnn-sirst has no recorded cut"):
+        found("pstnn-sirst")
 
 
 def test_a_study_changes_one_thing():

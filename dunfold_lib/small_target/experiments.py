@@ -207,8 +207,8 @@ KINDS: dict[str, tuple[str, type[Network]]] = {
 # leave maps dead; their runs are kept for that
 _CPU = Training(steps=600, awake=False)  # made-up scenes: any machine
 _SIRST = Training(data="sirst", steps=1000, awake=False)
-# the paper's size: whole images, batches of 8, 400 epochs (studies: 100); a step takes 0.1 seconds
-# on an H100. The rate, the cross entropy, the pooled sums and an image's eight symmetries are ours
+# the paper's size: whole images, batches of 8, 400 epochs (studies: 100). The rate, the
+# cross entropy, the pooled sums and an image's eight symmetries are ours; no such run is recorded
 _GPU = Training(
     data="sirst",
     stages=6,
