@@ -219,6 +219,7 @@ def _guarded(name: str, given: Iterable[tuple[str, Any]], made: Iterator[Any]) -
 def _told(name: str, given: Iterable[tuple[str, Any]], error: Exception) -> Exception:
     """An error as it is, if a statement ``raise`` made it or it is one of ``OURS``.
 
+    Of a function that the caller gave, the result may lack an attribute: that is told, too.
     Any other is what torch, NumPy or arithmetic could not do with numbers that come from the
     arguments, as a rule because their shapes do not fit: one line, with what was given.
     """
@@ -230,7 +231,9 @@ def _told(name: str, given: Iterable[tuple[str, Any]], error: Exception) -> Exce
         if at.tb_next is None:
             break
         at = at.tb_next
-    if at is None or isinstance(error, (*OURS, torch.OutOfMemoryError, MemoryError)):
+    lent = any(inspect.isroutine(v) for _, v in given)  # what it gave is not of our making
+    ours = isinstance(error, OURS) and not (lent and isinstance(error, AttributeError))
+    if at is None or ours or isinstance(error, torch.OutOfMemoryError | MemoryError):
         return error
     raised = code.co_code[at.tb_lasti] in RAISES and "site-packages" not in code.co_filename
     if raised:

@@ -8,12 +8,13 @@ from dunfold_lib import metrics
 from dunfold_lib.hyperspectral import baselines_hsi, classify
 from dunfold_lib.hyperspectral import model as hyper
 from dunfold_lib.imaging import classical as imaging
-from dunfold_lib.imaging import explorers, runs
-from dunfold_lib.newton_sr import NewtonSR, Pair, charbonnier
+from dunfold_lib.imaging import denoisers, explorers, runs
+from dunfold_lib.newton_sr import Downsample, NewtonSR, Pair, charbonnier
 from dunfold_lib.newton_sr import theory as newton_theory
 from dunfold_lib.operators import Fourier, Matrix, Wavelet
+from dunfold_lib.prox import soft
 from dunfold_lib.small_target import LRPCANet, classical, data, detect, soft_iou, total_loss
-from dunfold_lib.sparse import duality_gap, ista_step, objective, theory
+from dunfold_lib.sparse import HyperLISTA, duality_gap, ista_step, lasso, objective, theory
 
 A = Matrix(torch.arange(6.0).reshape(2, 3) + 1)
 b, x = torch.ones(4, 2), torch.ones(4, 3)
@@ -158,3 +159,51 @@ def test_scores_refuse_shapes_that_broadcast():
         for narrow in NARROW:
             says = "estimate and truth have shapes .*; they must be equal"
             refused(lambda f=f, n=narrow: f(n(estimate), truth), ValueError, says)
+
+
+def test_a_gap_that_rounding_hides_is_refused_before_work_is_done():
+    for dtype, least in ((torch.float64, "2.2e-16"), (torch.float32, "1.2e-07")):
+        A = Matrix(torch.eye(2, dtype=dtype))
+        b = torch.ones(1, 2, dtype=dtype)
+        says = rf"gap is 1e-16; {dtype} allows {least} at least"
+        refused(lambda A=A, b=b: lasso(A, b, 0.1, gap=1e-16), ValueError, says)
+
+
+@pytest.mark.parametrize("value, becomes", [(1e-300, "0"), (1e300, "infinite")])
+def test_a_number_that_float32_cannot_hold_is_refused(value, becomes):
+    says = rf"t is 1e[-+]300; it would be {becomes} in the torch.float32 of x"
+    refused(lambda: soft(torch.ones(2, 2), value), ValueError, says)
+    assert soft(ones(2, 2), value).isfinite().all()  # float64 can
+
+
+def test_half_precision_is_refused_outside_autocast_and_taken_inside():
+    D, x = Downsample((4, 4), 2), torch.ones(1, 1, 4, 4)
+    says = r"x has dtype torch.bfloat16; the operator has torch.float32"
+    refused(lambda: D(x.bfloat16()), TypeError, says)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert D(x.bfloat16()).shape == (1, 1, 2, 2)
+
+
+def test_a_denoiser_gives_the_image_back_below_its_rounding():
+    v = torch.rand(1, 1, 16, 16, dtype=torch.float64)
+    for f in denoisers.CLASSICAL.values():
+        for sigma in (0.0, 1e-300, 1e-17):
+            assert torch.equal(f(v, sigma), v)
+    for denoise in baselines_hsi.DENOISERS.values():
+        for sigma in (0.0, 1e-300):
+            assert (denoise(v[0, 0].numpy(), sigma) == v[0, 0].numpy()).all()
+
+
+def test_states_that_broadcast_are_refused():
+    net, image = LRPCANet(K=1, c=4, b=2), torch.rand(2, 1, 8, 8)
+    x = net.start(image)
+    for field in x._fields:
+        for bad in (getattr(x, field)[..., None], getattr(x, field)[..., :1], x.T.new_zeros(2)):
+            with pytest.raises(ValueError, match="has shape"):
+                net.layer(0, x._replace(**{field: bad}), image)
+    hyper_net = HyperLISTA(Matrix(torch.randn(5, 8)), 2)
+    b = torch.rand(3, 5)
+    s = hyper_net.start(b)
+    for given in ((s, b[:, :1]), (s._replace(before=s.before[:, :1]), b)):
+        with pytest.raises(ValueError, match="has shape"):
+            hyper_net.layer(0, *given)

@@ -131,6 +131,7 @@ def _layer(m: nn.Module) -> Layer:
     return m.weight, m.bias
 
 
+@checks.door
 def merged(net: Network) -> Network:
     """The same network with the same parameters, to train: ``Merged`` in the place of its maps.
 

@@ -53,6 +53,9 @@ def lasso(
     """
     checks.number("gap", gap, 0, open_low=True)
     checks.whole("limit", limit)
+    checks.finite("b", b)
+    if gap < (least := torch.finfo(b.dtype).eps):
+        raise ValueError(f"gap is {gap:g}; {b.dtype} allows {least:.1e} at least")
     x, L = begin(A, b, lam, limit, None, start)
     goal = gap * 0.5 * b.square().flatten(1).sum(1)
     column = (-1, *[1] * len(A.domain))
