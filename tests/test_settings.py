@@ -1,5 +1,6 @@
 """Settings, seeds, splits and default constants that every score rests on, by what they promise."""
 
+import math
 import re
 from itertools import islice
 
@@ -291,3 +292,38 @@ def test_published_iou_and_f1_of_one_row_belong_together():
     for name, printed in target_experiments.PUBLISHED_AVERAGE.items():
         mean = np.mean([rows[name, s][0] for s in SETS])
         assert mean == pytest.approx(printed[0], abs=0.02), name
+
+
+# small targets
+
+
+def test_a_made_up_targets_mask_is_where_its_gaussian_is_above_its_edge():
+    """On a flat scene a target has the least height, 0.04; its mask ends at exp(−3/2) of that."""
+    wrong = marked = 0
+    for seed in range(30):
+        seen, mask = target_data.add_targets(seeded(seed), torch.full((96, 96), 0.5))
+        above = (seen - 0.5) / 0.04 > math.exp(-1.5)
+        wrong, marked = wrong + int((above != mask).sum()), marked + int(mask.sum())
+    assert marked > 300
+    assert wrong < 0.02 * marked  # where the flanks of two targets add up
+
+
+def test_a_chosen_cut_is_applied_as_it_was_chosen(monkeypatch):
+    """Maps of 0, 1 and 2 where 2 alone is target: the cut 1 finds it, the pixels of 1 not."""
+    levels = torch.tensor([[0, 1, 1, 2], [0, 0, 1, 2]])[None, None]
+    frames = target_data.Frames(("a",), levels.to(torch.uint8), levels == 2)
+    monkeypatch.setattr(target_runs, "part", lambda name, which: frames)
+    run = lambda f: f.image.float()
+    made = target_runs._chosen("nudt", "", run, (0.0, 1.0, 1.5), 0.0, run(frames), frames)
+    assert made["cut"] == 1.0
+    assert made["iou_chosen"] == made["iou_val_chosen"] == 100
+
+
+def test_a_step_is_contractive_by_its_jacobian():
+    net = LRPCANet(1, 8)
+    with torch.no_grad():
+        net.eps.fill_(0.3)
+    found = target_runs.lipschitz(net.eval(), torch.rand(3, 1, 24, 24, generator=seeded()), 10)
+    jacobian, pairs, step = (found[f"{k}_FT"][0] for k in ("jacobian", "pairs", "step_jacobian"))
+    assert step == pytest.approx(0.3 * jacobian, abs=2e-4)
+    assert abs(jacobian - pairs) > 1e-3
