@@ -1332,7 +1332,7 @@ def test_experiments_are_complete_and_build_their_networks():
         "cpu-sirst",
         "gpu",
         "full",
-    ]  # shown first: last
+    ]  # the last recorded is shown
     whole = EXPERIMENTS["lrpcanet-sirst"]
     assert count(whole.build(whole.recipes["gpu"])) == 215_916
     control = EXPERIMENTS["rpcanet-sirst"]
