@@ -9,8 +9,11 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from dunfold_lib import records
 from dunfold_lib.hyperspectral import data as cubes_data
 from dunfold_lib.hyperspectral import runs as cube_runs
+from dunfold_lib.hyperspectral.classical import star
+from dunfold_lib.hyperspectral.experiments import EXPERIMENTS as CUBE_TABLE
 from dunfold_lib.hyperspectral.model import STARNet, STARNetS
 from dunfold_lib.imaging import baselines, classical, denoisers
 from dunfold_lib.imaging import data as image_data
@@ -327,3 +330,19 @@ def test_a_step_is_contractive_by_its_jacobian():
     jacobian, pairs, step = (found[f"{k}_FT"][0] for k in ("jacobian", "pairs", "step_jacobian"))
     assert step == pytest.approx(0.3 * jacobian, abs=2e-4)
     assert abs(jacobian - pairs) > 1e-3
+
+
+# cubes
+
+
+def test_the_classifiers_share_is_the_one_that_the_protocol_names():
+    assert f"{100 * cube_runs.SHARE:g} % of the labelled pixels" in CUBE_TABLE["star"].protocol
+
+
+def test_classical_stars_defaults_are_those_of_its_recorded_scores():
+    test, recorded = (
+        cubes_data.part("test"),
+        records.values("hyperspectral/star-classical", "psnr_50"),
+    )
+    Y = cube_runs.noised(test, cubes_data.Noise(50), 0)
+    assert cube_runs.psnr(star(Y, 50 / 255), test) == pytest.approx(recorded[0], abs=1e-3)
