@@ -234,12 +234,14 @@ class Fourier(Linear):
         self.register_buffer("mask", mask.detach().clone(), persistent=False)
         self.domain, self.codomain = (1, *mask.shape), (2, *mask.shape)
 
+    @checks.door
     def forward(self, x: Tensor) -> Tensor:  # (batch, 1, height, width) -> (batch, 2, …)
         checks.rows("x", x, self.domain)
         with torch.autocast(x.device.type, enabled=False):
             spectrum = torch.fft.fft2(x[:, 0].to(self.mask.dtype), norm="ortho")
             return self.mask * torch.view_as_real(spectrum).movedim(-1, 1)
 
+    @checks.door
     def T(self, r: Tensor) -> Tensor:  # (batch, 2, height, width) -> (batch, 1, …)
         checks.rows("r", r, self.codomain)
         with torch.autocast(r.device.type, enabled=False):
@@ -332,12 +334,14 @@ class Wavelet(Linear):
         x, how = image.detach().cpu().numpy(), {"mode": "periodization", "axes": (-2, -1)}
         return _pywt().wavedec2(x, self.name, level=self.levels, **how)
 
+    @checks.door
     def forward(self, x: Tensor) -> Tensor:  # (batch, 1, height, width), both sides
         checks.rows("x", x, self.domain)
         bands = _pywt().array_to_coeffs(x.detach().cpu().numpy(), self._bands, "wavedec2")
         image = _pywt().waverec2(bands, self.name, mode="periodization", axes=(-2, -1))
         return torch.from_numpy(image).to(x)
 
+    @checks.door
     def T(self, r: Tensor) -> Tensor:
         checks.rows("r", r, self.codomain)
         array, _ = _pywt().coeffs_to_array(self._analyse(r), axes=(-2, -1))

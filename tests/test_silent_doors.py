@@ -14,7 +14,16 @@ from dunfold_lib.newton_sr import theory as newton_theory
 from dunfold_lib.operators import Fourier, Matrix, Wavelet
 from dunfold_lib.prox import soft
 from dunfold_lib.small_target import LRPCANet, classical, data, detect, soft_iou, total_loss
-from dunfold_lib.sparse import HyperLISTA, duality_gap, ista_step, lasso, objective, theory
+from dunfold_lib.sparse import (
+    HyperLISTA,
+    duality_gap,
+    extrapolated,
+    ista,
+    ista_step,
+    lasso,
+    objective,
+    theory,
+)
 
 A = Matrix(torch.arange(6.0).reshape(2, 3) + 1)
 b, x = torch.ones(4, 2), torch.ones(4, 3)
@@ -192,6 +201,11 @@ def test_a_denoiser_gives_the_image_back_below_its_rounding():
     for denoise in baselines_hsi.DENOISERS.values():
         for sigma in (0.0, 1e-300):
             assert (denoise(v[0, 0].numpy(), sigma) == v[0, 0].numpy()).all()
+
+
+def test_steps_that_overflow_are_refused():
+    for f in (lambda L: ista(A, b, 0.1, 3, L), lambda L: extrapolated(A, b, 0.1, [0.0] * 3, L)):
+        refused(lambda f=f: f(1e-30), ValueError, "L is 1e-30; with steps 1/L the iterates .*")
 
 
 def test_states_that_broadcast_are_refused():

@@ -815,6 +815,7 @@ DEAF: tuple[str, ...] = (
     "newton_sr.theory.clarke.theta",  # |a| < NaN is false
     *("small_target.model.*.background.x", "small_target.model.*.parts.x"),  # read some fields
     "small_target.model.*.targets.x",
+    "small_target.model.*.layer.x: B:*",  # which a stage makes anew
     "small_target.model.*.layer.b",  # a stage reads the image from the state
     "hyperspectral.classical.moved.A",  # reads which of its columns are zero
 )

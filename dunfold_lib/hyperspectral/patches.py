@@ -167,6 +167,8 @@ def synthesis_plain(X: Tensor, D1: Tensor, D2: Tensor, D3: Tensor) -> Tensor:
     """The same by one matrix (r p², r p²), as released codes have it; for the benchmark."""
     checks.shaped("X", X, ("N", "r", "p²", "n"))
     checks.shaped("D3", D3, (X.shape[1], X.shape[1]))
+    checks.shaped("D1", D1, ("p", "p"))
+    checks.shaped("D2", D2, (X.shape[2] // len(D1),) * 2)
     whole = torch.kron(D3, torch.kron(D1, D2))
     return (whole @ X.flatten(1, 2)).reshape(X.shape)
 

@@ -87,6 +87,7 @@ def ista(
     step, xs = checks.inside(ista_step), [x]
     for _ in range(K):
         xs.append(step(A, b, lam, L, xs[-1]))
+    _bounded(xs[-1], L)
     return xs
 
 
@@ -106,7 +107,14 @@ def extrapolated(
     step, xs = checks.inside(ista_step), [x, x]  # x⁻¹ = x⁰
     for beta in betas:
         xs.append(step(A, b, lam, L, xs[-1] + beta * (xs[-1] - xs[-2])))
+    _bounded(xs[-1], L)
     return xs[1:]
+
+
+def _bounded(x: Tensor, L: float) -> None:
+    """Refuse an L whose steps 1/L have left the numbers."""
+    if not bool(torch.isfinite(x).all()):
+        raise ValueError(f"L is {L:g}; with steps 1/L the iterates overflow: it is below ‖A‖₂²/2")
 
 
 @checks.door
