@@ -181,7 +181,7 @@ class Shrink(NamedTuple):
 def directional(F: Callable[[Tensor], Tensor], U: Tensor, p: Tensor) -> Tensor:
     """F′(U; p) by forward differentiation: what V p must equal where F is differentiable."""
     with warnings.catch_warnings():  # torch scripts its own formulas the first time
-        warnings.filterwarnings("ignore", ".*torch.jit.script.*", DeprecationWarning)
+        warnings.filterwarnings("ignore", ".*torch.jit.script.*")
         return torch.func.jvp(F, (U,), (p,))[1]
 
 
