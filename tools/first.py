@@ -5,6 +5,7 @@ writes nothing but the cache; the build that follows finds all pages there. What
 again by that build, which then says so.
 """
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ from jupyter_cache import get_cache
 
 ROOT = Path(__file__).resolve().parents[1]
 CACHE = ROOT / "_build" / ".jupyter_cache"
-PROCESSES = 2  # each page takes up to a gigabyte
+PROCESSES = 2  # each page takes up to a gigabyte, and one thread
 
 
 def pages() -> list[str]:
@@ -49,9 +50,9 @@ def main() -> None:
         return
     get_cache(CACHE).list_cache_records()  # makes its tables before two processes look for them
     shares = [pages()[i::PROCESSES] for i in range(PROCESSES)]
-    silent = subprocess.DEVNULL
+    silent, one = subprocess.DEVNULL, {**os.environ, "OMP_NUM_THREADS": "1"}
     runs = [
-        subprocess.Popen(command(i, some), cwd=ROOT, stdout=silent, stderr=silent)
+        subprocess.Popen(command(i, some), cwd=ROOT, stdout=silent, stderr=silent, env=one)
         for i, some in enumerate(shares)
     ]
     try:
