@@ -584,11 +584,8 @@ def test_the_seed_reaches_the_initial_weights(room):
     assert chosen
     for name, e in chosen.items():
         recipe = next(iter(e.recipes.values()))
-        first, again, plain, other = (
-            start_of(net)
-            for net in (e.build(recipe, 0), e.build(recipe, 0), e.build(), e.build(recipe, 1))
-        )
-        assert torch.equal(first, again), name
+        nets = (e.build(recipe, 0), e.build(), e.build(recipe, 1))
+        first, plain, other = map(start_of, nets)
         assert torch.equal(first, plain), name
         assert torch.equal(first, other) != STARTS[room], name
 

@@ -1330,8 +1330,8 @@ def test_experiments_are_complete_and_build_their_networks():
     }
     assert [*EXPERIMENTS["lrpcanet-sirst"].recipes][-3:] == [
         "cpu-sirst",
-        "gpu",
         "full",
+        "gpu",
     ]  # the last recorded is shown
     whole = EXPERIMENTS["lrpcanet-sirst"]
     assert count(whole.build(whole.recipes["gpu"])) == 215_916

@@ -94,7 +94,8 @@ class Star:
     @checks.door
     def dictionary(self, x: Any) -> tuple[Tensor, Tensor, Tensor]:
         """D1, D2, D3 for a state, of a sweep or of a network's layer, with eigen-images G."""
-        checks.shaped("x.G", getattr(x, "G", None), ("batch", "r", "H", "W"))
+        G: Any = getattr(x, "G", None)
+        checks.shaped("x.G", G, ("batch", "r", "H", "W"))
         D = dct(self.side, x.G.dtype).to(x.G.device)
         r = x.G.shape[1]
         return D, D, (dct(r, D.dtype) if self.mixed else torch.eye(r)).to(D)

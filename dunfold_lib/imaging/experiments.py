@@ -83,7 +83,7 @@ def _blocks(kind: str, ratio: int) -> Experiment:
         build=lambda recipe=cpu, seed=0: build(KINDS[kind], ratio, recipe, seed),
         measure=partial(measure, block_tests),
         train=train,
-        recipes={"cpu": cpu, "cpu-t91": _T91, "gpu": _GPU, "full": _FULL},
+        recipes={"cpu": cpu, "cpu-t91": _T91, "full": _FULL, "gpu": _GPU},
         released=partial(load_experiment, KINDS[kind], ROWS[ratio]),
     )
 

@@ -271,7 +271,7 @@ def _learned(kind: str, set_: str) -> Experiment:
     title, network = KINDS[kind]
     recipes = {"gpu": _gpu(set_)}
     if set_ == "sirst":
-        recipes = _on_cpu(_CPU, _SIRST) | recipes | {"full": _FULL}
+        recipes = _on_cpu(_CPU, _SIRST) | {"full": _FULL} | recipes
     first = next(iter(recipes.values()))
     return Experiment(
         title=f"{title}, {set_}",
