@@ -36,7 +36,7 @@ book: $(READY)  ## build the book; a page that raises or warns fails the build
 	@echo "The book is at $(CURDIR)/$(HTML)"
 
 test: check book  ## checks, the book, and every test
-	$(BIN)/python -m pytest -rs -n 2 --dist loadfile
+	$(BIN)/python -m pytest -rs -n 2 --dist loadgroup
 
 lab: $(READY)  ## JupyterLab on the notebooks
 	$(BIN)/jupyter lab --notebook-dir=. notebooks/sparse.ipynb

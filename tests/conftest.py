@@ -20,6 +20,17 @@ def pytest_configure() -> None:
     settings.load_profile("dunfold")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """In several processes: the longest first, each notebook alone, other files whole."""
+    first = ("test_every_cell_runs", "tests/browser/")
+    rank = lambda item: [name in item.nodeid for name in first]
+    items.sort(key=rank, reverse=True)
+    for item in items:
+        alone = first[0] in item.nodeid
+        group = item.nodeid if alone else item.nodeid.split("::")[0]
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 @pytest.fixture(scope="session")
 def tiny() -> tuple[Matrix, torch.Tensor, torch.Tensor]:
     """(A, b, x): a matrix 12 × 20 and 4 sparse signals without noise. No test writes into them."""
