@@ -444,7 +444,7 @@ def _sequence(origin: Any, inner: tuple[Any, ...]) -> Kind:
         made = [
             _taken(f"{name}[{i}]", k, v) for i, (k, v) in enumerate(zip(each, held, strict=False))
         ]
-        return tuple(made) if origin is tuple else made
+        return tuple(made) if origin is tuple or isinstance(value, tuple) else made
 
     return Kind(fits, text, take)
 
