@@ -221,3 +221,11 @@ def test_states_that_broadcast_are_refused():
     for given in ((s, b[:, :1]), (s._replace(before=s.before[:, :1]), b)):
         with pytest.raises(ValueError, match="has shape"):
             hyper_net.layer(0, *given)
+
+
+def test_the_divergence_of_a_denoiser_needs_a_step():
+    from dunfold_lib.imaging.plug_and_play import divergence
+
+    v, g = torch.zeros(1, 1, 4, 4), torch.Generator().manual_seed(0)
+    with pytest.raises(ValueError, match="share is 0"):
+        divergence(lambda x, sigma: x, v, 0.1, g, share=0.0)

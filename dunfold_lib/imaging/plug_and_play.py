@@ -203,6 +203,7 @@ def divergence(
     One probe e of random signs: eᵀ(D(v + h e) − D(v))/h with h = ``share``·σ.
     """
     checks.number("sigma", sigma, 0, open_low=True)
+    checks.number("share", share, 0, open_low=True)
     h = share * sigma
     e = _signs(v.shape, v, generator)
     return (e * (denoise(v + h * e, sigma) - denoise(v, sigma))).flatten(1).sum(1) / h
