@@ -32,7 +32,7 @@ $(READY): requirements-torch.txt requirements.lock pyproject.toml
 book: $(READY)  ## build the book; a page that raises or warns fails the build
 	@$(BIN)/python tools/stale.py
 	@$(BIN)/python tools/first.py
-	$(BIN)/jupyter-book build -q -W -n --keep-going .
+	OMP_NUM_THREADS=1 $(BIN)/jupyter-book build -q -W -n --keep-going .
 	@echo "The book is at $(CURDIR)/$(HTML)"
 
 test: check book  ## checks, the book, and every test

@@ -17,7 +17,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, fields, replace
 from difflib import SequenceMatcher
@@ -266,12 +266,18 @@ def device_for(recipe: str, device: str) -> str:
 
 def _free(folder: Path, origin: Origin, *, resume: bool) -> None:
     """See, before anything is trained, that a run may and can be written here."""
-    path = folder / "run.json"
     if folder.exists() and any(folder.iterdir()) and not resume:
         raise ValueError(f"{folder} exists; go on with --resume, or remove it")
+    holds_run(folder, origin)
+    records.prepare(folder)
+
+
+def holds_run(folder: Path, origin: Origin) -> bool:
+    """Whether a folder has a measured run; ValueError in one line if that is another one."""
+    path = folder / "run.json"
     if path.exists():
         origin.check(path, path.read_text(encoding="utf-8"))
-    records.prepare(folder)
+    return path.exists()
 
 
 def override(recipe: Any, changes: Sequence[str]) -> Any:
@@ -445,7 +451,9 @@ def cmd_reproduce(args: argparse.Namespace) -> None:
         for name, seed in pairs if args.record else ():
             recordable(name, f"cpu-s{seed}", replace=args.replace)
         records.prepare(Path(args.out))
-        failed = [name for name, seed in pairs if not again(name, chosen[name], seed, args)]
+        failed = [
+            name for name, seed in pairs if not again(name, chosen[name], seed, args, made_anew)
+        ]
     show_rows(chosen)
     for name, e in chosen.items():
         print(f"\n{name}: {e.title}\n  protocol: {e.protocol}\n  paper: {e.source}")
@@ -489,18 +497,17 @@ def make_owed(chosen: dict[str, Experiment], args: argparse.Namespace) -> None:
     runs, failed = owed_runs(chosen, args.recipe, args.seeds), list[Run]()
     records.prepare(Path(args.out))
     with _alarm(args.hours) as rung:
-        while runs and not rung:
-            try:
-                make_run(*runs[0], chosen[runs[0][0]], args)
-            except KeyboardInterrupt:
-                if not rung:
-                    raise
-                break
-            except (ValueError, TypeError, RuntimeError, OSError, ImportError) as error:
-                print(f"{told(runs[0])}: {str(error).splitlines()[0]}", file=sys.stderr)
-                failed.append(runs[0])
-            runs.pop(0)
-    print("\n".join(f"left: {told(run)}" for run in runs))
+        try:
+            while runs and not rung:
+                name, seed = runs[0]
+                if not again(name, chosen[name], seed, args, make_run):
+                    failed.append(runs[0])
+                runs.pop(0)
+        except KeyboardInterrupt:
+            if not rung:
+                raise
+    for run in runs:
+        print(f"left: {told(run)}")
     if failed:
         raise ValueError(f"could not be made: {', '.join(map(told, failed))}")
 
@@ -510,13 +517,10 @@ def told(run: Run) -> str:
     return f"{run[0]} seed {run[1]}"
 
 
-def make_run(name: str, seed: int, e: Experiment, args: argparse.Namespace) -> None:
+def make_run(name: str, e: Experiment, seed: int, args: argparse.Namespace) -> None:
     """Make one run of a recipe, or go on with it; one that is made is only recorded."""
     folder = Path(args.out) / name / f"{args.recipe}-s{seed}"
-    if (folder / "run.json").exists():
-        origin = Origin(e.recipes[args.recipe], seed, name)
-        origin.check(folder / "run.json", (folder / "run.json").read_text(encoding="utf-8"))
-    else:
+    if not holds_run(folder, Origin(e.recipes[args.recipe], seed, name)):
         trained(name, e, args.recipe, seed, Path(args.out), resume=True)
     if args.record:
         records.keep(folder, records.results_root() / name / folder.name)
@@ -545,12 +549,18 @@ def _alarm(hours: float | None) -> Iterator[list[bool]]:
         clock.cancel()
 
 
-def again(name: str, e: Experiment, seed: int, args: argparse.Namespace) -> bool:
+def again(
+    name: str,
+    e: Experiment,
+    seed: int,
+    args: argparse.Namespace,
+    make: Callable[[str, Experiment, int, argparse.Namespace], None],
+) -> bool:
     """Make one run; False, and a line on stderr, where that cannot be done: others still can."""
     try:
-        made_anew(name, e, seed, args)
+        make(name, e, seed, args)
     except (ValueError, TypeError, RuntimeError, OSError, ImportError) as error:
-        print(f"{name} seed {seed}: {str(error).splitlines()[0]}", file=sys.stderr)
+        print(f"{told((name, seed))}: {str(error).splitlines()[0]}", file=sys.stderr)
         return False
     return True
 
@@ -580,9 +590,7 @@ def put_aside(folder: Path, origin: Origin) -> None:
         return
     told = "its training goes on or is taken as it is, its scores are measured anew"
     try:
-        path = folder / "run.json"
-        if path.exists():
-            origin.check(path, path.read_text(encoding="utf-8"))
+        holds_run(folder, origin)
         training.check_folder(folder, origin)
     except ValueError as error:
         aside = next(p for p in map(folder.with_name, _numbered(folder.name)) if not p.exists())

@@ -49,7 +49,8 @@ def main() -> None:
     if CACHE.exists() and get_cache(CACHE).list_cache_records():
         return
     get_cache(CACHE).list_cache_records()  # makes its tables before two processes look for them
-    shares = [pages()[i::PROCESSES] for i in range(PROCESSES)]
+    every = pages()
+    shares = [every[i::PROCESSES] for i in range(PROCESSES)]
     silent, one = subprocess.DEVNULL, {**os.environ, "OMP_NUM_THREADS": "1"}
     runs = [
         subprocess.Popen(command(i, some), cwd=ROOT, stdout=silent, stderr=silent, env=one)

@@ -188,7 +188,7 @@ def features(k: int = 1, channel: int = 1) -> Frames:
 
 def phase_explorer() -> Explorer:
     """Sliders over ``phase``: 50 states where all ratios are recorded."""
-    ratios = tuple(recorded_ratios())
+    ratios = recorded_ratios()
     if not ratios:
         raise ValueError("no ISTA-Net+ is recorded; make one by `python -m dunfold_lib reproduce`")
     last = min(network(r).K for r in ratios)

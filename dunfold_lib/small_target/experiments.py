@@ -221,7 +221,8 @@ _GPU = Training(
 
 
 # the paper's size in hours on two cores: many small crops, then whole frames, which teach what is
-# no target. Chosen beforehand from shorter runs of narrow networks, by their validation alone
+# no target. The order of the phases follows the validation of shorter runs of narrow networks; the
+# other numbers were not searched for
 _FULL = Training(
     data="sirst",
     stages=6,
