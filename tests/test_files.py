@@ -20,13 +20,13 @@ from scipy.io import savemat
 
 from dunfold_lib import cubes, fetch, images
 from dunfold_lib.__main__ import main
-from dunfold_lib.hyperspectral import folders as hsi_folders
+from dunfold_lib.hyperspectral import readers as hsi_folders
 from dunfold_lib.hyperspectral import runs as hsi_runs
 from dunfold_lib.imaging import data as imaging_data
 from dunfold_lib.imaging import runs as imaging_runs
 from dunfold_lib.newton_sr import data as sr_data
 from dunfold_lib.small_target import data as target_data
-from dunfold_lib.small_target import folders, runs
+from dunfold_lib.small_target import readers, runs
 
 TOOLS = Path(__file__).parents[1] / "tools"
 G = np.random.default_rng(0)
@@ -177,7 +177,7 @@ def a_set(root, a, mask, count=3):
 def test_a_transposed_mask_is_refused_before_resizing(tmp_path):
     a_set(tmp_path, GREY, TRUTH.T * 255)
     says = r"f0: image and mask have sizes \(12, 15\) and \(15, 12\); .*"
-    refused(lambda: folders.read_folder(tmp_path, side=8), ValueError, says)
+    refused(lambda: readers.read_folder(tmp_path, side=8), ValueError, says)
 
 
 # evaluate --data
@@ -284,9 +284,9 @@ def test_names_are_found_in_any_case_form_and_list(tmp_path):
         (root / place / "._f0.png").write_bytes(b"macOS")
     text = "\ufefff0\r\nimages\\f\u00fcr.png\r\n"
     (root / "test.txt").write_bytes(text.encode())
-    assert folders.read_folder(root, side=None).names == ("f0", "f\u00fcr")
+    assert readers.read_folder(root, side=None).names == ("f0", "f\u00fcr")
     (root / "test.txt").unlink()
-    assert folders.read_folder(root, side=None).names == ("F0", "f\u00fcr")
+    assert readers.read_folder(root, side=None).names == ("F0", "f\u00fcr")
     assert list(imaging_data.read_folder(root / "images")) == ["F0", "fu\u0308r"]
 
 
@@ -326,10 +326,10 @@ def test_what_a_loader_hands_out_is_a_copy():
 
 def test_a_mended_file_and_another_data_folder_are_seen(tmp_path, monkeypatch):
     root = a_set(tmp_path / "one/istd/SIRSTv1", GREY, TRUTH * 255)
-    first = folders.read_folder(root, side=None)
+    first = readers.read_folder(root, side=None)
     save(root / "masks/f0.png", 255 - TRUTH * 255)
     os.utime(root / "masks/f0.png", ns=(1, 1))
-    second = folders.read_folder(root, side=None)
+    second = readers.read_folder(root, side=None)
     assert torch.equal(second.mask[0], ~first.mask[0])
     other = a_set(tmp_path / "two/istd/SIRSTv1", 255 - GREY, TRUTH * 255)
     for place in (root, other):

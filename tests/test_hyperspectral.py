@@ -17,8 +17,8 @@ from scipy.io import savemat
 from skimage.metrics import structural_similarity
 
 from dunfold_lib import fetch, metrics, training
-from dunfold_lib.hyperspectral import baselines_hsi, classical, data, folders, published, runs
-from dunfold_lib.hyperspectral.classical import Star, history, star, star_s
+from dunfold_lib.hyperspectral import algorithm, baselines, data, published, readers, runs
+from dunfold_lib.hyperspectral.algorithm import Star, history, star, star_s
 from dunfold_lib.hyperspectral.classify import class_map, classify, discriminant, kappa
 from dunfold_lib.hyperspectral.experiments import ABLATIONS, EXPERIMENTS, NETWORKS
 from dunfold_lib.hyperspectral.lowrank import (
@@ -441,8 +441,8 @@ def test_large_cubes_go_in_tiles_of_themselves(monkeypatch):
     monkeypatch.setattr(Patches, "tiles", lambda *a: (t := list(kept(*a)), seen.append(len(t)))[0])
     star(Y, 1.0, Star(side=4), 2, 3)
     assert seen == [1, 1]  # once for every A
-    monkeypatch.setattr(classical, "AT_ONCE", 1000)
-    monkeypatch.setattr(classical, "CORE", 16)
+    monkeypatch.setattr(algorithm, "AT_ONCE", 1000)
+    monkeypatch.setattr(algorithm, "CORE", 16)
     star(Y, 1.0, Star(side=4), 2, 3)
     denoise(network(STARNet), Y, 1.0)
     assert seen[2:] == [4 * 3, 4 * 3, 4 * 3]
@@ -617,25 +617,25 @@ def test_the_baselines_take_noise_away():
     truth = data.synthetic(seeded(2), (32, 30), 24, 4)
     Y = data.Noise(30)(truth, seeded(3))
     before = runs.psnr(Y, truth)
-    by_pca = runs.psnr(baselines_hsi.pca(Y, 30 / 255), truth)
+    by_pca = runs.psnr(baselines.pca(Y, 30 / 255), truth)
     assert by_pca > before + 5
-    for name, f in baselines_hsi.DENOISERS.items():
-        made = baselines_hsi.subspace_denoiser(Y, 30 / 255, f)
+    for name, f in baselines.DENOISERS.items():
+        made = baselines.subspace_denoiser(Y, 30 / 255, f)
         assert runs.psnr(made, truth) > by_pca, name
-    assert runs.psnr(baselines_hsi.lrtdtv(Y, 30 / 255), truth) > before + 5
+    assert runs.psnr(baselines.lrtdtv(Y, 30 / 255), truth) > before + 5
 
 
 def test_lrtdtvs_parts():
     X = randn(4, 5, 6)
     w = torch.tensor([1.0, 0.5, 2.0], dtype=F64)
     F = randn(3, 4, 5, 6, seed=1)
-    D, T = baselines_hsi._differences, baselines_hsi._differences_T
+    D, T = baselines._differences, baselines._differences_T
     torch.testing.assert_close((D(X, w) * F).sum(), (X * T(F, w)).sum(), rtol=1e-12, atol=1e-12)
-    power = baselines_hsi._difference_power(X.shape, w.float()).to(F64)
+    power = baselines._difference_power(X.shape, w.float()).to(F64)
     by_fourier = torch.fft.irfftn(torch.fft.rfftn(X) * power, s=X.shape)
     torch.testing.assert_close(T(D(X, w), w), by_fourier, rtol=0, atol=1e-6)
     low = torch.einsum("ai,bi,ci->abc", randn(4, 2), randn(5, 2, seed=2), randn(6, 2, seed=3))
-    torch.testing.assert_close(baselines_hsi.tucker(low, (2, 2, 2)), low, rtol=0, atol=1e-10)
+    torch.testing.assert_close(baselines.tucker(low, (2, 2, 2)), low, rtol=0, atol=1e-10)
 
 
 # data
@@ -778,7 +778,7 @@ def test_of_a_file_of_icvl_the_radiance_is_read_and_files_of_classes_are_left_ou
     rad = np.arange(60.0).reshape(3, 4, 5)
     savemat(tmp_path / "scene.mat", {"rad": rad, "rgb": np.ones((3, 4, 3))})
     savemat(tmp_path / "scene_gt.mat", {"classes": np.ones((3, 4))})
-    (cube,) = folders.read_folder(tmp_path).values()
+    (cube,) = readers.read_folder(tmp_path).values()
     assert torch.equal(cube, data.scaled(rad, "rad"))
 
 
@@ -788,7 +788,7 @@ def test_cubes_are_read_from_every_kind_of_file(tmp_path):
     write_hdf5(tmp_path / "icvl.mat", "rad", a)
     np.save(tmp_path / "plain.npy", a.astype(np.float32))
     np.savez(tmp_path / "packed.npz", cube=a, note=np.arange(3))
-    found = folders.read_folder(tmp_path)
+    found = readers.read_folder(tmp_path)
     assert set(found) == {"PaviaU", "icvl", "plain", "packed"}
     expected = torch.from_numpy(np.moveaxis(a / a.max(), 2, 0)).float()[None]
     for cube in found.values():
@@ -801,19 +801,19 @@ def test_cave_is_read_band_by_band(tmp_path):
     for band in range(31):
         value = np.full((6, 7), 100 * (band + 1), np.uint16)
         Image.fromarray(value).save(inner / f"toy_ms_{band + 1:02d}.png")
-    (cube,) = folders.read_folder(tmp_path).values()
+    (cube,) = readers.read_folder(tmp_path).values()
     assert cube.shape == (1, 31, 6, 7)
     torch.testing.assert_close(cube[0, :, 2, 3], torch.arange(1, 32) / 31)
 
 
 def test_extra_scenes_come_from_the_data_folder_alone(tmp_path, monkeypatch):
     monkeypatch.delenv("DUNFOLD_DATA", raising=False)
-    assert folders.extra_scenes() == {}
+    assert readers.extra_scenes() == {}
     monkeypatch.setenv("DUNFOLD_DATA", str(tmp_path))
     (tmp_path / "hsi").mkdir()
-    assert folders.extra_scenes() == {}
-    np.savez(tmp_path / "hsi" / f"{folders.EXTRA['pavia']}.npz", cube=small())
-    assert set(folders.extra_scenes()) == {"pavia"}
+    assert readers.extra_scenes() == {}
+    np.savez(tmp_path / "hsi" / f"{readers.EXTRA['pavia']}.npz", cube=small())
+    assert set(readers.extra_scenes()) == {"pavia"}
 
 
 def test_indian_pines_in_the_data_folder_comes_first(tmp_path, monkeypatch):
@@ -1059,7 +1059,7 @@ def test_published_averages_are_those_of_their_rows():
 
 def test_the_rank_of_the_low_rank_step_is_that_of_the_bands():
     B = randn(1, 3, 16, 5)
-    L = classical.low_rank(B, 0.5)
+    L = algorithm.low_rank(B, 0.5)
     one = svt(B[0, :, :, 2], 0.5)
     torch.testing.assert_close(L[0, :, :, 2], one)
-    assert torch.equal(classical.low_rank(B, 0.0), B)
+    assert torch.equal(algorithm.low_rank(B, 0.0), B)

@@ -8,8 +8,8 @@ from refusals import INF, NAN, cases, ones, refused, spoilt
 from scipy.io import savemat
 
 from dunfold_lib import fetch, metrics
-from dunfold_lib.hyperspectral import baselines_hsi, data, folders, runs
-from dunfold_lib.hyperspectral.classical import Star, star, star_s
+from dunfold_lib.hyperspectral import baselines, data, readers, runs
+from dunfold_lib.hyperspectral.algorithm import Star, star, star_s
 from dunfold_lib.hyperspectral.classify import classify, discriminant
 from dunfold_lib.hyperspectral.lowrank import (
     band_noise,
@@ -56,9 +56,9 @@ DOORS = {
     "rank": lambda Y: rank(Y, 0.1),
     "band_noise": band_noise,
     "noise_level": noise_level,
-    "pca": lambda Y: baselines_hsi.pca(Y, 0.1),
-    "subspace_denoiser": lambda Y: baselines_hsi.subspace_denoiser(Y, 0.1),
-    "lrtdtv": lambda Y: baselines_hsi.lrtdtv(Y, 0.1),
+    "pca": lambda Y: baselines.pca(Y, 0.1),
+    "subspace_denoiser": lambda Y: baselines.subspace_denoiser(Y, 0.1),
+    "lrtdtv": lambda Y: baselines.lrtdtv(Y, 0.1),
 }
 
 
@@ -238,7 +238,7 @@ def test_data_refuse(given, error, says):
 
 
 def test_files_that_cannot_be_used_are_refused_in_one_line(tmp_path):
-    read = folders.read_folder
+    read = readers.read_folder
     refused(lambda: read(tmp_path / "no"), ValueError, ".*no is no folder; it must hold cubes .*")
     refused(
         lambda: read(tmp_path),
@@ -246,47 +246,47 @@ def test_files_that_cannot_be_used_are_refused_in_one_line(tmp_path):
         r".* holds no cube; allowed are .mat, .npy, .npz, .h5, .hdf5",
     )
     refused(
-        lambda: folders.read_cube(tmp_path / "a.png"), ValueError, ".*a.png is no cube; allowed .*"
+        lambda: readers.read_cube(tmp_path / "a.png"), ValueError, ".*a.png is no cube; allowed .*"
     )
     for name in ("gone.mat", "gone.npy", "gone.npz"):
         says = rf".*{name}: cannot be read \(.*\)"
-        refused(lambda name=name: folders.read_cube(tmp_path / name), ValueError, says)
+        refused(lambda name=name: readers.read_cube(tmp_path / name), ValueError, says)
     for name in ("bad.mat", "bad.npy", "bad.npz"):
         (tmp_path / name).write_bytes(b"nothing of the kind, but long enough to have a header" * 9)
         says = rf".*{name}: cannot be read \(.*\)"
-        refused(lambda name=name: folders.read_cube(tmp_path / name), ValueError, says)
+        refused(lambda name=name: readers.read_cube(tmp_path / name), ValueError, says)
     (tmp_path / "cut.mat").write_bytes(b"MATLAB 7.3 MAT-file" + bytes(600))
     says = r".*cut.mat: cannot be read \(.*\)"
-    refused(lambda: folders.read_cube(tmp_path / "cut.mat"), ValueError, says)
+    refused(lambda: readers.read_cube(tmp_path / "cut.mat"), ValueError, says)
 
 
 def test_files_without_one_cube_are_refused(tmp_path):
     savemat(tmp_path / "two.mat", {"a": np.ones((2, 3, 4)), "b": np.ones((2, 3, 4))})
     says = r".*two.mat holds the cubes a, b; it must hold one array \(h, w, bands\)"
-    refused(lambda: folders.read_cube(tmp_path / "two.mat"), ValueError, says)
+    refused(lambda: readers.read_cube(tmp_path / "two.mat"), ValueError, says)
     np.save(tmp_path / "flat.npy", np.ones((2, 3)))
     says = ".*flat.npy holds the cubes none; .*"
-    refused(lambda: folders.read_cube(tmp_path / "flat.npy"), ValueError, says)
+    refused(lambda: readers.read_cube(tmp_path / "flat.npy"), ValueError, says)
     np.save(tmp_path / "objects.npy", np.array([{"a": 1}], dtype=object))
     says = r".*objects.npy: cannot be read \(.*Python objects.*\)"
-    refused(lambda: folders.read_cube(tmp_path / "objects.npy"), ValueError, says)
+    refused(lambda: readers.read_cube(tmp_path / "objects.npy"), ValueError, says)
 
 
 def test_cave_folders_that_cannot_be_used_are_refused(tmp_path):
-    refused(lambda: folders.cave(tmp_path), ValueError, ".* holds no cube; it must hold .*")
+    refused(lambda: readers.cave(tmp_path), ValueError, ".* holds no cube; it must hold .*")
     inner = tmp_path / "toy_ms"
     inner.mkdir()
     Image.fromarray(np.ones((4, 4), np.uint16)).save(inner / "toy_ms_01.png")
     says = ".*toy_ms holds 1 bands; it must hold 31"
-    refused(lambda: folders.read_folder(tmp_path), ValueError, says)
+    refused(lambda: readers.read_folder(tmp_path), ValueError, says)
     for band in range(1, 32):
         size = (4, 5) if band == 7 else (4, 4)
         Image.fromarray(np.ones(size, np.uint16)).save(inner / f"toy_ms_{band:02d}.png")
     says = ".*toy_ms: its bands have different sizes; they must be equal"
-    refused(lambda: folders.read_folder(tmp_path), ValueError, says)
+    refused(lambda: readers.read_folder(tmp_path), ValueError, says)
     (inner / "toy_ms_07.png").write_bytes(b"nothing")
     says = r".*toy_ms_07.png: cannot be read \(.*\)"
-    refused(lambda: folders.read_folder(tmp_path), ValueError, says)
+    refused(lambda: readers.read_folder(tmp_path), ValueError, says)
 
 
 def test_a_matlab_file_without_h5py_says_what_to_install(tmp_path, monkeypatch):
@@ -297,7 +297,7 @@ def test_a_matlab_file_without_h5py_says_what_to_install(tmp_path, monkeypatch):
 
     monkeypatch.setattr(fetch, "import_module", none)
     says = r".*new.mat needs h5py: pip install 'dunfold-lib\[data\]'"
-    refused(lambda: folders.read_cube(tmp_path / "new.mat"), ImportError, says)
+    refused(lambda: readers.read_cube(tmp_path / "new.mat"), ImportError, says)
 
 
 def test_training_data_that_are_not_here_say_where_they_belong(monkeypatch):
@@ -358,9 +358,9 @@ def test_a_recipe_refuses(given, error, says):
         ValueError,
         "ridge is 0; .*",
     ),
-    (lambda: baselines_hsi.lrtdtv(CUBE, 0.1, steps=0), ValueError, "steps is 0; .*"),
-    (lambda: baselines_hsi.lrtdtv(CUBE, -1.0), ValueError, "sigma is -1; .*"),
-    (lambda: baselines_hsi.subspace_denoiser(CUBE, 0.1, most=0), ValueError, "most is 0; .*"),
+    (lambda: baselines.lrtdtv(CUBE, 0.1, steps=0), ValueError, "steps is 0; .*"),
+    (lambda: baselines.lrtdtv(CUBE, -1.0), ValueError, "sigma is -1; .*"),
+    (lambda: baselines.subspace_denoiser(CUBE, 0.1, most=0), ValueError, "most is 0; .*"),
 )
 def test_a_run_refuses(given, error, says):
     refused(given, error, says)

@@ -21,7 +21,7 @@ from torch.testing import assert_close
 from dunfold_lib import __main__ as door
 from dunfold_lib import fetch, records, training
 from dunfold_lib.imaging import data, experiments, fast, model, runs
-from dunfold_lib.imaging.classical import wavelet_phase
+from dunfold_lib.imaging.baselines import wavelet_phase
 from dunfold_lib.imaging.model import (
     ISTANet,
     ISTANetPlus,

@@ -6,13 +6,21 @@ import pytest
 import torch
 
 from dunfold_lib import records
-from dunfold_lib.imaging import ISTANet, ISTANetPlus, data, explorers, start_quietly
+from dunfold_lib.imaging import (
+    ISTANet,
+    ISTANetPlus,
+    data,
+    start_quietly,
+)
+from dunfold_lib.imaging import (
+    figures_ista_net as figures,
+)
 from dunfold_lib.imaging.fast import reconstruct
 from dunfold_lib.operators import Fourier, Sensing
 from dunfold_lib.prox import soft
 
 SOLUTIONS = pages.solutions("imaging/ista_net")
-cleared = pages.clearing(explorers)
+cleared = pages.clearing(figures)
 
 
 def small(ratio=25, kind=ISTANetPlus, channels=4, K=2):
@@ -32,33 +40,33 @@ def unrecorded(monkeypatch):
     """Explorers over small networks, whatever is recorded; their caches are emptied around it."""
     cleared()
     nets = {r: small(r) for r in (10, 25)}
-    monkeypatch.setattr(explorers, "network", nets.__getitem__)
-    monkeypatch.setattr(explorers, "recorded_ratios", lambda: (10, 25))
-    monkeypatch.setattr(explorers, "NOISE", (0, 20))
-    monkeypatch.setattr(explorers, "TV_STEPS", 20)
+    monkeypatch.setattr(figures, "network", nets.__getitem__)
+    monkeypatch.setattr(figures, "recorded_ratios", lambda: (10, 25))
+    monkeypatch.setattr(figures, "NOISE", (0, 20))
+    monkeypatch.setattr(figures, "TV_STEPS", 20)
     yield nets
     cleared()
 
 
 def test_a_phase_shows_the_networks_own_estimate(unrecorded):
-    frames, curve = explorers.phase(25, 2, "coffee")
-    truth = explorers.photograph("coffee")
+    frames, curve = figures.phase(25, 2, "coffee")
+    truth = figures.photograph("coffee")
     estimate = reconstruct(unrecorded[25], truth)
     shown = torch.from_numpy(frames.images[1]).float()[None, None]
     torch.testing.assert_close(shown, estimate.clamp(0, 1), rtol=0, atol=1e-5)
-    assert curve.lines[0].y[2] == pytest.approx(explorers.score(estimate, truth), abs=1e-3)
+    assert curve.lines[0].y[2] == pytest.approx(figures.score(estimate, truth), abs=1e-3)
     assert f"{curve.lines[0].y[2]:.1f} dB" in frames.captions[1]
     assert curve.lines[1].y[0] == curve.lines[0].y[2]
 
 
 def test_without_noise_the_noise_explorer_agrees_with_the_phase_explorer(unrecorded):
-    clean = explorers.noisy_scores()
+    clean = figures.noisy_scores()
     for k in range(3):
-        alone = explorers.phase(25, k, "camera")[1].lines[0].y[k]
+        alone = figures.phase(25, k, "camera")[1].lines[0].y[k]
         assert clean["network"][k][0] == pytest.approx(alone, abs=1e-3)
     assert clean["tv"][0][0] == pytest.approx(clean["weighted"][0][0], abs=0.05)
     assert clean["tv"][0][1] < clean["tv"][0][0]
-    frames, curve = explorers.noise(20, 1)
+    frames, curve = figures.noise(20, 1)
     assert curve.lines[4].y[0] == curve.lines[3].y[1] == clean["network"][1][1]
     assert frames.captions[2].startswith("TV, weighted fit")
 
@@ -66,26 +74,30 @@ def test_without_noise_the_noise_explorer_agrees_with_the_phase_explorer(unrecor
 def test_a_feature_is_shown_before_and_after_its_threshold(unrecorded):
     with torch.no_grad():
         unrecorded[25].theta.fill_(1e6)
-    gone = explorers.features(1, 1)
+    gone = figures.features(1, 1)
     assert gone.captions[2] == "after soft, 100% are 0"
     assert (gone.images[2] == 0.5).all()
     assert not (gone.images[1] == 0.5).all()
-    explorers.run.cache_clear()
+    figures.run.cache_clear()
     with torch.no_grad():
         unrecorded[25].theta.zero_()
-    kept = explorers.features(1, 1)
+    kept = figures.features(1, 1)
     np.testing.assert_array_equal(kept.images[1], kept.images[2])
 
 
 def test_features_come_strongest_first(unrecorded):
-    z = explorers.run(25, "camera")[1]["z"][0]
-    largest = [float(explorers.features(1, c).note.split()[-1]) for c in range(1, 5)]
+    z = figures.run(25, "camera")[1]["z"][0]
+    largest = [float(figures.features(1, c).note.split()[-1]) for c in range(1, 5)]
     order = z.square().mean((1, 2)).argsort(descending=True)
     assert largest == pytest.approx([float(z[c].abs().max()) for c in order], abs=1e-3)
 
 
 def test_the_explorers_fit_a_page_and_show_what_is_recorded(unrecorded):
-    made = [explorers.phase_explorer(), explorers.noise_explorer(), explorers.features_explorer()]
+    made = [
+        figures.phase_explorer(),
+        figures.noise_explorer(),
+        figures.features_explorer(),
+    ]
     assert [s.values for s in made[0].sliders.values()] == [
         (10, 25),
         (0, 1, 2),
@@ -99,19 +111,19 @@ def test_the_explorers_fit_a_page_and_show_what_is_recorded(unrecorded):
 
 def test_without_a_record_the_explorer_says_so_in_one_line(tmp_path, monkeypatch):
     monkeypatch.setattr(records, "results_root", lambda: tmp_path)
-    assert explorers.recorded_ratios() == ()
+    assert figures.recorded_ratios() == ()
     with pytest.raises(ValueError, match="no ISTA-Net\\+ is recorded"):
-        explorers.phase_explorer()
+        figures.phase_explorer()
 
 
 @pytest.mark.parametrize(
     "call, says",
     [
-        (lambda: explorers.photograph("barbara"), "must be one of camera, coffee"),
-        (lambda: explorers.phase(25, 3), "k is 3; the network has 2 phases"),
-        (lambda: explorers.noise(3, 1), "level is 3; it must be one of"),
-        (lambda: explorers.features(0, 1), "k"),
-        (lambda: explorers.features(1, 5), "channel is 5; the network has 4"),
+        (lambda: figures.photograph("barbara"), "must be one of camera, coffee"),
+        (lambda: figures.phase(25, 3), "k is 3; the network has 2 phases"),
+        (lambda: figures.noise(3, 1), "level is 3; it must be one of"),
+        (lambda: figures.features(0, 1), "k"),
+        (lambda: figures.features(1, 5), "channel is 5; the network has 4"),
     ],
 )
 def test_a_bad_position_is_answered_in_one_line(unrecorded, call, says):
@@ -120,11 +132,11 @@ def test_a_bad_position_is_answered_in_one_line(unrecorded, call, says):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.skipif(not explorers.recorded_ratios(), reason="no ISTA-Net+ is recorded")
+@pytest.mark.skipif(not figures.recorded_ratios(), reason="no ISTA-Net+ is recorded")
 def test_every_state_over_the_recorded_networks_lies_within_its_axes():
-    for ratio in explorers.recorded_ratios():
-        for name in explorers.CROPS:
-            pages.inside(explorers.phase(ratio, explorers.network(ratio).K, name)[1])
+    for ratio in figures.recorded_ratios():
+        for name in figures.CROPS:
+            pages.inside(figures.phase(ratio, figures.network(ratio).K, name)[1])
 
 
 @pytest.mark.parametrize("K, c", [(9, 32), (5, 16), (2, 3)])
@@ -162,7 +174,7 @@ def test_where_the_threshold_is_in_range_the_phase_is_the_prox_and_elsewhere_not
 
 @pytest.mark.parametrize("kind", [ISTANet, ISTANetPlus])
 def test_across_blocks_is_block_by_block_where_no_filter_reaches_over(kind):
-    net, image = small(kind=kind), explorers.photograph("coffee")[..., :66, :66]
+    net, image = small(kind=kind), figures.photograph("coffee")[..., :66, :66]
     apart, across = reconstruct(net, image), SOLUTIONS.across_blocks(net, image)
     if kind is ISTANet:  # δ filters see one pixel
         torch.testing.assert_close(across, apart, rtol=0, atol=1e-4)
@@ -182,7 +194,7 @@ def test_the_jump_is_one_for_noise_and_large_for_blocks():
 
 def test_a_quiet_phase_is_an_equilibrium_and_a_faint_one_moves():
     net = small()
-    b = net.A(explorers.photograph("coffee")[..., :33, :33])
+    b = net.A(figures.photograph("coffee")[..., :33, :33])
     x, moved = SOLUTIONS.equilibrium(net, 0, b, 20)
     assert len(moved) == 20
     assert moved[0] > 0
@@ -193,17 +205,17 @@ def test_a_quiet_phase_is_an_equilibrium_and_a_faint_one_moves():
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(25 not in explorers.recorded_ratios(), reason="no ISTA-Net+ at 25 %")
+@pytest.mark.skipif(25 not in figures.recorded_ratios(), reason="no ISTA-Net+ at 25 %")
 def test_what_the_solutions_say_of_the_recorded_networks():
     for ratio, better in ((25, True), (10, False)):
-        net, gain = explorers.network(ratio), []
+        net, gain = figures.network(ratio), []
         for image in data.wheel_images("test").values():
             apart, across = reconstruct(net, image), SOLUTIONS.across_blocks(net, image)
-            gain.append(explorers.score(across, image) - explorers.score(apart, image))
+            gain.append(figures.score(across, image) - figures.score(apart, image))
             assert (SOLUTIONS.jump(across) < SOLUTIONS.jump(apart)) == better
         assert (sum(gain) > 0) == better
         assert max(map(abs, gain)) < 1
-    net, blocks = explorers.network(25), data.patches([*data.wheel_images("test").values()])
+    net, blocks = figures.network(25), data.patches([*data.wheel_images("test").values()])
     b = net.A(blocks[::200])
     assert not any(SOLUTIONS.equilibrium(net, k, b)[1][-1] < 1e-3 for k in range(net.K))
 

@@ -6,19 +6,29 @@ import pytest
 import torch
 
 from dunfold_lib import records
-from dunfold_lib.small_target import LRPCANet, RPCANet, data, explorers, images, iou, metrics_ist
+from dunfold_lib.small_target import (
+    LRPCANet,
+    RPCANet,
+    data,
+    images,
+    iou,
+    scores,
+)
+from dunfold_lib.small_target import (
+    figures_l_rpcanet as figures,
+)
 from dunfold_lib.small_target.experiments import EXPERIMENTS
 from dunfold_lib.small_target.pictures import DARK, FALSE, HIT, MISSED, painted
 
 SOLUTIONS = pages.solutions("small_target/l_rpcanet")
-cleared = pages.clearing(explorers)
+cleared = pages.clearing(figures)
 EXPLORERS = (
-    explorers.stage_explorer,
-    explorers.threshold_explorer,
-    explorers.depth_explorer,
+    figures.stage_explorer,
+    figures.threshold_explorer,
+    figures.depth_explorer,
 )
-RECORDED = bool(explorers.recorded())
-DEEP = bool(explorers.depths()[1])
+RECORDED = bool(figures.recorded())
+DEEP = bool(figures.depths()[1])
 
 
 def small(K=2, seed=0, **changes):
@@ -37,38 +47,41 @@ def unrecorded(tmp_path, monkeypatch):
     """Explorers over small networks and small scenes, whatever is recorded."""
     cleared()
     nets = {"lrpcanet-sirst": small()} | {f"stages-{K}": small(K, seed=K) for K in (1, 3)}
-    monkeypatch.setattr(explorers, "SIDE", 48)
-    monkeypatch.setattr(explorers, "MANY", 3)
-    monkeypatch.setattr(explorers, "FEW", 2)
-    monkeypatch.setattr(explorers, "NOISES", {"none": (0.0, 0.0), "both": (25.0, 0.02)})
-    monkeypatch.setattr(explorers, "network", lambda name="lrpcanet-sirst", recipe="": nets[name])
-    monkeypatch.setattr(explorers, "depths", lambda: ("cpu", (1, 3)))
+    monkeypatch.setattr(figures, "SIDE", 48)
+    monkeypatch.setattr(figures, "MANY", 3)
+    monkeypatch.setattr(figures, "FEW", 2)
+    monkeypatch.setattr(figures, "NOISES", {"none": (0.0, 0.0), "both": (25.0, 0.02)})
+    monkeypatch.setattr(figures, "network", lambda name="lrpcanet-sirst", recipe="": nets[name])
+    monkeypatch.setattr(figures, "depths", lambda: ("cpu", (1, 3)))
     yield nets
     cleared()
 
 
 def test_a_scene_has_a_target_and_the_noise_is_that_of_the_tables():
     cleared()
-    for name in explorers.SCENES:
-        frames = explorers.scene(name)
+    for name in figures.SCENES:
+        frames = figures.scene(name)
         assert frames.image.shape == frames.mask.shape == (1, 1, 128, 128)
         assert 5 < int(frames.mask.sum()) < 400
-        clean = explorers.disturbed(frames, "none")
+        clean = figures.disturbed(frames, "none")
         assert torch.equal(clean, images(frames))
-        rough = explorers.disturbed(frames, "σ = 25/255") - clean
+        rough = figures.disturbed(frames, "σ = 25/255") - clean
         assert float(rough.std()) == pytest.approx(25 / 255, rel=0.1)
-        pepper = explorers.disturbed(frames, "1 % salt and pepper")
+        pepper = figures.disturbed(frames, "1 % salt and pepper")
         assert float((pepper != clean).float().mean()) == pytest.approx(0.01, abs=0.004)
-        assert torch.equal(pepper, explorers.disturbed(frames, "1 % salt and pepper"))
-    sigmas = {s for s, _ in explorers.NOISES.values()}
+        assert torch.equal(pepper, figures.disturbed(frames, "1 % salt and pepper"))
+    sigmas = {s for s, _ in figures.NOISES.values()}
     assert sigmas <= set(map(float, data.SIGMAS))
-    assert {d for _, d in explorers.NOISES.values()} <= set(data.DENSITIES)
+    assert {d for _, d in figures.NOISES.values()} <= set(data.DENSITIES)
 
 
 def test_a_stage_shows_the_networks_own_maps(unrecorded):
-    frames, curve = explorers.stage(2, "both", "cloud")
-    net, b = unrecorded["lrpcanet-sirst"], explorers.disturbed(explorers.scene("cloud"), "both")
-    seen, truth = [*net.states(b)], explorers.scene("cloud").mask
+    frames, curve = figures.stage(2, "both", "cloud")
+    net, b = (
+        unrecorded["lrpcanet-sirst"],
+        figures.disturbed(figures.scene("cloud"), "both"),
+    )
+    seen, truth = [*net.states(b)], figures.scene("cloud").mask
     for shown, own in zip(frames.images[1:], (seen[1].D, *seen[2][1:]), strict=False):
         low, high = own.min(), own.max()
         torch.testing.assert_close(
@@ -89,11 +102,11 @@ def test_a_stage_shows_the_networks_own_maps(unrecorded):
 
 def test_a_flat_map_is_grey_and_its_caption_tells_its_value():
     flat = torch.full((1, 1, 4, 6), -3.0)
-    assert (explorers._stretched(flat) == 0.5).all()
-    assert explorers._stretched(flat).shape == (4, 6)
-    assert explorers._extremes(flat) == "−3.00 to −3.00"
-    assert explorers._extremes(100 * flat) == "−300 to −300"
-    assert explorers._up(10) == "¹⁰"
+    assert (figures._stretched(flat) == 0.5).all()
+    assert figures._stretched(flat).shape == (4, 6)
+    assert figures._extremes(flat) == "−3.00 to −3.00"
+    assert figures._extremes(100 * flat) == "−300 to −300"
+    assert figures._up(10) == "¹⁰"
 
 
 def test_the_picture_of_a_detection_tells_hits_misses_and_false_alarms_apart():
@@ -106,30 +119,34 @@ def test_the_picture_of_a_detection_tells_hits_misses_and_false_alarms_apart():
 
 
 def test_sizes_are_those_of_the_states(unrecorded):
-    start, *seen = explorers.states("cloud", "none")
-    for x, s in zip(seen, explorers.sizes("cloud"), strict=True):
+    start, *seen = figures.states("cloud", "none")
+    for x, s in zip(seen, figures.sizes("cloud"), strict=True):
         assert (s.low, s.high) == (float(x.T.min()), float(x.T.max()))
         assert float(x.N.abs().mean()) == pytest.approx(s.N)
         assert s.apart == pytest.approx(float((x.D - start.D).abs().mean()))
         assert s.level == pytest.approx(float(x.B.mean()))
-    assert torch.equal(start.D, images(explorers.scene("cloud")))
+    assert torch.equal(start.D, images(figures.scene("cloud")))
 
 
 def test_thresholds_have_the_rates_that_they_are_made_for_and_one_is_zero(unrecorded):
-    cuts, T, background = explorers.cuts(), explorers.score("none"), ~explorers.many().mask
+    cuts, T, background = (
+        figures.cuts(),
+        figures.score("none"),
+        ~figures.many().mask,
+    )
     assert 0.0 in cuts
     assert list(cuts) == sorted(set(cuts))
     at = [float((T[background] > c).float().mean()) for c in cuts if c != 0]
-    wanted = sorted(explorers.RATES, reverse=True)
+    wanted = sorted(figures.RATES, reverse=True)
     for rate in wanted[:3]:
         assert min(abs(a - rate) for a in at) < 0.15 * rate + 0.005
 
 
 def test_a_threshold_stands_on_the_roc_that_scikit_learn_draws(unrecorded):
     sklearn = pytest.importorskip("sklearn.metrics")
-    cut = explorers.cuts()[1]
-    frames, curve = explorers.threshold(cut, "both")
-    logit, truth = explorers.score("both"), explorers.many().mask
+    cut = figures.cuts()[1]
+    frames, curve = figures.threshold(cut, "both")
+    logit, truth = figures.score("both"), figures.many().mask
     area = sklearn.roc_auc_score(truth.flatten(), logit.flatten())
     assert f"area under the ROC {area:.3f}" in curve.note
     full, dot = curve.lines
@@ -138,18 +155,18 @@ def test_a_threshold_stands_on_the_roc_that_scikit_learn_draws(unrecorded):
     assert dot.x[0] == pytest.approx(float((found & ~truth).sum() / (~truth).sum()))
     assert np.interp(dot.x[0], full.x, full.y) == pytest.approx(dot.y[0], abs=0.05)
     assert f"{cut:g}" in frames.captions[2]
-    told = metrics_ist.by_overlap(found, truth)
+    told = scores.by_overlap(found, truth)
     assert f"Pd {100 * told.pd:.0f} %, Fa {told.fa / 1e-5:.1f}e-5" in curve.note
 
 
 def test_the_depth_figure_shows_the_networks_of_each_k(unrecorded):
-    frames, curve = explorers.depth(3, "both")
-    T = unrecorded["stages-3"](explorers.disturbed(explorers.many(), "both")[:2])
-    share = 100 * iou(T > 0, explorers.many().mask[:2])
+    frames, curve = figures.depth(3, "both")
+    T = unrecorded["stages-3"](figures.disturbed(figures.many(), "both")[:2])
+    share = 100 * iou(T > 0, figures.many().mask[:2])
     assert curve.lines[-1].y[0] == pytest.approx(share)
     assert curve.lines[1].y[1] == pytest.approx(share)
     assert curve.lines[1].x.tolist() == [1, 3]
-    assert curve.fixed == len(explorers.NOISES) == len(curve.lines) - 1
+    assert curve.fixed == len(figures.NOISES) == len(curve.lines) - 1
     assert "K = 3" in frames.captions[2]
 
 
@@ -175,13 +192,13 @@ def test_every_state_over_the_recorded_networks_lies_within_its_axes():
 def test_the_shown_recipe_is_the_best_that_has_weights(tmp_path, monkeypatch):
     cleared()
     monkeypatch.setattr(records, "results_root", lambda: tmp_path)
-    assert explorers.recorded() == ""
-    assert explorers.depths() == ("cpu", ())
+    assert figures.recorded() == ""
+    assert figures.depths() == ("cpu", ())
     with pytest.raises(ValueError, match="no lrpcanet-sirst is recorded; make one by") as caught:
-        explorers.network()
+        figures.network()
     assert "\n" not in str(caught.value)
     with pytest.raises(ValueError, match="no stages-K is recorded; make one by"):
-        explorers.depth_explorer()
+        figures.depth_explorer()
 
     def put(name, recipe):
         folder = tmp_path / "small_target" / name / f"{recipe}-s0"
@@ -193,35 +210,39 @@ def test_the_shown_recipe_is_the_best_that_has_weights(tmp_path, monkeypatch):
         return net
 
     put("lrpcanet-sirst", "gpu")
-    assert explorers.recorded() == "gpu"
-    assert explorers.network().K == 6
+    assert figures.recorded() == "gpu"
+    assert figures.network().K == 6
     cleared()
     cpu = put("lrpcanet-sirst", "cpu")
-    assert (
-        explorers.recorded() == "cpu"
-    )  # made-up scenes are shown: who trained on them comes first
+    assert figures.recorded() == "cpu"  # made-up scenes are shown: who trained on them comes first
     x = torch.rand(1, 1, 16, 16, generator=torch.Generator().manual_seed(0))
-    assert torch.equal(explorers.network()(x), cpu.eval()(x))
+    assert torch.equal(figures.network()(x), cpu.eval()(x))
     for K in (2, 5):
         put(f"stages-{K}", "cpu")
     put("stages-4", "gpu")
     cleared()
-    assert explorers.depths() == ("cpu", (2, 5))
-    assert explorers.network("stages-5", "cpu").K == 5
+    assert figures.depths() == ("cpu", (2, 5))
+    assert figures.network("stages-5", "cpu").K == 5
     cleared()
 
 
 @pytest.mark.parametrize(
     "call, says",
     [
-        (lambda: explorers.scene("garage"), "name is 'garage'; it must be one of cloud, "),
-        (lambda: explorers.stage(3, "none", "cloud"), "k is 3; the network has 2 stages"),
-        (lambda: explorers.stage(0, "none", "cloud"), "k is 0; it must be at least 1"),
-        (lambda: explorers.stage(1, "rain", "cloud"), "noise is 'rain'; it must be one of none"),
-        (lambda: explorers.threshold(float("nan")), "cut is nan; it must be finite"),
-        (lambda: explorers.threshold(0.0, "rain"), "noise is 'rain'; it must be one of none"),
-        (lambda: explorers.depth(2), "K is 2; it must be one of 1, 3"),
-        (lambda: explorers.depth(3, "rain"), "noise is 'rain'; it must be one of none"),
+        (lambda: figures.scene("garage"), "name is 'garage'; it must be one of cloud, "),
+        (lambda: figures.stage(3, "none", "cloud"), "k is 3; the network has 2 stages"),
+        (lambda: figures.stage(0, "none", "cloud"), "k is 0; it must be at least 1"),
+        (
+            lambda: figures.stage(1, "rain", "cloud"),
+            "noise is 'rain'; it must be one of none",
+        ),
+        (lambda: figures.threshold(float("nan")), "cut is nan; it must be finite"),
+        (
+            lambda: figures.threshold(0.0, "rain"),
+            "noise is 'rain'; it must be one of none",
+        ),
+        (lambda: figures.depth(2), "K is 2; it must be one of 1, 3"),
+        (lambda: figures.depth(3, "rain"), "noise is 'rain'; it must be one of none"),
     ],
 )
 def test_a_bad_position_is_answered_in_one_line(unrecorded, call, says):
@@ -232,7 +253,7 @@ def test_a_bad_position_is_answered_in_one_line(unrecorded, call, says):
 
 def test_an_unknown_experiment_has_no_network():
     with pytest.raises(ValueError, match="name is 'lrpcanet'; it must be one of"):
-        explorers.network("lrpcanet")
+        figures.network("lrpcanet")
 
 
 # exercises

@@ -6,19 +6,28 @@ import pytest
 import torch
 
 from dunfold_lib import records
-from dunfold_lib.newton_sr import FirstOrderSR, LearnedInverseSR, NewtonSR, Pair, explorers, runs
-from dunfold_lib.newton_sr.theory import dense
+from dunfold_lib.newton_sr import (
+    FirstOrderSR,
+    LearnedInverseSR,
+    NewtonSR,
+    Pair,
+    runs,
+)
+from dunfold_lib.newton_sr import (
+    figures_network as figures,
+)
+from dunfold_lib.newton_sr.jacobians import dense
 
 SOLUTIONS = pages.solutions("newton_sr/network")
-cleared = pages.clearing(explorers)
+cleared = pages.clearing(figures)
 CLASSES = {"Newton": NewtonSR, "learned inverse": LearnedInverseSR, "first-order": FirstOrderSR}
 EXPLORERS = (
-    explorers.stage_explorer,
-    explorers.products_explorer,
-    explorers.jacobian_explorer,
-    explorers.guide_explorer,
+    figures.stage_explorer,
+    figures.products_explorer,
+    figures.jacobian_explorer,
+    figures.guide_explorer,
 )
-RECORDED = bool(explorers.recorded())
+RECORDED = bool(figures.recorded())
 
 
 def small(kind=NewtonSR, K=2, c=3, seed=0):
@@ -35,30 +44,28 @@ def unrecorded(monkeypatch):
     """Explorers over small networks and few positions, whatever is recorded."""
     cleared()
     nets = {kind: small(cls) for kind, cls in CLASSES.items()}
-    monkeypatch.setattr(explorers, "network", lambda kind, prefer=(): nets[kind])
-    monkeypatch.setattr(explorers, "CG", (1, 4, 16))
-    monkeypatch.setattr(explorers, "STRENGTHS", (0.0, 1.0))
-    monkeypatch.setattr(explorers, "SCENES", ("rear", "planes"))
+    monkeypatch.setattr(figures, "network", lambda kind, prefer=(): nets[kind])
+    monkeypatch.setattr(figures, "CG", (1, 4, 16))
+    monkeypatch.setattr(figures, "STRENGTHS", (0.0, 1.0))
+    monkeypatch.setattr(figures, "SCENES", ("rear", "planes"))
     yield nets
     cleared()
 
 
 def test_a_scene_is_a_crop_with_its_guide_and_its_measurement():
-    for name in explorers.SCENES:
-        truth, Y = explorers.scene(name)
+    for name in figures.SCENES:
+        truth, Y = figures.scene(name)
         assert truth.shape == Y.shape == (1, 1, 96, 96)
-        assert explorers.measured(name).Z.shape == (1, 1, 24, 24)
-        assert torch.equal(explorers.measured(name).Y, Y)
-    floor, rear = (
-        float(explorers.scene(n).truth.diff(dim=3).abs().max()) for n in ("floor", "rear")
-    )
+        assert figures.measured(name).Z.shape == (1, 1, 24, 24)
+        assert torch.equal(figures.measured(name).Y, Y)
+    floor, rear = (float(figures.scene(n).truth.diff(dim=3).abs().max()) for n in ("floor", "rear"))
     assert floor < 0.1 < rear
 
 
 def test_a_stage_shows_the_networks_own_iterate(unrecorded):
-    frames, curve = explorers.stage("Newton", 2, "planes")
-    net, truth = unrecorded["Newton"], explorers.scene("planes").truth
-    U = net(explorers.measured("planes"))
+    frames, curve = figures.stage("Newton", 2, "planes")
+    net, truth = unrecorded["Newton"], figures.scene("planes").truth
+    U = net(figures.measured("planes"))
     shown = torch.from_numpy(frames.images[2]).float()[None, None]
     torch.testing.assert_close(shown, U.clamp(0, 1), rtol=0, atol=1e-6)
     assert [c.label for c in curve.lines] == [*CLASSES, "shown"]
@@ -68,40 +75,40 @@ def test_a_stage_shows_the_networks_own_iterate(unrecorded):
 
 
 def test_more_products_solve_the_systems_better_and_leave_the_network_as_it_was(unrecorded):
-    left = [max(explorers.left_over(cg, "rear")) for cg in explorers.CG]
+    left = [max(figures.left_over(cg, "rear")) for cg in figures.CG]
     assert left[0] > left[1] > left[2]
     assert unrecorded["Newton"].cg == 4
-    assert explorers.newton(16).T1[0] is unrecorded["Newton"].T1[0]
-    frames, curve = explorers.products(4, 2, "rear")
-    assert curve.lines[-1].y[0] == curve.lines[1].y[1] == explorers.left_over(4, "rear")[1]
-    rmse = explorers.newton_run(4, "majorised", "rear").rmse[2]
+    assert figures.newton(16).T1[0] is unrecorded["Newton"].T1[0]
+    frames, curve = figures.products(4, 2, "rear")
+    assert curve.lines[-1].y[0] == curve.lines[1].y[1] == figures.left_over(4, "rear")[1]
+    rmse = figures.newton_run(4, "majorised", "rear").rmse[2]
     assert f"{rmse:.2f}" in frames.captions[1]
-    own = unrecorded["Newton"](explorers.measured("rear"))
-    assert torch.equal(explorers.newton_run(4, "majorised", "rear").U[-1], own)
+    own = unrecorded["Newton"](figures.measured("rear"))
+    assert torch.equal(figures.newton_run(4, "majorised", "rear").U[-1], own)
 
 
 def test_the_curvatures_shown_are_clarkes_and_the_majorised(unrecorded):
-    white = explorers.weight(explorers.newton(4, "majorised"), 1)
-    holes = explorers.weight(explorers.newton(4, "clarke"), 1)
+    white = figures.weight(figures.newton(4, "majorised"), 1)
+    holes = figures.weight(figures.newton(4, "clarke"), 1)
     assert (holes <= white).all()
     assert float((white - holes).max()) > 0.05
     counts = 3 * holes  # of three filters
     torch.testing.assert_close(counts, counts.round(), rtol=0, atol=1e-5)
-    frames, curve = explorers.jacobian("clarke", 16)
+    frames, curve = figures.jacobian("clarke", 16)
     assert curve.lines[2].y[0] == curve.lines[1].y[2]
     assert curve.fixed == 2
-    assert not np.array_equal(frames.images[1], explorers.jacobian("majorised", 16)[0].images[1])
+    assert not np.array_equal(frames.images[1], figures.jacobian("majorised", 16)[0].images[1])
 
 
 def test_without_strength_the_guide_is_a_constant_and_with_all_of_it_the_networks_own(unrecorded):
-    Y, U = explorers.guided_by(0.0, "Newton", "rear")
+    Y, U = figures.guided_by(0.0, "Newton", "rear")
     assert float(Y.std()) < 1e-6
-    mean = explorers.measured("rear").Y.mean()
+    mean = figures.measured("rear").Y.mean()
     assert float((Y - mean).abs().max()) < 1e-6
-    _, whole = explorers.guided_by(1.0, "Newton", "rear")
-    torch.testing.assert_close(whole, unrecorded["Newton"](explorers.measured("rear")))
+    _, whole = figures.guided_by(1.0, "Newton", "rear")
+    torch.testing.assert_close(whole, unrecorded["Newton"](figures.measured("rear")))
     assert not torch.equal(U, whole)
-    frames, curve = explorers.guide(0.0, "learned inverse", "rear")
+    frames, curve = figures.guide(0.0, "learned inverse", "rear")
     assert curve.lines[3].y[0] == curve.lines[1].y[0]
     assert f"{curve.lines[3].y[0]:.2f}" in frames.captions[1]
 
@@ -111,11 +118,11 @@ def test_shares_inside_the_thresholds_are_one_for_wide_and_zero_for_far_centres(
     with torch.no_grad():
         net.t1.fill_(50)
         net.E3.bias[: len(net.T1[0])].fill_(1e3)
-    for i in explorers.inside(net, "planes"):
+    for i in figures.inside(net, "planes"):
         assert i.phi == 1
         assert i.psi == 0
         assert i.g == pytest.approx(1e3, rel=0.1)
-    assert len(explorers.inside(net, "rear")) == net.K
+    assert len(figures.inside(net, "rear")) == net.K
 
 
 @pytest.mark.slow
@@ -138,9 +145,9 @@ def test_every_state_over_the_recorded_networks_lies_within_its_axes():
 def test_a_recipe_is_shown_only_where_all_three_networks_are_recorded(tmp_path, monkeypatch):
     cleared()
     monkeypatch.setattr(records, "results_root", lambda: tmp_path)
-    assert explorers.recorded() == ""
+    assert figures.recorded() == ""
     with pytest.raises(ValueError, match="no newton-4 is recorded; make one by") as caught:
-        explorers.network("Newton")
+        figures.network("Newton")
     assert "\n" not in str(caught.value)
     recipes = {"newton-4": ("cpu", "cpu-middlebury"), "learned-inverse-4": ("cpu",)}
     recipes["first-order-4"] = ("cpu", "cpu-middlebury")
@@ -149,27 +156,33 @@ def test_a_recipe_is_shown_only_where_all_three_networks_are_recorded(tmp_path, 
             folder = tmp_path / "newton_sr" / name / f"{recipe}-s0"
             folder.mkdir(parents=True)
             (folder / "weights.safetensors").touch()
-    assert explorers.recorded() == "cpu"
+    assert figures.recorded() == "cpu"
     folder = tmp_path / "newton_sr/learned-inverse-4/cpu-middlebury-s0"
     folder.mkdir()
     (folder / "weights.safetensors").touch()
-    assert explorers.recorded() == "cpu-middlebury"
-    assert explorers.recorded(explorers.GUIDED) == "cpu"
+    assert figures.recorded() == "cpu-middlebury"
+    assert figures.recorded(figures.GUIDED) == "cpu"
     cleared()
 
 
 @pytest.mark.parametrize(
     "call, says",
     [
-        (lambda: explorers.scene("garage"), "name is 'garage'; it must be one of rear, "),
-        (lambda: explorers.stage("Newton", 3, "rear"), "k is 3; the network has 2 stages"),
-        (lambda: explorers.stage("plain", 1, "rear"), "kind is 'plain'; it must be one of Newton"),
-        (lambda: explorers.products(3), "cg is 3; it must be one of 1, 4, 16"),
-        (lambda: explorers.products(4, 0), "k is 0; it must be at least 1"),
-        (lambda: explorers.jacobian("mean", 4), "curvature is 'mean'; it must be one of majorised"),
-        (lambda: explorers.newton(0), "cg is 0; it must be at least 1"),
-        (lambda: explorers.guide(0.3), "strength is 0.3; it must be one of 0.0, 1.0"),
-        (lambda: explorers.guided_by(2.0, "Newton", "rear"), "strength is 2; it must be"),
+        (lambda: figures.scene("garage"), "name is 'garage'; it must be one of rear, "),
+        (lambda: figures.stage("Newton", 3, "rear"), "k is 3; the network has 2 stages"),
+        (
+            lambda: figures.stage("plain", 1, "rear"),
+            "kind is 'plain'; it must be one of Newton",
+        ),
+        (lambda: figures.products(3), "cg is 3; it must be one of 1, 4, 16"),
+        (lambda: figures.products(4, 0), "k is 0; it must be at least 1"),
+        (
+            lambda: figures.jacobian("mean", 4),
+            "curvature is 'mean'; it must be one of majorised",
+        ),
+        (lambda: figures.newton(0), "cg is 0; it must be at least 1"),
+        (lambda: figures.guide(0.3), "strength is 0.3; it must be one of 0.0, 1.0"),
+        (lambda: figures.guided_by(2.0, "Newton", "rear"), "strength is 2; it must be"),
     ],
 )
 def test_a_bad_position_is_answered_in_one_line(unrecorded, call, says):
@@ -194,7 +207,7 @@ def test_the_formula_counts_the_parameters(kind, K, c, f, C, Cy):
 
 def little_pair(side=16):
     g = torch.Generator().manual_seed(2)
-    scene = explorers.data.planes(g, side)
+    scene = figures.data.planes(g, side)
     return Pair(*(t.double() for t in runs.degraded(*scene, 4)))
 
 
@@ -237,11 +250,11 @@ def test_a_transpose_that_is_none_breaks_the_symmetry_and_conjugate_gradients():
 @pytest.mark.skipif(not RECORDED, reason="the three networks are not recorded")
 def test_what_the_solutions_say_of_the_recorded_network():
     cleared()
-    recorded = explorers.network("Newton")
+    recorded = figures.network("Newton")
     net = type(recorded)()
     net.load_state_dict(recorded.state_dict())
     net = net.double().requires_grad_(False)
-    scene = lambda name: Pair(*(t.double() for t in explorers.measured(name)))
+    scene = lambda name: Pair(*(t.double() for t in figures.measured(name)))
     for k in range(net.K):
         kappa, bound = SOLUTIONS.cg_bound(net, k, (4,))
         assert 100 < kappa < 1000
@@ -250,8 +263,8 @@ def test_what_the_solutions_say_of_the_recorded_network():
     for name, better in (("rear", True), ("planes", False), ("floor", False)):
         U, residuals = SOLUTIONS.to_the_end(net, scene(name))
         assert residuals[-1] <= 1e-3
-        change = runs.rmse(U.float(), explorers.scene(name).truth)
-        change -= explorers.run_of("Newton", name).rmse[-1]
+        change = runs.rmse(U.float(), figures.scene(name).truth)
+        change -= figures.run_of("Newton", name).rmse[-1]
         assert -0.6 < change < -0.1 if better else change > 0.3
     b, steps = scene("rear"), (4, 16, 64)
     close, good = SOLUTIONS.with_another_adjoint(net, 0, b, steps, align_corners=False)

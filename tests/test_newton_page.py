@@ -6,10 +6,17 @@ import pages
 import pytest
 import torch
 
-from dunfold_lib.newton_sr import explorers_newton as explorers
-from dunfold_lib.newton_sr.classical import minimise
+from dunfold_lib.newton_sr import figures_newton as figures
+from dunfold_lib.newton_sr.algorithm import minimise
+from dunfold_lib.newton_sr.jacobians import (
+    Groups,
+    clarke,
+    dense,
+    directional,
+    filter_norm,
+    majorised,
+)
 from dunfold_lib.newton_sr.ssnal import Lasso, envelope, history, ista
-from dunfold_lib.newton_sr.theory import Groups, clarke, dense, directional, filter_norm, majorised
 
 SOLUTIONS = pages.solutions("newton_sr/newton")
 F64 = torch.float64
@@ -22,39 +29,39 @@ def randn(*shape, seed=0):
 # explorers
 
 
-@pytest.mark.parametrize("condition", [explorers.CONDITIONS[0], explorers.CONDITIONS[-1]])
-@pytest.mark.parametrize("share", explorers.SHARES)
+@pytest.mark.parametrize("condition", [figures.CONDITIONS[0], figures.CONDITIONS[-1]])
+@pytest.mark.parametrize("share", figures.SHARES)
 def test_the_race_lies_within_its_axes_and_ssnal_ends(condition, share):
-    for panel in explorers.conditioning(condition, share):
+    for panel in figures.conditioning(condition, share):
         pages.inside(panel)
         assert [c.label for c in panel.lines] == ["SSNAL", "ADMM", "FISTA", "ISTA"]
-    ours = explorers.race(condition, share)["SSNAL"]
+    ours = figures.race(condition, share)["SSNAL"]
     assert ours.error[-1] <= 1e-12
     assert ours.steps[-1] < 40
     assert all(p > s for s, p in zip(ours.steps, ours.products, strict=True))
 
 
 def test_a_first_order_curve_is_the_methods_own_history():
-    trace = explorers.race(1e3, 0.05)["ISTA"]
-    problem = explorers.small_lasso(1e3, 0.05)
-    kkt = history(problem, ista(problem), explorers.FIRST_ORDER_STEPS)
+    trace = figures.race(1e3, 0.05)["ISTA"]
+    problem = figures.small_lasso(1e3, 0.05)
+    kkt = history(problem, ista(problem), figures.FIRST_ORDER_STEPS)
     assert trace.error == [kkt[int(k) - 1] for k in trace.steps]
     assert trace.steps == trace.products
     assert trace.steps[0] == 1
-    assert trace.steps[-1] == explorers.FIRST_ORDER_STEPS
+    assert trace.steps[-1] == figures.FIRST_ORDER_STEPS
 
 
-@pytest.mark.parametrize("s", explorers.PENALTIES)
+@pytest.mark.parametrize("s", figures.PENALTIES)
 def test_the_primal_explorers_curves_lie_within_their_axes(s):
-    for cg in explorers.CG_STEPS:
-        for panel in explorers.primal(s, cg):
+    for cg in figures.CG_STEPS:
+        for panel in figures.primal(s, cg):
             pages.inside(panel)
 
 
 @pytest.mark.parametrize("M", [clarke, majorised])
 def test_the_traced_newton_is_the_librarys(M):
-    problem, start, *_ = explorers.depth(0.3)
-    trace = explorers.newton_trace(problem, start, M, 8, 400)
+    problem, start, *_ = figures.depth(0.3)
+    trace = figures.newton_trace(problem, start, M, 8, 400)
     _, residuals, _, products = minimise(problem, start, 1e-13, 8, 400, M)
     assert trace.error == residuals
     assert trace.products[-1] >= products + 2 * (len(residuals) - 1)
@@ -62,7 +69,7 @@ def test_the_traced_newton_is_the_librarys(M):
 
 
 def test_the_depth_problem_keeps_the_priors_weights_and_its_filters_have_norm_1():
-    low, high = explorers.depth(0.1), explorers.depth(10.0)
+    low, high = figures.depth(0.1), figures.depth(10.0)
     for a, b in zip(low.problem.priors, high.problem.priors, strict=True):
         torch.testing.assert_close(0.1 * a.theta, 10 * b.theta)
         assert float(filter_norm(a.T.w)) == pytest.approx(1)
@@ -73,17 +80,17 @@ def test_the_depth_problem_keeps_the_priors_weights_and_its_filters_have_norm_1(
 
 
 def test_the_ends_of_every_slider_show_different_curves():
-    c, s = explorers.CONDITIONS, explorers.SHARES
-    at = explorers.conditioning
+    c, s = figures.CONDITIONS, figures.SHARES
+    at = figures.conditioning
     assert pages.drawn(at(c[0], s[0])) != pages.drawn(at(c[-1], s[0]))
     assert pages.drawn(at(c[0], s[0])) != pages.drawn(at(c[0], s[-1]))
-    p, k = explorers.PENALTIES, explorers.CG_STEPS
-    assert pages.drawn(explorers.primal(p[0], k[-1])) != pages.drawn(explorers.primal(p[-1], k[-1]))
-    assert pages.drawn(explorers.primal(p[2], k[0])) != pages.drawn(explorers.primal(p[2], k[-1]))
+    p, k = figures.PENALTIES, figures.CG_STEPS
+    assert pages.drawn(figures.primal(p[0], k[-1])) != pages.drawn(figures.primal(p[-1], k[-1]))
+    assert pages.drawn(figures.primal(p[2], k[0])) != pages.drawn(figures.primal(p[2], k[-1]))
 
 
 def test_the_explorers_start_where_the_page_says():
-    lasso, image = explorers.conditioning_explorer(), explorers.primal_explorer()
+    lasso, image = figures.conditioning_explorer(), figures.primal_explorer()
     for made in (lasso, image):
         start = [slider.start for slider in made.sliders.values()]
         for panel in made.panels(start):
@@ -97,7 +104,7 @@ def test_the_explorers_start_where_the_page_says():
 def test_a_bad_penalty_is_answered_in_one_line():
     for s in (0.0, -1.0, float("nan")):
         with pytest.raises(ValueError, match=r"^s is ") as caught:
-            explorers.depth(s)
+            figures.depth(s)
         assert "\n" not in str(caught.value)
 
 

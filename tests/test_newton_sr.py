@@ -15,10 +15,21 @@ from PIL import Image
 from refusals import refused
 
 from dunfold_lib import fetch, metrics, records, training
-from dunfold_lib.newton_sr import baselines_sr, classical, data, degrade, folders, runs, theory
-from dunfold_lib.newton_sr.classical import Problem, accelerated, augmented_lagrangian
-from dunfold_lib.newton_sr.degrade import Downsample, Spectral, keys_matrix, up
+from dunfold_lib.newton_sr import algorithm, baselines, data, downsampling, jacobians, readers, runs
+from dunfold_lib.newton_sr.algorithm import Problem, accelerated, augmented_lagrangian
+from dunfold_lib.newton_sr.downsampling import Downsample, Spectral, keys_matrix, up
 from dunfold_lib.newton_sr.experiments import ABLATIONS, EXPERIMENTS
+from dunfold_lib.newton_sr.jacobians import (
+    L1,
+    Groups,
+    Shrink,
+    clarke,
+    dense,
+    directional,
+    filter_norm,
+    majorised,
+    orders,
+)
 from dunfold_lib.newton_sr.model import (
     Filters,
     FirstOrderSR,
@@ -40,17 +51,6 @@ from dunfold_lib.newton_sr.ssnal import (
     history,
     ista,
     ssnal,
-)
-from dunfold_lib.newton_sr.theory import (
-    L1,
-    Groups,
-    Shrink,
-    clarke,
-    dense,
-    directional,
-    filter_norm,
-    majorised,
-    orders,
 )
 from dunfold_lib.operators import norm
 from dunfold_lib.solvers import conjugate_gradients
@@ -235,9 +235,9 @@ def test_in_an_orthonormal_basis_the_prior_is_an_l1_norm_and_the_envelope_its_ow
 @given(st.integers(0, 10**6))
 def test_the_majoriser_touches_huber_and_lies_above_it(seed):
     a, z, theta = randn(20, seed=seed), 3 * randn(20, seed=seed + 1), rand(20, seed=seed + 2)
-    huber = lambda a: theory.clip(a, theta) * (a - theory.clip(a, theta) / 2)
+    huber = lambda a: jacobians.clip(a, theta) * (a - jacobians.clip(a, theta) / 2)
     M = majorised(a, theta)
-    parabola = huber(a) + theory.clip(a, theta) * (z - a) + 0.5 * M * (z - a) ** 2
+    parabola = huber(a) + jacobians.clip(a, theta) * (z - a) + 0.5 * M * (z - a) ** 2
     assert (parabola >= huber(z) - 1e-12).all()
     assert (clarke(a, theta) <= M).all()
     assert (M <= 1 + 1e-15).all()
@@ -477,13 +477,13 @@ def test_newton_steps_never_raise_the_inner_function_and_its_minimum_is_the_grad
     for phi in found.phi:
         assert (np.diff(phi) <= 1e-13 * (1 + abs(phi[0]))).all()
     _, start = model_problem()
-    _, residuals, phi, products = classical.minimise(problem, start, 1e-10, 100, 500)
+    _, residuals, phi, products = algorithm.minimise(problem, start, 1e-10, 100, 500)
     assert residuals[-1] <= 1e-10
     assert products > len(residuals)
     assert orders(residuals)[-1] >= 1.5  # piecewise affine: Newton ends
     slow = accelerated(problem, start, 500, 1 / (1 + sum(problem.s)))
     assert phi[-1] - 1e-12 <= float(problem.Phi(slow[-1])) <= phi[-1] + 1e-4
-    _, tail, _, _ = classical.minimise(problem, start, 1e-10, 100, 500, majorised)
+    _, tail, _, _ = algorithm.minimise(problem, start, 1e-10, 100, 500, majorised)
     assert tail[-1] > 1e-7  # the majoriser only converges linearly
 
 
@@ -511,7 +511,7 @@ def test_armijo_takes_the_first_step_that_lowers_enough():
     F = problem.F(U)
     d, phi = -100 * F, float(problem.Phi(U).sum())
     slope = float((F * d).sum())
-    t = classical.armijo(problem, U, d, phi, slope)
+    t = algorithm.armijo(problem, U, d, phi, slope)
     enough = lambda t: float(problem.Phi(U + t * d).sum()) <= phi + 1e-4 * t * slope
     assert 0 < t < 1
     assert enough(t)
@@ -680,18 +680,18 @@ def scene(side=32):
 def test_guided_methods_beat_bicubic_where_guide_and_depth_share_their_edges():
     Z, Y, truth = scene()
     error = lambda f, **how: float((f(Z, Y, **how) - truth).norm())
-    plain = error(baselines_sr.bicubic)
-    assert error(baselines_sr.guided_filter, radius=2) < plain
-    assert error(baselines_sr.joint_bilateral) < 0.9 * plain
-    assert error(baselines_sr.guided_tv) < 0.3 * plain
-    assert error(baselines_sr.glp) < plain
+    plain = error(baselines.bicubic)
+    assert error(baselines.guided_filter, radius=2) < plain
+    assert error(baselines.joint_bilateral) < 0.9 * plain
+    assert error(baselines.guided_tv) < 0.3 * plain
+    assert error(baselines.glp) < plain
 
 
 def test_the_guided_filter_is_exact_on_a_line_of_the_guide_and_constants_stay():
     Z, Y = torch.full((1, 1, 4, 4), 0.4, dtype=F64), rand(1, 1, 16, 16)
-    for f in (baselines_sr.guided_filter, baselines_sr.joint_bilateral, baselines_sr.guided_tv):
+    for f in (baselines.guided_filter, baselines.joint_bilateral, baselines.guided_tv):
         torch.testing.assert_close(f(Z, Y), torch.full_like(Y, 0.4), rtol=0, atol=1e-9)
-    glp = baselines_sr.glp(Z, Y)
+    glp = baselines.glp(Z, Y)
     torch.testing.assert_close(glp, torch.full_like(Y, 0.4), rtol=0, atol=1e-9)
 
 
@@ -699,18 +699,18 @@ def test_guided_tv_minimises_its_objective():
     Z, Y, _ = scene(12)
     Z = Z + 0.05 * randn(*Z.shape)
     lam, contrast = 0.01, 0.05
-    U = baselines_sr.guided_tv(Z, Y, lam, contrast, 3000)
-    ours = float(baselines_sr.weighted_tv(U, Z, Y, lam, contrast))
+    U = baselines.guided_tv(Z, Y, lam, contrast, 3000)
+    ours = float(baselines.weighted_tv(U, Z, Y, lam, contrast))
     X = cp.Variable((12, 12))
     R = keys_matrix(12, 4).numpy()
-    w = (-baselines_sr.gradient(Y).abs() / contrast).exp()[0, :, 0].numpy()
+    w = (-baselines.gradient(Y).abs() / contrast).exp()[0, :, 0].numpy()
     tv = cp.sum(cp.multiply(w[0][:-1], cp.abs(X[1:] - X[:-1])))
     tv += cp.sum(cp.multiply(w[1][:, :-1], cp.abs(X[:, 1:] - X[:, :-1])))
     fit = 0.5 * cp.sum_squares(4 * R @ X @ R.T - 4 * Z[0, 0].numpy())
     best = cp.Problem(cp.Minimize(fit + lam * tv)).solve(solver=cp.CLARABEL)
     assert ours == pytest.approx(best, rel=1e-4)
     p, q = randn(2, 1, 5, 6), randn(2, 2, 1, 5, 6, seed=1)
-    there, back = baselines_sr.gradient(p) * q, p * baselines_sr.gradient_T(q)
+    there, back = baselines.gradient(p) * q, p * baselines.gradient_T(q)
     assert float(there.sum()) == pytest.approx(float(back.sum()), abs=1e-12)
 
 
@@ -718,7 +718,7 @@ def test_glp_recovers_bands_that_are_multiples_of_the_guide():
     Y = 0.2 + 0.5 * rand(1, 1, 32, 32)
     truth = torch.cat([0.5 * Y, 0.8 * Y + 0.1], 1)
     Z = Downsample((32, 32), 4, 2, F64).down(truth)
-    torch.testing.assert_close(baselines_sr.glp(Z, Y), truth, rtol=0, atol=1e-4)
+    torch.testing.assert_close(baselines.glp(Z, Y), truth, rtol=0, atol=1e-4)
 
 
 # data
@@ -807,14 +807,14 @@ def write_nyu(folder, images=1002, size=(6, 4)):
     g = np.random.default_rng(0)
     rgb = g.integers(0, 256, (images, 3, *size), dtype=np.uint8)
     depth = g.uniform(0.5, 9.9, (images, *size)).astype(np.float32)
-    with h5py.File(folder / folders.NYU, "w") as file:
+    with h5py.File(folder / readers.NYU, "w") as file:
         file["images"], file["depths"] = rgb, depth
     return rgb, depth
 
 
 def test_nyu_is_read_from_its_matlab_file_and_split(tmp_path):
     rgb, depth = write_nyu(tmp_path)
-    test, train = folders.nyu(tmp_path), folders.nyu(tmp_path, "train")
+    test, train = readers.nyu(tmp_path), readers.nyu(tmp_path, "train")
     assert list(test) == ["1001", "1002"]
     assert (len(train), next(iter(train))) == (1000, "0001")
     truth, Y = test["1002"]
@@ -822,17 +822,17 @@ def test_nyu_is_read_from_its_matlab_file_and_split(tmp_path):
     assert np.allclose(truth[0, 0], depth[1001].T / 10)
     weights = np.array([0.299, 0.587, 0.114])
     assert np.allclose(Y[0, 0], np.einsum("c,cwh->hw", weights, rgb[1001] / 255), atol=1e-6)
-    assert list(folders.read_folder(tmp_path)) == ["1001", "1002"]
-    refused(lambda: folders.nyu(tmp_path, "all"), ValueError, "part is 'all'; it must be .*")
-    (tmp_path / folders.NYU).write_bytes(b"nothing")
-    refused(lambda: folders.nyu(tmp_path), ValueError, r".*labeled.mat: cannot be read \(.*\)")
+    assert list(readers.read_folder(tmp_path)) == ["1001", "1002"]
+    refused(lambda: readers.nyu(tmp_path, "all"), ValueError, "part is 'all'; it must be .*")
+    (tmp_path / readers.NYU).write_bytes(b"nothing")
+    refused(lambda: readers.nyu(tmp_path), ValueError, r".*labeled.mat: cannot be read \(.*\)")
 
 
 def test_a_file_of_nyus_name_with_too_few_images_is_refused(tmp_path):
     write_nyu(tmp_path, 3)
     says = r".*labeled.mat: images and depths of part 'test' have shapes .*"
-    refused(lambda: folders.nyu(tmp_path), ValueError, says)
-    assert len(folders.nyu(tmp_path, "train")) == 3
+    refused(lambda: readers.nyu(tmp_path), ValueError, says)
+    assert len(readers.nyu(tmp_path, "train")) == 3
 
 
 def write_cave(folder, name="balloons", bands=31, size=8):
@@ -848,7 +848,7 @@ def write_cave(folder, name="balloons", bands=31, size=8):
 def test_cave_is_read_band_by_band_and_its_guide_is_the_response(tmp_path):
     cube = write_cave(tmp_path)
     write_cave(tmp_path, "beads")
-    found = folders.read_folder(tmp_path, guides=3)
+    found = readers.read_folder(tmp_path, guides=3)
     assert list(found) == ["balloons", "beads"]
     truth, Y = found["balloons"]
     assert np.allclose(truth[0], cube / 65535)
@@ -857,17 +857,17 @@ def test_cave_is_read_band_by_band_and_its_guide_is_the_response(tmp_path):
     )
     next(tmp_path.rglob("beads_ms_07.png")).unlink()
     refused(
-        lambda: folders.cave(tmp_path), ValueError, ".*beads_ms holds 30 bands; it must hold 31"
+        lambda: readers.cave(tmp_path), ValueError, ".*beads_ms holds 30 bands; it must hold 31"
     )
     (tmp_path / "empty").mkdir()
-    refused(lambda: folders.cave(tmp_path / "empty"), ValueError, ".*empty holds no cube; .*")
+    refused(lambda: readers.cave(tmp_path / "empty"), ValueError, ".*empty holds no cube; .*")
 
 
 def test_a_readers_cube_is_fused(tmp_path):
     write_cave(tmp_path, size=16)
     glp, bicubic = (
         runs.measure_method("cave", method, 4, None, 0, tmp_path)
-        for method in (baselines_sr.glp, baselines_sr.bicubic)
+        for method in (baselines.glp, baselines.bicubic)
     )
     assert {"psnr", "sam", "ergas", "protocol", "notes"} == set(glp)
     assert glp["protocol"].startswith(f"data: {tmp_path}; 1 cubes in CAVE's layout, over 65535; ")
@@ -889,9 +889,9 @@ def test_cave_and_nyu_are_split_into_training_and_test(tmp_path, monkeypatch):
 
 def test_indian_pines_comes_from_tensorlys_wheel_or_the_data_folder(tmp_path, monkeypatch):
     monkeypatch.delenv("DUNFOLD_DATA", raising=False)
-    folders.indian_pines.cache_clear()
+    readers.indian_pines.cache_clear()
     if fetch.find_spec("tensorly"):
-        truth, Y = folders.indian_pines()
+        truth, Y = readers.indian_pines()
         assert (truth.shape, Y.shape) == ((1, 20, 145, 145), (1, 4, 145, 145))
         assert float(truth.max()) == 1
         assert float(truth.min()) > 0.05  # radiance: no band is dark
@@ -904,21 +904,21 @@ def test_indian_pines_comes_from_tensorlys_wheel_or_the_data_folder(tmp_path, mo
     monkeypatch.setenv("DUNFOLD_DATA", str(tmp_path))
     held = np.arange(4 * 5 * 200, dtype=np.uint16).reshape(4, 5, 200)
     np.save(place / fetch.PINES, held)
-    folders.indian_pines.cache_clear()
-    truth, _ = folders.indian_pines()
+    readers.indian_pines.cache_clear()
+    truth, _ = readers.indian_pines()
     assert truth[0, 1, 0, 0] == pytest.approx(held[0, 0, 10:20].mean() / held[3, 4, 190:].mean())
     (place / fetch.PINES).write_bytes(b"nothing")
-    folders.indian_pines.cache_clear()
-    refused(folders.indian_pines, ValueError, r".*corrected.npy: cannot be read \(.*\)")
+    readers.indian_pines.cache_clear()
+    refused(readers.indian_pines, ValueError, r".*corrected.npy: cannot be read \(.*\)")
     (place / fetch.PINES).unlink()
     monkeypatch.setattr(fetch, "find_spec", lambda name: None)
     says = r"Indian Pines needs tensorly: pip install 'dunfold-lib\[book\]'"
-    refused(folders.indian_pines, ImportError, says)
-    folders.indian_pines.cache_clear()
+    refused(readers.indian_pines, ImportError, says)
+    readers.indian_pines.cache_clear()
 
 
 def test_training_and_test_share_no_row_and_no_seed():
-    whole = folders.indian_pines().truth
+    whole = readers.indian_pines().truth
     upper = runs.training_scenes("indian-pines")["indian-pines"]
     lower = runs.measured_on("indian-pines", 0)[""]["indian-pines"]
     for i in range(2):
@@ -1027,7 +1027,7 @@ def test_several_bands_are_built_trained_and_measured():
 
 def test_a_readers_folder_is_measured(tmp_path):
     write_pair(tmp_path, "mine", (32, 36))
-    made = runs.measure_method("planes", baselines_sr.bicubic, 4, None, 0, tmp_path)
+    made = runs.measure_method("planes", baselines.bicubic, 4, None, 0, tmp_path)
     assert set(made) == {"rmse", "protocol", "notes"}
     assert made["protocol"].startswith(f"data: {tmp_path}; 1 pairs; depth: 8 bit over 255; guide: ")
 
@@ -1109,19 +1109,19 @@ BAD = [
         ValueError,
         "Y has 1 rows of torch.float64; Z has 2 rows of torch.float64",
     ),
-    (lambda: baselines_sr.bicubic(OK, OK), ValueError, r"Z and Y have shapes .*"),
+    (lambda: baselines.bicubic(OK, OK), ValueError, r"Z and Y have shapes .*"),
     (
-        lambda: baselines_sr.guided_tv(rand(1, 1, 3, 3), rand(1, 1, 8, 12)),
+        lambda: baselines.guided_tv(rand(1, 1, 3, 3), rand(1, 1, 8, 12)),
         ValueError,
         r"Z and Y have sizes \(3, 3\) and \(8, 12\); Y's must be a whole multiple of Z's",
     ),
     (
-        lambda: baselines_sr.guided_filter(rand(1, 1, 4, 4), rand(1, 3, 16, 16)),
+        lambda: baselines.guided_filter(rand(1, 1, 4, 4), rand(1, 3, 16, 16)),
         ValueError,
         "Y has 3 channels; this method takes a grey guide, one",
     ),
     (
-        lambda: baselines_sr.joint_bilateral(rand(1, 1, 1, 1), rand(1, 1, 4, 4)),
+        lambda: baselines.joint_bilateral(rand(1, 1, 1, 1), rand(1, 1, 4, 4)),
         ValueError,
         r"radius is 4; the image \(4, 4\) allows less",
     ),
@@ -1202,5 +1202,5 @@ def test_solvers_that_do_not_arrive_say_so():
 def test_the_degradation_module_is_the_same_for_every_size():
     net = NewtonSR(ratio=4)
     like = torch.zeros(1, 1, 24, 32)
-    assert torch.equal(net.A.at(like).high, degrade.keys_matrix(24, 4).float())
+    assert torch.equal(net.A.at(like).high, downsampling.keys_matrix(24, 4).float())
     assert net.A.at(like) is net.A.at(like)

@@ -5,7 +5,7 @@ import torch
 
 from dunfold_lib.newton_sr import ssnal
 from dunfold_lib.operators import Matrix
-from dunfold_lib.small_target import classical
+from dunfold_lib.small_target import algorithm
 from dunfold_lib.sparse import ALISTA, LISTACP, HyperLISTA, theory
 
 
@@ -56,7 +56,7 @@ def test_hyperlistas_inverse_has_the_rank_of_the_dtype():
 
 def test_robust_pca_reaches_its_default_tolerance_in_float32():
     P = normal(60, 3) @ normal(3, 50) + 5 * (normal(60, 50, seed=2) > 2)
-    exact, found = classical.rpca(P), classical.rpca(P.float())
+    exact, found = algorithm.rpca(P), algorithm.rpca(P.float())
     assert found.B.dtype == found.T.dtype == torch.float32
     torch.testing.assert_close(found.B, exact.B.float(), rtol=0, atol=1e-4)
 
@@ -96,13 +96,13 @@ def test_a_matrix_of_zeros_is_refused(solve):
 
 
 def test_nan_in_a_list_of_maps_is_refused():
-    from dunfold_lib.small_target import data, metrics_ist
+    from dunfold_lib.small_target import data, scores
 
     bad = torch.full((32, 32), torch.nan)
     with pytest.raises(ValueError, match=r"^scenes holds 1024 NaN"):
         data.inject(torch.Generator(), [bad], 1, 32)
     with pytest.raises(ValueError, match=r"^score holds 1024 NaN"):
-        metrics_ist.detection_curve([bad], [bad > 0], [0.5])
+        scores.detection_curve([bad], [bad > 0], [0.5])
 
 
 def test_a_blur_of_half_precision_is_told_in_one_line():

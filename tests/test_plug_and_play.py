@@ -10,8 +10,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dunfold_lib.imaging import baselines, data, theory
-from dunfold_lib.imaging.classical import (
+from dunfold_lib.imaging import data, denoising_runs, theory
+from dunfold_lib.imaging.baselines import (
     gradient,
     gradient_T,
     projection,
@@ -173,9 +173,9 @@ def test_the_learned_denoiser_starts_as_the_identity_with_the_stated_count():
 
 def test_a_few_steps_of_its_recipe_lower_the_loss():
     net = Denoiser(channels=4)
-    losses = baselines.train_denoiser(net, Recipe(steps=8, batch=4, lr=1e-2))
+    losses = denoising_runs.train_denoiser(net, Recipe(steps=8, batch=4, lr=1e-2))
     assert sum(losses[-3:]) < sum(losses[:3])
-    v, truth = baselines.noisy_patches(3, seeded())
+    v, truth = denoising_runs.noisy_patches(3, seeded())
     assert v.shape == (3, 2, 40, 40)
     assert truth.shape == (3, 1, 40, 40)
     each = torch.tensor([0.0, 0.1, 0.2]).reshape(3, 1, 1, 1)
@@ -241,7 +241,7 @@ def test_the_learned_prox_takes_a_noise_level_for_each_image_and_gives_v_back_fo
 
 def test_plug_and_play_with_the_learned_prox_never_raises_its_objective_and_settles():
     A, b, _ = problem("blur")
-    net = baselines.quietly(steep())
+    net = denoising_runs.quietly(steep())
     xs = pnp_ista(A, b, net, 0.05, 600)
     moves = [float((x - y).norm()) for y, x in pairwise(xs)]
     assert all(n <= m * (1 + 1e-9) for m, n in pairwise(moves))
@@ -250,7 +250,7 @@ def test_plug_and_play_with_the_learned_prox_never_raises_its_objective_and_sett
 
 def test_relaxing_a_denoiser_mixes_it_with_the_identity():
     v = torch.rand(1, 1, 4, 4, generator=seeded())
-    D = baselines.relaxed(lambda v, s: 3 * v, 0.25)
+    D = denoising_runs.relaxed(lambda v, s: 3 * v, 0.25)
     torch.testing.assert_close(D(v, 0.1), 1.5 * v)
 
 
@@ -288,7 +288,7 @@ def test_a_frequency_that_the_blur_loses_stays_where_it_was():
 
 def test_plug_and_play_admm_is_half_the_identity_half_two_reflections():
     A, b, truth = problem("whole blocks")
-    D, c = baselines.quietly(steep()), 0.3
+    D, c = denoising_runs.quietly(steep()), 0.3
     zs = pnp_admm(A, b, D, 0.1, 4, c, start=truth)
     s = data_prox(A, b, zs[0], c)
     P, reflect = lambda v: data_prox(A, b, v, c), lambda f, v: 2 * f(v) - v
@@ -483,14 +483,14 @@ def test_minus_the_identity_on_the_null_space_oscillates():
 
 def test_the_chapters_protocol_and_its_starts():
     image = data.wheel_images("test")["camera"][..., :40, :70].contiguous()
-    A, b = baselines.sensed(image, 25)
+    A, b = denoising_runs.sensed(image, 25)
     assert A.domain == (1, 66, 99)
     assert b.shape == (1, 6, 272)
     v = torch.rand(1, 1, 66, 99, generator=seeded())
     assert torch.allclose(A(A.T(b)), b, atol=1e-5)  # whole blocks: A Aᵀ = I
     assert norm(A) == pytest.approx(1, abs=1e-5)
     assert v.shape == A.T(b).shape
-    B, blurry = baselines.blurred(image, seeded())
+    B, blurry = denoising_runs.blurred(image, seeded())
     assert float((blurry - B(image)).std()) == pytest.approx(2 / 255, rel=0.1)
 
 
@@ -499,21 +499,21 @@ def test_a_classical_baseline_is_measured_on_a_readers_folder(tmp_path):
 
     pixels = (picture(40)[0, 0] * 255).byte().numpy()
     Image.fromarray(pixels).save(tmp_path / "a.png")
-    e = baselines.BASELINES["tv-25"]
+    e = denoising_runs.BASELINES["tv-25"]
     assert e.build() is None
     assert e.published == {"psnr": 27.92}
     found = e.measure(None, 0, tmp_path)
     assert found["psnr"] > 28
-    scores = baselines.BASELINES["denoise-tv"].measure(None, 0, tmp_path)
+    scores = denoising_runs.BASELINES["denoise-tv"].measure(None, 0, tmp_path)
     assert scores["psnr_15"] > scores["psnr_25"] > 20
 
 
 @pytest.mark.parametrize("name", ["cnn", "relaxed", "admm", "prox"])
 def test_a_long_deblurring_records_what_the_chapter_says(name, monkeypatch):
-    monkeypatch.setattr(baselines, "small_camera", lambda: picture(16).float())
-    monkeypatch.setattr(baselines, "learned", lambda name="cnn": LearnedProx(4, 3))
-    monkeypatch.setattr(baselines, "LONG_SEEN", (1, 2, 60, 70, 1000))
-    found = baselines.measure_long(name, None, 0)
+    monkeypatch.setattr(denoising_runs, "small_camera", lambda: picture(16).float())
+    monkeypatch.setattr(denoising_runs, "learned", lambda name="cnn": LearnedProx(4, 3))
+    monkeypatch.setattr(denoising_runs, "LONG_SEEN", (1, 2, 60, 70, 1000))
+    found = denoising_runs.measure_long(name, None, 0)
     assert len(found["moves"]) == len(found["psnr_seen"]) == 5
     assert found["psnr_seen"][2] == found["psnr_60"]
     assert found["psnr"] == found["psnr_1000"] == found["psnr_seen"][4]

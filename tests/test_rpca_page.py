@@ -10,15 +10,15 @@ import torch
 
 from dunfold_lib.explore import MOST_FRAMES
 from dunfold_lib.show import Curves
-from dunfold_lib.small_target import classical, data
-from dunfold_lib.small_target import explorers_rpca as explorers
+from dunfold_lib.small_target import algorithm, baselines, data
+from dunfold_lib.small_target import figures_rpca as figures
 from dunfold_lib.small_target.experiments import EXPERIMENTS
-from dunfold_lib.small_target.metrics_ist import by_centroid, by_overlap, iou
 from dunfold_lib.small_target.pictures import FALSE, HIT, MISSED, painted
+from dunfold_lib.small_target.scores import by_centroid, by_overlap, iou
 
 SOLUTIONS = pages.solutions("small_target/rpca")
 F64 = torch.float64
-FIRST, LAST = explorers.SHARES[0], explorers.SHARES[-1]
+FIRST, LAST = figures.SHARES[0], figures.SHARES[-1]
 
 
 def randn(*shape, seed=0):
@@ -35,14 +35,14 @@ def planted(n=30, rank=2, density=0.05):
 
 
 def test_the_scenes_are_the_generators_and_nothing_is_chosen():
-    made = explorers.scenes()
-    first = explorers.SEEDS[0]
-    assert list(explorers.SEEDS) == list(range(first, first + 6))
-    for i, seed in enumerate(explorers.SEEDS):
-        alone = data.synthetic(torch.Generator().manual_seed(seed), 1, explorers.SIDE)
+    made = figures.scenes()
+    first = figures.SEEDS[0]
+    assert list(figures.SEEDS) == list(range(first, first + 6))
+    for i, seed in enumerate(figures.SEEDS):
+        alone = data.synthetic(torch.Generator().manual_seed(seed), 1, figures.SIDE)
         assert torch.equal(made.image[i], alone.image[0])
         assert torch.equal(made.mask[i], alone.mask[0])
-    image, mask = explorers.scene(2)
+    image, mask = figures.scene(2)
     assert torch.equal((255 * image).round().to(torch.uint8), made.image[2, 0])
     assert torch.equal(mask, made.mask[2, 0])
 
@@ -54,13 +54,13 @@ def test_the_contrast_of_a_known_target():
     mask = torch.zeros(1, 1, 64, 64, dtype=torch.bool)
     mask[0, 0, 30:33, 40:43] = True
     image = (image + 80 * mask).round().to(torch.uint8)
-    (area,), (ratio,) = explorers.contrast(data.Frames(("x",), image, mask))
+    (area,), (ratio,) = figures.contrast(data.Frames(("x",), image, mask))
     assert area == 9
     assert ratio == pytest.approx(10, rel=0.1)
     wide = mask.clone()  # what is next to a target is left out
     wide[0, 0, 28:35, 38:45] = True
     halo = torch.where(wide & ~mask, 250, image.int()).to(torch.uint8)
-    assert explorers.contrast(data.Frames(("x",), halo, mask))[1] == pytest.approx([ratio])
+    assert figures.contrast(data.Frames(("x",), halo, mask))[1] == pytest.approx([ratio])
 
 
 def test_paint_is_green_orange_and_blue():
@@ -75,28 +75,28 @@ def test_paint_is_green_orange_and_blue():
 
 
 def test_the_parts_are_the_librarys_iterates():
-    image, _ = explorers.scene()
-    P = classical.patch_matrix(image, classical.IPI_PATCH, classical.IPI_STEP)
-    k = explorers.STEPS[1]
-    run = classical.rpca_apg(P, FIRST / explorers.SIDE**0.5, *explorers.weights(P))
+    image, _ = figures.scene()
+    P = baselines.patch_matrix(image, baselines.IPI_PATCH, baselines.IPI_STEP)
+    k = figures.STEPS[1]
+    run = algorithm.rpca_apg(P, FIRST / figures.SIDE**0.5, *figures.weights(P))
     *_, x = islice(run, k)
-    made = explorers.taken_apart(FIRST)[k]
+    made = figures.taken_apart(FIRST)[k]
     assert made.rank == x.rank
     assert made.share == pytest.approx(float((x.T != 0).double().mean()))
-    there = classical.from_patches(x.T, image.shape, classical.IPI_PATCH, classical.IPI_STEP)
+    there = baselines.from_patches(x.T, image.shape, baselines.IPI_PATCH, baselines.IPI_STEP)
     torch.testing.assert_close(made.T, there)
-    assert classical.default_lam(P) * explorers.SIDE**0.5 == pytest.approx(explorers.THEORY)
+    assert algorithm.default_lam(P) * figures.SIDE**0.5 == pytest.approx(figures.THEORY)
 
 
 def test_the_ends_of_its_sliders_show_different_images():
-    early, late = explorers.STEPS[0], explorers.STEPS[-1]
-    start = pages.pictures([explorers.parts(FIRST, late)])
-    for other in (explorers.parts(LAST, late), explorers.parts(FIRST, early)):
+    early, late = figures.STEPS[0], figures.STEPS[-1]
+    start = pages.pictures([figures.parts(FIRST, late)])
+    for other in (figures.parts(LAST, late), figures.parts(FIRST, early)):
         assert all(a != b for a, b in zip(start, pages.pictures([other]), strict=True))
-    low, high = (explorers.taken_apart(s)[late] for s in (FIRST, LAST))
+    low, high = (figures.taken_apart(s)[late] for s in (FIRST, LAST))
     assert low.share > 0.9 > 0.01 > high.share
     assert low.rank < 10 < high.rank
-    assert "3 of 3 targets hit" in explorers.parts(FIRST, late).note
+    assert "3 of 3 targets hit" in figures.parts(FIRST, late).note
 
 
 # the explorer over thresholds
@@ -104,23 +104,23 @@ def test_the_ends_of_its_sliders_show_different_images():
 
 def test_maps_are_the_detectors_over_their_largest_value():
     for name in ("top-hat", "mpcm", "pstnn"):
-        raw = classical.DETECTORS[name](explorers.scene(1)[0])
-        torch.testing.assert_close(explorers.maps(name)[1], raw / raw.max())
-    assert set(explorers.TITLES) == set(classical.DETECTORS)
+        raw = baselines.DETECTORS[name](figures.scene(1)[0])
+        torch.testing.assert_close(figures.maps(name)[1], raw / raw.max())
+    assert set(figures.TITLES) == set(baselines.DETECTORS)
 
 
-@pytest.mark.parametrize("share", [explorers.CUTS[0], 0.5, explorers.CUTS[-1]])
+@pytest.mark.parametrize("share", [figures.CUTS[0], 0.5, figures.CUTS[-1]])
 def test_the_moving_point_lies_on_the_fixed_curves_and_within_the_axes(share):
-    for name in explorers.TITLES:
-        frames, pixel, target = explorers.cut(name, share)
+    for name in figures.TITLES:
+        frames, pixel, target = figures.cut(name, share)
         assert len(frames.images) == 3
         for panel in (pixel, target):
-            assert panel.fixed == len(explorers.TITLES) == len(panel.lines) - 1
+            assert panel.fixed == len(figures.TITLES) == len(panel.lines) - 1
             pages.inside(panel)
-        here = [*explorers.TITLES].index(name)
+        here = [*figures.TITLES].index(name)
         dot, curve = target.lines[-1], target.lines[here]
         assert (dot.x[0], dot.y[0]) in zip(curve.x, curve.y, strict=True)
-        found, truth = explorers.maps(name) > share, explorers.scenes().mask[:, 0]
+        found, truth = figures.maps(name) > share, figures.scenes().mask[:, 0]
         tpr = 100 * float((found & truth).sum() / truth.sum())
         assert pixel.lines[-1].y[0] == pytest.approx(tpr)
         assert f"{by_overlap(found, truth).hits} of 11 targets" in target.note
@@ -128,15 +128,15 @@ def test_the_moving_point_lies_on_the_fixed_curves_and_within_the_axes(share):
 
 def test_the_ends_of_the_threshold_show_different_points():
     for name in ("top-hat", "mpcm", "pstnn"):
-        ends = [explorers.cut(name, s) for s in (explorers.CUTS[0], explorers.CUTS[-1])]
+        ends = [figures.cut(name, s) for s in (figures.CUTS[0], figures.CUTS[-1])]
         assert pages.pictures(ends[0][:1])[2] != pages.pictures(ends[1][:1])[2]
         for a, b in zip(ends[0][1:], ends[1][1:], strict=True):
             assert a.lines[-1].x[0] > b.lines[-1].x[0]
 
 
 def test_a_curve_stops_where_a_map_is_zero():
-    whole = explorers.pixel_curve("pstnn")
-    drawn = explorers.above_zero(whole)
+    whole = figures.pixel_curve("pstnn")
+    drawn = figures.above_zero(whole)
     assert float(whole.fpr[-1]) == 1.0
     assert float(drawn.fpr[-1]) < 0.01
     assert bool((drawn.threshold > 0).all())
@@ -146,12 +146,12 @@ def test_a_curve_stops_where_a_map_is_zero():
 
 
 def test_the_explorers_fit_a_page_and_start_where_it_says():
-    parts, cut = explorers.parts_explorer(), explorers.cut_explorer()
+    parts, cut = figures.parts_explorer(), figures.cut_explorer()
     for made in (parts, cut):
         states = np.prod([len(s.values) for s in made.sliders.values()])
         assert states <= MOST_FRAMES
     assert parts.sliders["share"].values[parts.sliders["share"].start] == FIRST
-    assert parts.sliders["steps"].values[parts.sliders["steps"].start] == explorers.STEPS[-1]
+    assert parts.sliders["steps"].values[parts.sliders["steps"].start] == figures.STEPS[-1]
     assert cut.sliders["share"].values[cut.sliders["share"].start] == 0.5
     for panel in (*parts.panels([0, 4]), *cut.panels([0, 7])):
         assert " " in panel.alt
@@ -160,8 +160,8 @@ def test_the_explorers_fit_a_page_and_start_where_it_says():
 
 def test_a_bad_position_is_answered_in_one_line():
     for call, message in (
-        (lambda: explorers.parts(1.0, 7), "steps is 7; it must be one of"),
-        (lambda: explorers.cut("lcm", 0.5), "detector is 'lcm'; it must be one of"),
+        (lambda: figures.parts(1.0, 7), "steps is 7; it must be one of"),
+        (lambda: figures.cut("lcm", 0.5), "detector is 'lcm'; it must be one of"),
     ):
         with pytest.raises(ValueError, match=re.escape(message)) as caught:
             call()
@@ -174,7 +174,7 @@ def test_a_bad_position_is_answered_in_one_line():
 def test_every_experiment_that_the_page_names_exists():
     text = (pages.BOOK / "small_target/rpca.md").read_text(encoding="utf-8")
     names = set(re.findall(r'`"([a-z0-9-]+)"`', text))
-    assert names == {f"{name}-sirst" for name in classical.DETECTORS}
+    assert names == {f"{name}-sirst" for name in baselines.DETECTORS}
     for name in names:
         for ending in ("sirst", "nudt", "sirst-aug", "irstd1k"):
             assert name.replace("sirst", ending) in EXPERIMENTS
@@ -203,22 +203,22 @@ def test_the_certificates_of_both_ends(shape):
     assert norm(Z) <= 1 + 1e-12
     assert float((Z * P).sum()) == pytest.approx(lam * float(P.abs().sum()))
     assert float(Z.abs().max()) <= lam + 1e-12
-    assert float(classical.rpca(P, 1.0, 1e-9, 5000).T.abs().max()) < 1e-6
-    assert float(classical.rpca(P, lam, 1e-9, 5000).B.abs().max()) < 1e-6
+    assert float(algorithm.rpca(P, 1.0, 1e-9, 5000).T.abs().max()) < 1e-6
+    assert float(algorithm.rpca(P, lam, 1e-9, 5000).B.abs().max()) < 1e-6
 
 
 def test_a_growing_penalty_mends_a_small_one_and_a_hasty_one_loses_the_solution():
     B, T = planted(60, 3, 0.05)
-    P, lam = B + T, classical.default_lam(B)
+    P, lam = B + T, algorithm.default_lam(B)
     fixed, grown, hasty = (SOLUTIONS.growing(P, 0.02, f) for f in (1.0, 1.1, 5.0))
     assert 170 < fixed[2] < 210
     assert 4.5 < fixed[2] / grown[2] < 6.5
     assert 10 <= hasty[2] <= 13
     for found in (fixed, grown):
         torch.testing.assert_close(found[0], B, rtol=0, atol=1e-4)
-    best = classical.objective(B, T, lam)
-    assert classical.objective(*grown[:2], lam) == pytest.approx(best, rel=1e-6)
-    assert classical.objective(*hasty[:2], lam) > 1.2 * best
+    best = algorithm.objective(B, T, lam)
+    assert algorithm.objective(*grown[:2], lam) == pytest.approx(best, rel=1e-6)
+    assert algorithm.objective(*hasty[:2], lam) > 1.2 * best
     assert float((P - hasty[0] - hasty[1]).norm()) <= 1e-7 * float(P.norm())
     good = P.numel() / (4 * float(P.abs().sum()))
     assert SOLUTIONS.growing(P, good, 1.1)[2] >= SOLUTIONS.growing(P, good, 1.0)[2]
@@ -229,8 +229,8 @@ def test_stripes_have_one_pattern_a_position():
     assert SOLUTIONS.stripes(columns) == 9
     assert SOLUTIONS.stripes(randn(70)) == 3
     stripy = (0.5 + 0.02 * columns).expand(128, -1)
-    assert float(classical.mpcm(stripy).max()) < 1e-12
-    assert float(classical.top_hat(stripy).max()) > 0.03
+    assert float(baselines.mpcm(stripy).max()) < 1e-12
+    assert float(baselines.top_hat(stripy).max()) > 0.03
 
 
 def test_squares_fool_the_one_family_and_not_the_other():

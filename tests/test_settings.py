@@ -12,20 +12,20 @@ from torch.testing import assert_close
 from dunfold_lib import records
 from dunfold_lib.hyperspectral import data as cubes_data
 from dunfold_lib.hyperspectral import runs as cube_runs
-from dunfold_lib.hyperspectral.classical import star
+from dunfold_lib.hyperspectral.algorithm import star
 from dunfold_lib.hyperspectral.experiments import EXPERIMENTS as CUBE_TABLE
 from dunfold_lib.hyperspectral.model import STARNet, STARNetS
-from dunfold_lib.imaging import baselines, classical, denoisers
+from dunfold_lib.imaging import baselines, denoisers, denoising_runs
 from dunfold_lib.imaging import data as image_data
 from dunfold_lib.imaging import runs as image_runs
-from dunfold_lib.newton_sr import classical as newton
+from dunfold_lib.newton_sr import algorithm as newton
 from dunfold_lib.newton_sr import runs as sr_runs
 from dunfold_lib.newton_sr import ssnal as lassos
-from dunfold_lib.newton_sr.theory import Shrink
+from dunfold_lib.newton_sr.jacobians import Shrink
 from dunfold_lib.operators import Matrix
 from dunfold_lib.small_target import data as target_data
 from dunfold_lib.small_target import experiments as target_experiments
-from dunfold_lib.small_target import folders
+from dunfold_lib.small_target import readers
 from dunfold_lib.small_target import runs as target_runs
 from dunfold_lib.small_target.model import LRPCANet
 from dunfold_lib.sparse import duality_gap, fista, ista, lasso, nesterov
@@ -44,7 +44,7 @@ def normal(*shape, seed=0):
 # seeds and splits
 
 
-@pytest.mark.parametrize("room", [sparse_runs, baselines, sr_runs, cube_runs, target_runs])
+@pytest.mark.parametrize("room", [sparse_runs, denoising_runs, sr_runs, cube_runs, target_runs])
 def test_tests_draw_from_seeds_that_no_training_has(room):
     """A training's seed, and 1000·seed + stage of a growth, lie below 2³¹; a test's do not."""
     assert all(room.TEST_SEED + seed >= 2**31 for seed in (0, 1, 99))
@@ -75,7 +75,7 @@ def test_made_up_training_and_validation_scenes_have_seeds_of_their_own(monkeypa
 
 def test_injected_scenes_are_split_four_fifths_to_one(monkeypatch):
     scenes = tuple(torch.full((40, 40), i / 10) for i in range(10))
-    monkeypatch.setattr(folders, "backgrounds", lambda side=256: scenes)
+    monkeypatch.setattr(readers, "backgrounds", lambda side=256: scenes)
     levels = lambda s: sorted(round(10 * float(x[0, 0])) for x in s)
     given = {}
     monkeypatch.setattr(target_data, "inject", lambda g, s, count: given.setdefault(which, s))
@@ -106,7 +106,7 @@ def test_a_sets_protocol_names_the_size_that_it_is_measured_at():
 
 def test_every_seventh_name_is_for_validation_and_no_other():
     names = [f"{i:02d}" for i in range(50)]
-    val, train = (folders._held_out(names, part) for part in ("val", "train"))
+    val, train = (readers._held_out(names, part) for part in ("val", "train"))
     assert val == names[::7]
     assert sorted(val + train) == names
 
@@ -132,10 +132,11 @@ def test_blocks_and_patches_to_train_on_come_in_all_eight_symmetries(monkeypatch
     monkeypatch.setattr(image_runs, "training_patches", lambda name: patch)
     blocks = image_runs.sampler(image_runs.Training())(200, seeded(1))
     assert {x[0].contiguous().numpy().tobytes() for x in blocks} == wanted
-    monkeypatch.setattr(baselines, "_cut", lambda: patch)
+    monkeypatch.setattr(denoising_runs, "_cut", lambda: patch)
     g = seeded(2)
     seen = {
-        baselines.noisy_patches(1, g)[1][0, 0].contiguous().numpy().tobytes() for _ in range(99)
+        denoising_runs.noisy_patches(1, g)[1][0, 0].contiguous().numpy().tobytes()
+        for _ in range(99)
     }
     assert seen == wanted
 
@@ -153,15 +154,15 @@ def test_a_photograph_has_a_half_only_where_a_hundred_pixels_are_left():
 
 def test_the_blurred_camera_has_the_blur_and_the_noise_that_its_protocol_names():
     """Deviation 1.6 pixels of the kernel along each axis, 2/255 of the noise."""
-    truth = baselines.small_camera()
-    A, b = baselines.blurred(truth, seeded())
+    truth = denoising_runs.small_camera()
+    A, b = denoising_runs.blurred(truth, seeded())
     assert 255 * float((b - A(truth)).std()) == pytest.approx(2, rel=0.02)
     point = torch.zeros_like(truth)
     point[0, 0, 64, 64] = 1
     spread = A(point)[0, 0].sum(1)
     at = torch.arange(128) - 64.0
     assert float((spread * at**2).sum() / spread.sum()) ** 0.5 == pytest.approx(1.6, rel=0.01)
-    said = baselines.BASELINES["deblur-hqs-tv"].protocol
+    said = denoising_runs.BASELINES["deblur-hqs-tv"].protocol
     assert "1.6" in said
     assert "noise 2/255" in said
 
@@ -170,17 +171,17 @@ def test_the_denoisers_loss_weighs_an_error_by_its_noises_variance():
     """Error 1 everywhere: the mean over images of 1/(σ² + (5/255)²)."""
     sigma = torch.tensor([0.0, 0.1]).reshape(2, 1, 1, 1)
     v = torch.cat([torch.ones(2, 1, 4, 4), sigma.expand(2, 1, 4, 4)], 1)
-    loss = baselines.denoising_loss(lambda x, s: x, v, torch.zeros(2, 1, 4, 4))
+    loss = denoising_runs.denoising_loss(lambda x, s: x, v, torch.zeros(2, 1, 4, 4))
     floor = (5 / 255) ** 2
     assert float(loss) == pytest.approx((1 / floor + 1 / (0.01 + floor)) / 2)
 
 
 def test_total_variation_denoising_minimises_with_the_weight_that_it_names():
     """At the minimum of ½‖x − v‖² + λ TV(x) the product ⟨v − x, x⟩ is λ TV(x)."""
-    sigma, v = 20 / 255, baselines.small_camera().double()
+    sigma, v = 20 / 255, denoising_runs.small_camera().double()
     v = v + sigma * normal(*v.shape)
     x = denoisers.tv_chambolle(v, sigma)
-    lam = float(((v - x) * x).sum() / classical.tv(x))
+    lam = float(((v - x) * x).sum() / baselines.tv(x))
     assert lam / sigma == pytest.approx(0.85, rel=0.05)
 
 

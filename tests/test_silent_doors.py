@@ -5,15 +5,16 @@ import torch
 from refusals import INF, NAN, ones, refused, spoilt
 
 from dunfold_lib import metrics
-from dunfold_lib.hyperspectral import baselines_hsi, classify
+from dunfold_lib.hyperspectral import baselines, classify
 from dunfold_lib.hyperspectral import model as hyper
-from dunfold_lib.imaging import classical as imaging
-from dunfold_lib.imaging import denoisers, explorers, runs
+from dunfold_lib.imaging import baselines as imaging
+from dunfold_lib.imaging import denoisers, figures_ista_net, runs
 from dunfold_lib.newton_sr import Downsample, NewtonSR, Pair, charbonnier
-from dunfold_lib.newton_sr import theory as newton_theory
+from dunfold_lib.newton_sr import jacobians as newton_theory
 from dunfold_lib.operators import Fourier, Matrix, Wavelet
 from dunfold_lib.prox import soft
-from dunfold_lib.small_target import LRPCANet, classical, data, detect, soft_iou, total_loss
+from dunfold_lib.small_target import LRPCANet, data, detect, soft_iou, total_loss
+from dunfold_lib.small_target import baselines as detectors
 from dunfold_lib.sparse import (
     HyperLISTA,
     duality_gap,
@@ -89,7 +90,7 @@ def test_soft_iou_takes_one_mask_of_zeros_and_ones_for_each_image():
 @pytest.mark.parametrize("r", [0, -1, -3])
 def test_lrtdtv_takes_a_rank_from_one(r):
     refused(
-        lambda: baselines_hsi.lrtdtv(torch.rand(1, 4, 6, 6), 0.1, r=r),
+        lambda: baselines.lrtdtv(torch.rand(1, 4, 6, 6), 0.1, r=r),
         ValueError,
         f"r is {r}; it must be at least 1",
     )
@@ -100,7 +101,7 @@ ONE_BAD = "holds 1 NaN or infinite entries; all must be finite"
 
 @pytest.mark.parametrize("bad", [NAN, INF])
 def test_no_map_spectrum_or_scene_with_nan_is_answered(bad):
-    refused(lambda: classical.segment(spoilt(ones(5, 5), bad)), ValueError, f"score {ONE_BAD}")
+    refused(lambda: detectors.segment(spoilt(ones(5, 5), bad)), ValueError, f"score {ONE_BAD}")
     scene = spoilt(torch.ones(5, 5), bad)
     refused(lambda: data.sensed(torch.Generator(), scene), ValueError, f"scene {ONE_BAD}")
     y = torch.tensor([1, 1, 2, 2])
@@ -109,7 +110,7 @@ def test_no_map_spectrum_or_scene_with_nan_is_answered(bad):
         refused(lambda g=given: classify.discriminant(*g), ValueError, rf"(x|new) {ONE_BAD}")
 
 
-@pytest.mark.parametrize("score", [runs.score, explorers.score])
+@pytest.mark.parametrize("score", [runs.score, figures_ista_net.score])
 @pytest.mark.parametrize("bad", [NAN, INF, -INF])
 def test_a_reconstruction_with_infinity_has_no_score(score, bad):
     truth = torch.rand(1, 1, 16, 16)
@@ -198,7 +199,7 @@ def test_a_denoiser_gives_the_image_back_below_its_rounding():
     for f in denoisers.CLASSICAL.values():
         for sigma in (0.0, 1e-300, 1e-17):
             assert torch.equal(f(v, sigma), v)
-    for denoise in baselines_hsi.DENOISERS.values():
+    for denoise in baselines.DENOISERS.values():
         for sigma in (0.0, 1e-300):
             assert (denoise(v[0, 0].numpy(), sigma) == v[0, 0].numpy()).all()
 

@@ -22,8 +22,7 @@ from torch.testing import assert_close
 from dunfold_lib import records, training
 from dunfold_lib.__main__ import main
 from dunfold_lib.prox import soft
-from dunfold_lib.small_target import classical, data, fast, folders, runs, theory
-from dunfold_lib.small_target import metrics_ist as scores
+from dunfold_lib.small_target import algorithm, baselines, data, fast, readers, runs, scores, theory
 from dunfold_lib.small_target.experiments import (
     COLUMNS,
     EXPERIMENTS,
@@ -110,8 +109,8 @@ def low_rank_and_sparse(n=40, rank=2, share=0.05, seed=0):
 @settings(max_examples=15)
 def test_svt_is_the_prox_of_the_nuclear_norm(seed):
     v, t = randn(6, 9, seed=seed), 0.8
-    p = classical.svt(v, t)
-    close(p.T, classical.svt(v.T, t), 1e-10)
+    p = algorithm.svt(v, t)
+    close(p.T, algorithm.svt(v.T, t), 1e-10)
     nuclear = lambda M: float(torch.linalg.matrix_norm(M, "nuc"))
     best = 0.5 * float((p - v).square().sum()) + t * nuclear(p)
     for i, scale in enumerate((1e-3, 1e-1, 1.0)):
@@ -123,7 +122,7 @@ def test_svt_is_the_prox_of_the_nuclear_norm(seed):
 
 def test_robust_pca_recovers_both_parts_and_counts_their_rank():
     L, S = low_rank_and_sparse()
-    B, T = classical.rpca(L + S)
+    B, T = algorithm.rpca(L + S)
     close(B, L, 1e-4)
     close(T, S, 1e-4)
     assert int(torch.linalg.matrix_rank(B, rtol=1e-6)) == 2
@@ -135,22 +134,22 @@ def test_robust_pca_agrees_with_cvxpy():
     B = cp.Variable(P.shape)
     best = cp.Problem(cp.Minimize(cp.normNuc(B) + lam * cp.sum(cp.abs(P.numpy() - B))))
     best.solve(solver="CLARABEL")
-    ours = classical.rpca(P, lam, tol=1e-9, steps=5000)
-    assert classical.objective(*ours, lam) == pytest.approx(best.value, rel=1e-5)
+    ours = algorithm.rpca(P, lam, tol=1e-9, steps=5000)
+    assert algorithm.objective(*ours, lam) == pytest.approx(best.value, rel=1e-5)
 
 
 def test_admms_residual_falls_and_apg_reaches_the_relaxed_minimum():
     L, S = low_rank_and_sparse(20)
     P = L + S
-    gaps = [float((P - x.B - x.T).norm()) for x in islice(classical.rpca_admm(P), 200)]
+    gaps = [float((P - x.B - x.T).norm()) for x in islice(algorithm.rpca_admm(P), 200)]
     assert gaps[-1] < 1e-6 * float(P.norm())
     assert min(gaps[100:]) < 1e-2 * min(gaps[:10])
-    lam, mu = classical.default_lam(P), 0.5
+    lam, mu = algorithm.default_lam(P), 0.5
 
     def value(B, T):
-        return classical.objective(B, T, lam) + float((P - B - T).square().sum()) / (2 * mu)
+        return algorithm.objective(B, T, lam) + float((P - B - T).square().sum()) / (2 * mu)
 
-    *_, last = islice(classical.rpca_apg(P, lam, 5.0, mu), 400)
+    *_, last = islice(algorithm.rpca_apg(P, lam, 5.0, mu), 400)
     assert last.mu == mu
     assert last.residual < 1e-6
     best = value(last.B, last.T)
@@ -164,9 +163,9 @@ def test_fistas_bound_holds_for_apg_at_a_fixed_weight():
     P, lam, mu = L + S, 0.3, 1.0
 
     def value(B, T):
-        return mu * classical.objective(B, T, lam) + 0.5 * float((P - B - T).square().sum())
+        return mu * algorithm.objective(B, T, lam) + 0.5 * float((P - B - T).square().sum())
 
-    xs = list(islice(classical.rpca_apg(P, lam, mu, mu), 600))
+    xs = list(islice(algorithm.rpca_apg(P, lam, mu, mu), 600))
     best = value(xs[-1].B, xs[-1].T)
     distance = float(xs[-1].B.square().sum() + xs[-1].T.square().sum())  # from the start, 0
     for k, x in enumerate(xs[:100], 1):
@@ -186,11 +185,11 @@ def dot(side=64, at=(20, 30), sigma=1.2):
 @pytest.mark.parametrize("name", ["top-hat", "mpcm", "pstnn", "ipi"])
 def test_every_detector_finds_a_dot_on_a_ramp_and_nothing_else(name):
     image = dot()
-    score = classical.DETECTORS[name](image)
+    score = baselines.DETECTORS[name](image)
     assert score.shape == image.shape
     assert score.dtype == image.dtype
     assert float(score.min()) >= 0
-    found = classical.segment(score)
+    found = baselines.segment(score)
     assert found[20, 30]
     assert int(found.sum()) <= 25
     assert int(found[15:26, 25:36].sum()) == int(found.sum())
@@ -200,10 +199,10 @@ def test_top_hat_is_scipys_and_a_flat_image_gives_nothing():
     from scipy import ndimage
 
     x = rand(30, 24)
-    close(classical.top_hat(x), torch.from_numpy(ndimage.white_tophat(x.numpy(), 5)))
+    close(baselines.top_hat(x), torch.from_numpy(ndimage.white_tophat(x.numpy(), 5)))
     flat = torch.full((64, 64), 0.4)
     for name in ("top-hat", "mpcm", "pstnn", "ipi"):
-        assert not classical.segment(classical.DETECTORS[name](flat)).any(), name
+        assert not baselines.segment(baselines.DETECTORS[name](flat)).any(), name
 
 
 def test_mpcm_by_hand():
@@ -211,20 +210,20 @@ def test_mpcm_by_hand():
     x = torch.zeros(31, 31, dtype=F64)
     x[14:17, 14:17] = 0.9
     m = {s: 9 * 0.9 / max(9, s * s) for s in (3, 5, 7, 9)}
-    assert float(classical.mpcm(x)[15, 15]) == pytest.approx(m[3] ** 2)
-    assert float(classical.mpcm(x, (9,))[15, 15]) == pytest.approx(m[9] ** 2)
-    assert float(classical.mpcm(x)[0, 0]) == 0
+    assert float(baselines.mpcm(x)[15, 15]) == pytest.approx(m[3] ** 2)
+    assert float(baselines.mpcm(x, (9,))[15, 15]) == pytest.approx(m[9] ** 2)
+    assert float(baselines.mpcm(x)[0, 0]) == 0
 
 
 @pytest.mark.parametrize("size, patch, step", [((64, 75), 50, 10), ((90, 83), 40, 40)])
 def test_patches_cover_the_image_and_their_median_is_the_image(size, patch, step):
     x = rand(*size)
-    P = classical.patch_matrix(x, patch, step)
+    P = baselines.patch_matrix(x, patch, step)
     assert len(P) == patch * patch
-    close(classical.from_patches(P, size, patch, step), x)
+    close(baselines.from_patches(P, size, patch, step), x)
     spoilt = P.clone()
     spoilt[:, 0] += 100  # where three patches or more lie, the median does not care
-    there = classical.from_patches(spoilt, size, patch, step)
+    there = baselines.from_patches(spoilt, size, patch, step)
     assert bool((there[-30:, -30:] == x[-30:, -30:]).all())
 
 
@@ -232,7 +231,7 @@ def test_the_corner_weight_is_large_at_a_dot_and_small_along_an_edge():
     x = torch.zeros(40, 40, dtype=F64)
     x[:, 25:] = 0.5
     x[12, 10] = 0.5
-    w = classical.corners(x)
+    w = baselines.corners(x)
     assert float(w.max()) == 1.0
     assert float(w[11:14, 9:12].max()) == 1.0
     assert float(w[20:, 20:30].max()) < 1e-6
@@ -321,7 +320,7 @@ def test_no_map_of_a_fresh_network_is_dead_on_real_frames():
     """The chapter's figures: of F_T and F_N 44 of 120 (K 3, c 8) and 13 of 72 (K 6, c 32) are dead
     from Xavier's weights; none from pairs. By one, the resize's rounding may move them.
     """
-    frames = middle(folders.frames("sirst", "val").part(range(4)))
+    frames = middle(readers.frames("sirst", "val").part(range(4)))
     for kind in FRESH:
         assert dead_of(kind, frames) == [], kind
     for kind, expected in (("narrow", 44), ("the paper's", 13)):
@@ -363,7 +362,7 @@ def test_a_stage_with_weights_by_hand_is_a_classical_sweep(se, c):
         net = net.double().eval()
         imitate(net, smooth=0.4, threshold=0.05, keep=0.25)
         *_, x = net.states(b)
-        B, T, N, D = classical.sweep(b, 0.4, 0.05, 0.25)
+        B, T, N, D = algorithm.sweep(b, 0.4, 0.05, 0.25)
         close(x.B, B)
         close(x.T, T)
         close(x.N, N)
@@ -379,7 +378,7 @@ def test_rpcanet_and_the_control_imitate_the_two_term_model():
         net = net.double().eval()
         imitate(net, 0.5, 0.02, 0.0)
         *_, x = net.states(b)
-        _, T, N, D = classical.sweep(b, 0.5, 0.02, 0.0)
+        _, T, N, D = algorithm.sweep(b, 0.5, 0.02, 0.0)
         close(x.T, T)
         close(x.D, D)
         assert not N.any()
@@ -792,12 +791,12 @@ def tiny_set(root, layout, names=("a", "b", "c", "d"), size=(20, 30)):
 @pytest.mark.parametrize("layout", ["sirst", "sirst-raw", "nudt", "irstd1k-raw", "aug"])
 def test_every_layout_is_read(layout, tmp_path):
     root = tiny_set(tmp_path / layout, layout)
-    test = folders.read_folder(root, "test", 16)
+    test = readers.read_folder(root, "test", 16)
     assert test.names == (("d",) if layout.startswith("sirst") else ("c", "d"))
     assert test.image.shape == test.mask.shape == (len(test.names), 1, 16, 16)
     assert bool(test.mask[0, 0, :8, :8].all())
     assert int(test.mask[0].sum()) == 64
-    train, val = (folders.read_folder(root, p, 16).names for p in ("train", "val"))
+    train, val = (readers.read_folder(root, p, 16).names for p in ("train", "val"))
     expected = (("a", "b"), ("c",)) if layout.startswith("sirst") else (("b",), ("a",))
     assert (train, val) == expected
     assert not set(train) & set(test.names)
@@ -806,33 +805,33 @@ def test_every_layout_is_read(layout, tmp_path):
 def test_a_folder_without_lists_is_a_test_set_and_sizes_are_kept_where_asked(tmp_path):
     write(tmp_path / "images", "x", np.full((9, 12), 255, np.uint8))
     write(tmp_path / "masks", "x", np.eye(9, 12, dtype=np.uint8) * 255)
-    frames = folders.read_folder(tmp_path, side=None)
+    frames = readers.read_folder(tmp_path, side=None)
     assert frames.image.shape == (1, 1, 9, 12)
     assert frames.mask[0, 0].equal(torch.eye(9, 12, dtype=torch.bool))
     with pytest.raises(ValueError, match=r"holds no list train.txt; it must name"):
-        folders.read_folder(tmp_path, "train")
+        readers.read_folder(tmp_path, "train")
 
 
 def test_masks_take_the_pixel_that_opencv_takes_and_images_are_bilinear():
     x = torch.arange(36, dtype=torch.uint8).reshape(6, 6)
-    assert folders.resized(x, 4, "nearest")[0].tolist() == [0, 1, 3, 4]  # ⌊1.5 i⌋
-    assert folders.resized(x, 4, "nearest-exact")[0].tolist() == [0, 2, 3, 5]  # ⌊1.5 (i + ½)⌋
+    assert readers.resized(x, 4, "nearest")[0].tolist() == [0, 1, 3, 4]  # ⌊1.5 i⌋
+    assert readers.resized(x, 4, "nearest-exact")[0].tolist() == [0, 2, 3, 5]  # ⌊1.5 (i + ½)⌋
     # columns 0.25, 1.75, 3.25, 4.75 of row 0.25
-    assert folders.resized(x, 4, "bilinear")[0].tolist() == [2, 3, 5, 6]
-    assert folders.resized(x, 6, "bilinear") is x
+    assert readers.resized(x, 4, "bilinear")[0].tolist() == [2, 3, 5, 6]
+    assert readers.resized(x, 6, "bilinear") is x
 
 
 def test_the_lists_of_sirst_v1_when_the_data_folder_has_it(tmp_path, monkeypatch):
     monkeypatch.setenv("DUNFOLD_DATA", str(tmp_path))
     with pytest.raises(ValueError, match=r"^SIRSTv1 is not here: put it into istd/SIRSTv1"):
-        folders.frames("sirst", "test")
+        readers.frames("sirst", "test")
     tiny_set(tmp_path / "istd/SIRSTv1", "sirst")
-    assert folders.frames("sirst", "test", 16).names == ("d",)
+    assert readers.frames("sirst", "test", 16).names == ("d",)
 
 
 @has_sirst
 def test_sirst_v1_has_its_parts_and_109_test_targets():
-    parts = {p: folders.frames("sirst", p) for p in ("train", "val", "test")}
+    parts = {p: readers.frames("sirst", p) for p in ("train", "val", "test")}
     assert {p: len(f.names) for p, f in parts.items()} == {"train": 256, "val": 85, "test": 86}
     held = [set(f.names) for f in parts.values()]
     assert not held[0] & held[1]
@@ -845,11 +844,11 @@ def test_backgrounds_are_enlarged_and_injected(tmp_path, monkeypatch):
     monkeypatch.setenv("DUNFOLD_DATA", str(tmp_path))
     for i in range(5):
         write(tmp_path / "istd/SIRSTv2_backgrounds/images", f"{i}", np.full((40, 90), 50, np.uint8))
-    folders.backgrounds.cache_clear()
-    scenes = folders.backgrounds(64)
+    readers.backgrounds.cache_clear()
+    scenes = readers.backgrounds(64)
     assert [tuple(s.shape) for s in scenes] == [(64, 144)] * 5
     assert float(scenes[0].std()) < 1e-6
-    folders.backgrounds.cache_clear()
+    readers.backgrounds.cache_clear()
 
 
 def test_a_set_like_sirst_aug_holds_a_target_in_every_crop(tmp_path):
@@ -860,14 +859,14 @@ def test_a_set_like_sirst_aug_holds_a_target_in_every_crop(tmp_path):
     small_mask[3, 4] = 255
     for name in "abcd":
         write(root / "masks", name, small_mask)
-    train = folders.augmented(root, "train", seeded(), 24)
-    test = folders.augmented(root, "test", seeded(), 24)
+    train = readers.augmented(root, "train", seeded(), 24)
+    test = readers.augmented(root, "test", seeded(), 24)
     assert len(train.names) == 3 * 25
     assert len(test.names) == 1 * 2 * 5
     for made in (train, test):
         assert made.image.shape[2:] == (24, 24)
         assert bool(made.mask.flatten(1).any(1).all())
-    large = folders.augmented(root, "test", seeded(), 64)  # above the image's size: enlarged
+    large = readers.augmented(root, "test", seeded(), 64)  # above the image's size: enlarged
     assert large.image.shape == (10, 1, 64, 64)
 
 
@@ -1092,7 +1091,7 @@ def test_evaluate_measures_released_weights_on_a_readers_folder(tmp_path, capsys
         )
         assert main(line.split()) == 0
         made = json.loads(capsys.readouterr().out)
-        frames = folders.read_folder(root)
+        frames = readers.read_folder(root)
         assert frames.image.shape[2:] == (256, 256)
         net = load_released(tmp_path / file)
         expected = scores.scores(runs.predicted(net, frames), frames.mask)
@@ -1276,7 +1275,7 @@ def test_the_cut_is_chosen_on_validation_for_networks_and_detectors_alike(few, m
         score[0, :4] = torch.tensor([1.0, 0.3, 0.3, 0.3])
         return score
 
-    monkeypatch.setitem(classical.DETECTORS, "toy", detector)
+    monkeypatch.setitem(baselines.DETECTORS, "toy", detector)
     made = runs.measure_method("sirst", "toy", None, 0)
     assert made["cut"] == 0.3
     assert made["iou_val_chosen"] > made["iou_val"] == 0
@@ -1430,10 +1429,10 @@ def test_ipi_stops_when_the_rank_has_stayed_for_twelve_steps(monkeypatch):
     def steps(P, lam, mu, mu_end):
         for rank in [1, 2, 3, *[4] * 50]:
             taken.append(rank)
-            yield classical.Step(P, P, mu, rank, 1.0)
+            yield algorithm.Step(P, P, mu, rank, 1.0)
 
-    monkeypatch.setattr(classical, "rpca_apg", steps)
-    classical.ipi(torch.rand(60, 60, generator=seeded()), steps=300)
+    monkeypatch.setattr(baselines, "rpca_apg", steps)
+    baselines.ipi(torch.rand(60, 60, generator=seeded()), steps=300)
     assert len(taken) == 3 + 12
 
 

@@ -9,8 +9,7 @@ from PIL import Image
 from refusals import INF, NAN, cases, ones, refused, spoilt
 
 from dunfold_lib.__main__ import main
-from dunfold_lib.small_target import classical, data, folders, runs, theory
-from dunfold_lib.small_target import metrics_ist as scores
+from dunfold_lib.small_target import algorithm, baselines, data, readers, runs, scores, theory
 from dunfold_lib.small_target.fast import detect
 from dunfold_lib.small_target.model import (
     LRPCANet,
@@ -94,22 +93,22 @@ def test_detecting_looks_at_the_values():
     ((ones(3, 3), None, 1e-7, 0), ValueError, "steps is 0; it must be at least 1"),
 )
 def test_rpca_refuses(given, error, says):
-    refused(lambda: classical.rpca(*given), error, says)
+    refused(lambda: algorithm.rpca(*given), error, says)
 
 
 def test_solvers_refuse_their_weights_and_say_when_they_do_not_arrive():
     P = torch.randn(8, 8, generator=g, dtype=torch.float64)
-    apg = lambda *a: next(classical.rpca_apg(P, *a))
+    apg = lambda *a: next(algorithm.rpca_apg(P, *a))
     refused(lambda: apg(0.0, 1.0, 1.0), ValueError, "lam is 0; .*")
     refused(lambda: apg(0.1, NAN, 1.0), ValueError, "mu is nan; .*")
     refused(lambda: apg(0.1, 1.0, -1.0), ValueError, "mu_end is -1; .*")
     refused(lambda: apg(0.1, 1.0, 1.0, 1.5), ValueError, "shrink is 1.5; .*")
-    refused(lambda: next(classical.rpca_admm(P, mu=-1.0)), ValueError, "mu is -1; .*")
+    refused(lambda: next(algorithm.rpca_admm(P, mu=-1.0)), ValueError, "mu is -1; .*")
     says = "robust PCA did not reach 1e-12 in 2 steps; allow more of them"
-    refused(lambda: classical.rpca(P, tol=1e-12, steps=2), RuntimeError, says)
+    refused(lambda: algorithm.rpca(P, tol=1e-12, steps=2), RuntimeError, says)
 
 
-@pytest.mark.parametrize("name", [*classical.DETECTORS])
+@pytest.mark.parametrize("name", [*baselines.DETECTORS])
 @cases(
     (ones(1, 60, 60), ValueError, r"image has shape \(1, 60, 60\); it must be \(h, w\), both .*"),
     (ones(2, 60), ValueError, r"image has shape \(2, 60\); it must be \(h, w\), both from \d+"),
@@ -119,16 +118,16 @@ def test_solvers_refuse_their_weights_and_say_when_they_do_not_arrive():
     (image.numpy(), TypeError, "image is a ndarray; it must be a torch.Tensor"),
 )
 def test_detectors_refuse(given, error, says, name):
-    refused(lambda: classical.DETECTORS[name](given), error, says)
+    refused(lambda: baselines.DETECTORS[name](given), error, says)
 
 
 def test_detectors_refuse_their_settings():
-    refused(lambda: classical.top_hat(image, 4), ValueError, "side is 4; it must be odd")
-    refused(lambda: classical.top_hat(image, 1), ValueError, "side is 1; it must be at least 3")
-    refused(lambda: classical.mpcm(image, (0,)), ValueError, "scale is 0; it must be at least 1")
-    refused(lambda: classical.ipi(image, tol=-1.0), ValueError, "tol is -1; .*")
-    refused(lambda: classical.pstnn(image, steps=0), ValueError, "steps is 0; .*")
-    refused(lambda: classical.segment(image, 1.5), ValueError, r"share is 1.5; .* \[0, 1\]")
+    refused(lambda: baselines.top_hat(image, 4), ValueError, "side is 4; it must be odd")
+    refused(lambda: baselines.top_hat(image, 1), ValueError, "side is 1; it must be at least 3")
+    refused(lambda: baselines.mpcm(image, (0,)), ValueError, "scale is 0; it must be at least 1")
+    refused(lambda: baselines.ipi(image, tol=-1.0), ValueError, "tol is -1; .*")
+    refused(lambda: baselines.pstnn(image, steps=0), ValueError, "steps is 0; .*")
+    refused(lambda: baselines.segment(image, 1.5), ValueError, r"share is 1.5; .* \[0, 1\]")
 
 
 # scores
@@ -243,19 +242,19 @@ def shelf(tmp_path):
 )
 def test_folders_refuse(given, error, says, shelf):
     where, *rest = given
-    refused(lambda: folders.read_folder(shelf / where, *rest), error, says)
+    refused(lambda: readers.read_folder(shelf / where, *rest), error, says)
 
 
 def test_sets_that_are_not_there_say_where_they_belong(monkeypatch, tmp_path):
     monkeypatch.setenv("DUNFOLD_DATA", str(tmp_path))
     says = "NUDT-SIRST is not here: put it into istd/NUDT-SIRST of the folder DUNFOLD_DATA names"
-    refused(lambda: folders.frames("nudt", "test"), ValueError, says)
+    refused(lambda: readers.frames("nudt", "test"), ValueError, says)
     says = "data set is 'coco'; it must be one of sirst, nudt, irstd1k, sirst-aug"
-    refused(lambda: folders.frames("coco", "test"), ValueError, says)
-    folders.backgrounds.cache_clear()
-    refused(lambda: folders.backgrounds(), ValueError, "SIRSTv2_backgrounds is not here: .*")
+    refused(lambda: readers.frames("coco", "test"), ValueError, says)
+    readers.backgrounds.cache_clear()
+    refused(lambda: readers.backgrounds(), ValueError, "SIRSTv2_backgrounds is not here: .*")
     says = "part is 'val'; it must be one of train, test"
-    refused(lambda: folders.augmented(tmp_path, "val", g), ValueError, says)
+    refused(lambda: readers.augmented(tmp_path, "val", g), ValueError, says)
 
 
 # theory and runs

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from dunfold_lib.operators import Matrix
 from dunfold_lib.sparse import (
     duality_gap,
-    explorers,
     extrapolated,
+    figures_ista,
     fista,
     ista,
     lam_max,
@@ -103,8 +103,8 @@ def test_beyond_1_over_l_the_simple_bound_breaks_and_the_longer_one_has_no_value
 def test_every_bound_that_the_plane_draws_holds(momentum):
     for step in (0.1, 0.7, 1.0, 1.2, 1.9, 2.0, 2.2):
         for lam in (0.0, 0.2, 1.2):
-            bound, gap = explorers.lasso_plane(step, lam, momentum)[1].lines
-            drawn = bound.y[0] < explorers.NO_BOUND
+            bound, gap = figures_ista.lasso_plane(step, lam, momentum)[1].lines
+            drawn = bound.y[0] < figures_ista.NO_BOUND
             assert drawn == {"none": step < 2, "FISTA": step <= 1}.get(momentum, False)
             assert not drawn or (gap.y[1:] <= bound.y + 1e-12).all()
 

@@ -12,19 +12,21 @@ from dunfold_lib.hyperspectral import (
     STARNetS,
     data,
     denoise,
-    explorers,
     measured,
     runs,
+)
+from dunfold_lib.hyperspectral import (
+    figures_star_net as figures,
 )
 from dunfold_lib.hyperspectral.experiments import EXPERIMENTS
 
 SOLUTIONS = pages.solutions("hyperspectral/star_net")
-cleared = pages.clearing(explorers)
+cleared = pages.clearing(figures)
 F64 = torch.float64
 EXPLORERS = (
-    explorers.layer_explorer,
-    explorers.values_explorer,
-    explorers.blocks_explorer,
+    figures.layer_explorer,
+    figures.values_explorer,
+    figures.blocks_explorer,
 )
 
 
@@ -42,68 +44,68 @@ def little(unrecorded, monkeypatch):
     """A made-up crop and two layers, so that every state takes no time."""
     cube = data.synthetic(torch.Generator().manual_seed(1), (24, 26), 16, 3)
     net = STARNet(K=2, stride=3).requires_grad_(False)
-    monkeypatch.setattr(explorers, "truth", lambda: cube)
-    monkeypatch.setattr(explorers, "network", lambda: net)
-    monkeypatch.setattr(explorers, "BANDS", (2, 7))
+    monkeypatch.setattr(figures, "truth", lambda: cube)
+    monkeypatch.setattr(figures, "network", lambda: net)
+    monkeypatch.setattr(figures, "BANDS", (2, 7))
     yield net
     cleared()
 
 
 def test_the_crop_is_of_the_test_part_and_its_noise_of_the_level():
-    assert torch.equal(explorers.truth(), data.part("test")[..., 48:, :48])
-    deviation = (explorers.noisy(50) - explorers.truth()).std()
+    assert torch.equal(figures.truth(), data.part("test")[..., 48:, :48])
+    deviation = (figures.noisy(50) - figures.truth()).std()
     assert float(deviation) == pytest.approx(50 / 255, rel=0.01)
-    assert torch.equal(explorers.noisy(10), explorers.noisy(10))
+    assert torch.equal(figures.noisy(10), figures.noisy(10))
 
 
 def test_the_network_is_fresh_where_none_is_recorded_and_the_recorded_one_where_there_is(
     unrecorded, tmp_path
 ):
-    assert not explorers.recorded()
-    net, fresh = explorers.network(), STARNet()
+    assert not figures.recorded()
+    net, fresh = figures.network(), STARNet()
     for p, q in zip(net.parameters(), fresh.parameters(), strict=True):
         assert torch.equal(p, q)
-    assert net.stride == explorers.STRIDE == EXPERIMENTS[explorers.SHOWN].recipes["cpu"].stride
+    assert net.stride == figures.STRIDE == EXPERIMENTS[figures.SHOWN].recipes["cpu"].stride
     cleared()
     with torch.no_grad():
         fresh.free_tau.fill_(3)
-    folder = tmp_path / "hyperspectral" / explorers.SHOWN / "as-is-s0"
+    folder = tmp_path / "hyperspectral" / figures.SHOWN / "as-is-s0"
     made = records.save_weights(folder, fresh)
     records.save(folder, {"scores": {}, "weights": made, "recipe_name": "as-is"})
-    assert explorers.recorded()
-    assert (explorers.network().free_tau == 3).all()
+    assert figures.recorded()
+    assert (figures.network().free_tau == 3).all()
 
 
 def test_a_run_is_the_networks_own_and_its_last_codes_are_its_estimate(little):
-    made = explorers.run(little, 30)
-    Y = explorers.noisy(30)
+    made = figures.run(little, 30)
+    Y = figures.noisy(30)
     torch.testing.assert_close(made.cubes[-1], denoise(little, Y, 30 / 255))
     assert len(made.cubes) == len(made.psnr) == 3
     assert made.codes[-1] == pytest.approx(made.psnr[-1], abs=1e-5)
-    assert made.psnr[-1] == pytest.approx(runs.psnr(made.cubes[-1], explorers.truth()))
+    assert made.psnr[-1] == pytest.approx(runs.psnr(made.cubes[-1], figures.truth()))
     # the codes of layer 1 alone: a network of one layer with the same numbers
     one = STARNet(K=1, stride=3, procrustes=0)
     b, sigma = measured(Y, 30 / 255, 9)
     with torch.no_grad():
-        first = runs.psnr(sigma * one(b), explorers.truth())
+        first = runs.psnr(sigma * one(b), figures.truth())
     assert made.codes[0] == pytest.approx(first, abs=1e-4)
 
 
 def test_switched_blocks_do_nothing_and_the_network_stays_as_it_was(little):
-    b, _ = measured(explorers.noisy(30), 30 / 255, 9)
+    b, _ = measured(figures.noisy(30), 30 / 255, 9)
     whole = little(b)
-    start, *states = explorers.switched("G").states(b)
+    start, *states = figures.switched("G").states(b)
     assert torch.equal(states[0].G, start.G)
     assert not torch.equal(states[-1].G, start.G)
-    *states, last = explorers.switched("A").states(b)
+    *states, last = figures.switched("A").states(b)
     assert torch.equal(last.A, b.A)
-    states = list(explorers.switched("SVT").states(b))
+    states = list(figures.switched("SVT").states(b))
     torch.testing.assert_close(states[1].L, states[1].B, rtol=0, atol=1e-4)
     assert float(states[1].U.abs().max()) < 1e-4
-    assert torch.equal(explorers.switched()(b), whole)
+    assert torch.equal(figures.switched()(b), whole)
     assert torch.equal(little(b), whole)
     assert type(little) is STARNet
-    outcomes = [explorers.switched(name)(b) for name in ("A", "SVT", "G")]
+    outcomes = [figures.switched(name)(b) for name in ("A", "SVT", "G")]
     assert all(not torch.allclose(x, whole, atol=1e-4) for x in outcomes)
 
 
@@ -111,8 +113,8 @@ def test_switched_blocks_do_nothing_and_the_network_stays_as_it_was(little):
 def test_what_passes_of_a_gradient_is_the_closed_form(tau):
     X = torch.randn(9, 81, dtype=F64, generator=torch.Generator().manual_seed(3))
     s = torch.linalg.svdvals(X)
-    for norm in explorers.NORMS:
-        found = explorers.passes(X, tau, norm)
+    for norm in figures.NORMS:
+        found = figures.passes(X, tau, norm)
         if norm == "nuclear norm":
             out = (s - tau).relu()
             rise = (s * out)[:, None] - (s * out)
@@ -132,18 +134,18 @@ def value(size_of, X, L):
 def test_shrinking_is_the_prox_of_the_norm():
     X = torch.randn(9, 81, dtype=F64, generator=torch.Generator().manual_seed(4))
     sizes = (lambda L: torch.linalg.matrix_norm(L, "nuc"), torch.linalg.matrix_norm)
-    for norm, size_of in zip(explorers.NORMS, sizes, strict=True):
-        L = explorers.shrink(X, 5.0, norm)
+    for norm, size_of in zip(figures.NORMS, sizes, strict=True):
+        L = figures.shrink(X, 5.0, norm)
         g = torch.Generator().manual_seed(5)
         for size in (0.01, 0.1, 1.0):
             other = L + size * torch.randn(L.shape, dtype=F64, generator=g)
             assert value(size_of, X, L) <= value(size_of, X, other)
         assert value(size_of, X, L) <= value(size_of, X, 0.99 * L)
-        assert not explorers.shrink(X, 1e3, norm).any()
+        assert not figures.shrink(X, 1e3, norm).any()
 
 
 def test_the_patches_shown_are_those_of_least_and_most_energy():
-    field, edge = (explorers.codes(p) for p in explorers.PLACES)
+    field, edge = (figures.codes(p) for p in figures.PLACES)
     assert field.shape == edge.shape == (9, 81)
     assert float(edge.norm()) > 2 * float(field.norm())
     assert float(edge[:, 0].abs().max()) < 1e-3  # the mean is out
@@ -155,7 +157,7 @@ def test_every_state_lies_within_its_axes_and_the_ends_of_every_slider_differ(un
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not explorers.recorded(), reason="the network is not recorded")
+@pytest.mark.skipif(not figures.recorded(), reason="the network is not recorded")
 def test_every_state_over_the_recorded_network_lies_within_its_axes():
     cleared()
     states(EXPLORERS)
@@ -172,14 +174,20 @@ def states(makers):
 @pytest.mark.parametrize(
     "call, says",
     [
-        (lambda: explorers.noisy(20), "level is 20; it must be one of 10, 30, 50, 70"),
-        (lambda: explorers.layer(7, 30), "k is 7; the network has 2 layers"),
-        (lambda: explorers.layer(-1, 30), "k is -1; it must be at least 0"),
-        (lambda: explorers.values(3.0), "tau is 3.0; it must be one of 0.0, 1.0"),
-        (lambda: explorers.shrink(torch.ones(9, 81), 1.0, "rank"), "norm is 'rank'; it must be"),
-        (lambda: explorers.codes("water"), "place is 'water'; it must be one of field, edge"),
-        (lambda: explorers.blocks(a="maybe"), "a is 'maybe'; it must be one of on, off"),
-        (lambda: explorers.switched("B"), "block is 'B'; it must be one of A, SVT, G"),
+        (lambda: figures.noisy(20), "level is 20; it must be one of 10, 30, 50, 70"),
+        (lambda: figures.layer(7, 30), "k is 7; the network has 2 layers"),
+        (lambda: figures.layer(-1, 30), "k is -1; it must be at least 0"),
+        (lambda: figures.values(3.0), "tau is 3.0; it must be one of 0.0, 1.0"),
+        (
+            lambda: figures.shrink(torch.ones(9, 81), 1.0, "rank"),
+            "norm is 'rank'; it must be",
+        ),
+        (
+            lambda: figures.codes("water"),
+            "place is 'water'; it must be one of field, edge",
+        ),
+        (lambda: figures.blocks(a="maybe"), "a is 'maybe'; it must be one of on, off"),
+        (lambda: figures.switched("B"), "block is 'B'; it must be one of A, SVT, G"),
     ],
 )
 def test_a_bad_position_is_answered_in_one_line(little, call, says):
@@ -223,12 +231,12 @@ def test_the_garrote_and_its_backward_hold_at_equal_singular_values():
 
 def test_what_the_solutions_say_of_the_shown_network():
     cleared()
-    net, truth = explorers.network(), explorers.truth()
-    for level in explorers.LEVELS:
-        Y, sigma = explorers.noisy(level), level / 255
+    net, truth = figures.network(), figures.truth()
+    for level in figures.LEVELS:
+        Y, sigma = figures.noisy(level), level / 255
         factors = (0.5, 1.0, 1.1, 2.0)
         half, right, tenth, twice, blind = SOLUTIONS.told(net, Y, truth, sigma, factors)
-        assert right == pytest.approx(explorers.run_of(level).psnr[-1], abs=1e-4)
+        assert right == pytest.approx(figures.run_of(level).psnr[-1], abs=1e-4)
         assert blind == pytest.approx(runs.psnr(denoise(net, Y), truth))
         cost = {"half": right - half, "twice": right - twice, "a tenth": right - tenth}
         if level == 10:
@@ -237,12 +245,12 @@ def test_what_the_solutions_say_of_the_shown_network():
             assert cost["twice"] < 6 < cost["half"]
         worse = {10: (0.35, 0.45), 30: (0.65, 0.75)}.get(level, (-0.1, 0.05))
         assert worse[0] < cost["a tenth"] < worse[1]
-    found = SOLUTIONS.at_strides(net, explorers.noisy(30), truth, 30 / 255, (1, 3, 9))
+    found = SOLUTIONS.at_strides(net, figures.noisy(30), truth, 30 / 255, (1, 3, 9))
     (n1, one), (n3, three), (_, nine) = found
     assert 8 < n1 / n3 < 8.5
     assert abs(one - three) < 0.15
     assert nine < three - 0.2
-    assert net.stride == explorers.STRIDE
+    assert net.stride == figures.STRIDE
 
 
 def test_a_share_that_lambda_makes_depends_on_the_stride():

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from dunfold_lib.hyperspectral import data, runs
-from dunfold_lib.hyperspectral import explorers_star as explorers
-from dunfold_lib.hyperspectral.classical import Star, star
+from dunfold_lib.hyperspectral import figures_star as figures
+from dunfold_lib.hyperspectral.algorithm import Star, star
 from dunfold_lib.hyperspectral.lowrank import (
     band_noise,
     expand,
@@ -32,9 +32,9 @@ def randn(*shape, seed=0):
 
 
 MADE = {
-    "viewer": explorers.viewer_explorer,
-    "sweeping": explorers.sweeping_explorer,
-    "shrinking": explorers.shrinking_explorer,
+    "viewer": figures.viewer_explorer,
+    "sweeping": figures.sweeping_explorer,
+    "shrinking": figures.shrinking_explorer,
 }
 
 
@@ -53,59 +53,59 @@ def test_the_explorers_start_at_their_figures_defaults():
     for name, make in MADE.items():
         made = make()
         start = [s.start for s in made.sliders.values()]
-        assert pages.drawn(made.panels(start)) == pages.drawn(getattr(explorers, name)()), name
+        assert pages.drawn(made.panels(start)) == pages.drawn(getattr(figures, name)()), name
 
 
 def test_the_viewer_shows_the_librarys_star_on_a_crop_of_the_test_part():
-    truth, noisy, made = explorers.denoised(50.0)
-    assert truth.shape == (1, 200, explorers.SIDE, explorers.SIDE)
-    top, left = explorers.CORNER
+    truth, noisy, made = figures.denoised(50.0)
+    assert truth.shape == (1, 200, figures.SIDE, figures.SIDE)
+    top, left = figures.CORNER
     part = data.part("test")
     assert torch.equal(truth[..., 0, 0], part[..., top, left])
     assert torch.equal(made, star(noisy, 50 / 255))
-    frames, curves = explorers.viewer(25, 50.0)
+    frames, curves = figures.viewer(25, 50.0)
     assert frames.captions == ("truth", "noisy", "STAR")
     for image, cube in zip(frames.images, (truth, noisy, made), strict=True):
         low, high = truth[0, 25].min(), truth[0, 25].max()
         expected = ((cube[0, 25] - low) / (high - low)).clip(0, 1)
         np.testing.assert_allclose(image, expected, atol=1e-6)
     assert [c.label for c in curves.lines] == ["noisy", "STAR", "truth", "shown"]
-    i, j = explorers.PIXEL
+    i, j = figures.PIXEL
     np.testing.assert_array_equal(curves.lines[2].y, truth[0, :, i, j].double().numpy())
 
 
 @pytest.mark.parametrize("sparse", [False, True])
-@pytest.mark.parametrize("noise", explorers.NOISES)
+@pytest.mark.parametrize("noise", figures.NOISES)
 def test_sweep_by_sweep_is_the_librarys_star(noise, sparse):
-    truth, Y = explorers.small_cube(), explorers.small_noisy(noise)
-    model = Star(gamma1=0.9, mu=explorers.MU) if sparse else Star(gamma1=0.9)
-    window = explorers.WINDOW if sparse else 0
-    seen = explorers.progress(0.9, noise, sparse)
+    truth, Y = figures.small_cube(), figures.small_noisy(noise)
+    model = Star(gamma1=0.9, mu=figures.MU) if sparse else Star(gamma1=0.9)
+    window = figures.WINDOW if sparse else 0
+    seen = figures.progress(0.9, noise, sparse)
     for K in (0, 2, 4):
-        made = star(Y, explorers.NOISES[noise].sigma / 255, model, K, window=window)
+        made = star(Y, figures.NOISES[noise].sigma / 255, model, K, window=window)
         assert seen.psnr[K] == pytest.approx(runs.psnr(made, truth), abs=1e-6)
-        torch.testing.assert_close(seen.bands[K], made[0, explorers.DRAWN])
+        torch.testing.assert_close(seen.bands[K], made[0, figures.DRAWN])
 
 
 def test_a_patch_is_one_of_the_test_part_without_its_means():
     energies = []
-    for kind in explorers.PATCHES:
-        clean, noisy = explorers.patch(kind)
-        assert clean.shape == noisy.shape == (explorers.EIGEN_IMAGES, explorers.PATCH_SIDE**2)
+    for kind in figures.PATCHES:
+        clean, noisy = figures.patch(kind)
+        assert clean.shape == noisy.shape == (figures.EIGEN_IMAGES, figures.PATCH_SIDE**2)
         for X in (clean, noisy):
             assert float(X.mean(1).abs().max()) < 1e-4
         assert float((noisy - clean).std()) == pytest.approx(1, abs=0.15)  # units of σ
         energies.append(float(clean.square().sum()))
     assert all(a < b for a, b in pairwise(energies))
-    n = len(explorers.THRESHOLDS)
-    assert all(len(e) == n for e in explorers.errors("rich").values())
+    n = len(figures.THRESHOLDS)
+    assert all(len(e) == n for e in figures.errors("rich").values())
 
 
 def test_softening_by_nothing_gives_the_patch_and_by_much_gives_zero():
     X = randn(9, 81)
-    torch.testing.assert_close(explorers.softened(X, 0.0), X, rtol=0, atol=1e-12)
-    assert not explorers.softened(X, 1e3).any()
-    by_svt, by_soft = (explorers.errors("rich")[n][0] for n in ("SVT", "soft"))
+    torch.testing.assert_close(figures.softened(X, 0.0), X, rtol=0, atol=1e-12)
+    assert not figures.softened(X, 1e3).any()
+    by_svt, by_soft = (figures.errors("rich")[n][0] for n in ("SVT", "soft"))
     assert by_svt == pytest.approx(by_soft, rel=1e-4)
 
 

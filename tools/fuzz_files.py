@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from dunfold_lib import cubes, fetch, images
-from dunfold_lib.hyperspectral import folders as hsi_folders
+from dunfold_lib.hyperspectral import readers as hsi_folders
 from dunfold_lib.imaging import data as imaging_data
 from dunfold_lib.imaging import load_operator
 from dunfold_lib.imaging import load_released as load_ista

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from dunfold_lib import explore, images, operators, show
-from dunfold_lib.hyperspectral import classical as hc
+from dunfold_lib.hyperspectral import algorithm as hc
 from dunfold_lib.hyperspectral import lowrank
 from dunfold_lib.hyperspectral import model as hm
 from dunfold_lib.hyperspectral.data import Noise
@@ -23,28 +23,28 @@ from dunfold_lib.hyperspectral.patches import Patches
 from dunfold_lib.imaging import data as imaging_data
 from dunfold_lib.imaging import model as im
 from dunfold_lib.imaging.denoisers import Denoiser, LearnedProx
-from dunfold_lib.newton_sr import classical as nc
+from dunfold_lib.newton_sr import algorithm as nc
 from dunfold_lib.newton_sr import data as newton_data
-from dunfold_lib.newton_sr import degrade, theory
+from dunfold_lib.newton_sr import downsampling, jacobians
 from dunfold_lib.newton_sr import model as nm
 from dunfold_lib.newton_sr.ssnal import Lasso
 from dunfold_lib.small_target import data as target_data
-from dunfold_lib.small_target import fast, metrics_ist, released
+from dunfold_lib.small_target import fast, released, scores
 from dunfold_lib.small_target import model as tm
 from dunfold_lib.sparse import data as sparse_data
 from dunfold_lib.sparse import model as sm
 
 MODULES = (
     *("prox", "operators", "metrics", "solvers", "blocks", "show", "explore"),
-    *("sparse.model", "sparse.certificate", "sparse.theory", "sparse.data"),
-    *("imaging.model", "imaging.classical", "imaging.denoisers", "imaging.plug_and_play"),
+    *("sparse.model", "sparse.lasso", "sparse.theory", "sparse.data"),
+    *("imaging.model", "imaging.baselines", "imaging.denoisers", "imaging.plug_and_play"),
     *("imaging.fast", "imaging.theory", "imaging.data", "imaging.released"),
-    *("hyperspectral.model", "hyperspectral.classical", "hyperspectral.lowrank"),
-    *("hyperspectral.patches", "hyperspectral.baselines_hsi", "hyperspectral.classify"),
+    *("hyperspectral.model", "hyperspectral.algorithm", "hyperspectral.lowrank"),
+    *("hyperspectral.patches", "hyperspectral.baselines", "hyperspectral.classify"),
     "hyperspectral.data",
-    *("newton_sr.model", "newton_sr.classical", "newton_sr.ssnal", "newton_sr.theory"),
-    *("newton_sr.degrade", "newton_sr.baselines_sr", "newton_sr.data"),
-    *("small_target.model", "small_target.classical", "small_target.metrics_ist"),
+    *("newton_sr.model", "newton_sr.algorithm", "newton_sr.ssnal", "newton_sr.jacobians"),
+    *("newton_sr.downsampling", "newton_sr.baselines", "newton_sr.data"),
+    *("small_target.model", "small_target.baselines", "small_target.scores"),
     *("small_target.fast", "small_target.theory", "small_target.data", "small_target.released"),
 )
 
@@ -63,20 +63,20 @@ INTERNAL = {
     *(f"imaging.fast.{n}" for n in ("into", "Shrink", "shrunk")),
     *(f"imaging.fast.{n}" for n in ("plus_phase", "on_image")),
     *(f"imaging.model.{n}" for n in ("conv", "channels_last", "filters", "precision")),
-    *("imaging.classical.rounding", "imaging.model.names"),
+    *("imaging.baselines.rounding", "imaging.model.names"),
     *(f"imaging.data.{n}" for n in ("read_image", "read_folder", "data_folder", "head_slices")),
     "imaging.data.training_images",  # reads all photographs
     *("imaging.released.load_experiment", "imaging.released.load_operator"),
     "hyperspectral.model.Sweeps",
     *(f"hyperspectral.data.{n}" for n in ("indian_pines", "labels", "part")),
     *(f"newton_sr.model.{n}" for n in ("Stages", "Filters", "Response")),
-    *("newton_sr.ssnal.Counted", "newton_sr.ssnal.counted", "newton_sr.theory.Transform"),
+    *("newton_sr.ssnal.Counted", "newton_sr.ssnal.counted", "newton_sr.jacobians.Transform"),
     *(f"newton_sr.data.{n}" for n in ("read", "read_pairs", "data_folder", "required")),
     *(f"newton_sr.data.{n}" for n in ("middlebury", "motorcycle", "worldview")),
     *(f"small_target.model.{n}" for n in ("Excite", "Learned", "conv", "layers", "Stages")),
     *(f"small_target.fast.{n}" for n in ("folded", "mean_after", "Compact", "Merged")),
     *(f"small_target.data.{n}" for n in ("Draw", "fractal", "sky", "cloud", "horizon", "ground")),
-    *("small_target.metrics_ist.components", "small_target.released.load_experiment"),
+    *("small_target.scores.components", "small_target.released.load_experiment"),
 }
 
 Makers = dict[str, Callable[[], Any]]
@@ -122,7 +122,7 @@ def strange_operators() -> list[operators.Linear]:
     return [
         operators.Matrix(normal(4, 8)),
         operators.Fourier(torch.ones(6, 6)),
-        degrade.Downsample((8, 8), 2),
+        downsampling.Downsample((8, 8), 2),
     ]
 
 
@@ -153,8 +153,8 @@ def steps() -> hc.Steps:
     return hc.Steps(model.R, model.start, [step], [True], [True])
 
 
-def counts() -> metrics_ist.Counts:
-    return metrics_ist.counts(truths(4, 1, 9, 8), truths(4, 1, 8, 9).mT)
+def counts() -> scores.Counts:
+    return scores.counts(truths(4, 1, 9, 8), truths(4, 1, 8, 9).mT)
 
 
 def pair() -> nm.Pair:
@@ -166,9 +166,9 @@ def newton_net() -> nm.NewtonSR:
 
 
 def problem() -> nc.Problem:
-    D = degrade.Downsample((8, 8), 2, dtype=torch.float64)
+    D = downsampling.Downsample((8, 8), 2, dtype=torch.float64)
     g = torch.zeros((), dtype=torch.float64)
-    prior = theory.Shrink(operators.Mask(torch.ones(8, 8).double()), g + 0.1, g)
+    prior = jacobians.Shrink(operators.Mask(torch.ones(8, 8).double()), g + 0.1, g)
     zero = torch.zeros(2, 1, 8, 8, dtype=torch.float64)
     return nc.Problem(D, normal(2, 1, 4, 4), (prior, prior), (0.5, 0.5), (zero, zero))
 
@@ -438,7 +438,7 @@ NEWTON: Makers = {
     "slope": lambda: -1.0,
     "U": lambda: normal(2, 1, 8, 8),
     "eps": lambda: 0.1,
-    "M": lambda: theory.clarke,
+    "M": lambda: jacobians.clarke,
     "tol": lambda: 1e-2,
     "outer": lambda: 100,
     "newton": lambda: 5,
@@ -564,10 +564,10 @@ SPECIAL: Makers = {
     "sparse.theory.ista_bound_longer.t": lambda: 0.04,
     "imaging.theory.local_radius.step": lambda: torch.sin,
     "imaging.theory.mixture_*.v": lambda: normal(4),
-    "hyperspectral.classical.swept.s": steps,
-    "small_target.metrics_ist.best_cut.score": lambda: [rand(9, 8), rand(9, 8)],
-    "small_target.metrics_ist.best_cut.truth": lambda: [truths(9, 8), truths(9, 8)],
-    "small_target.metrics_ist.interval.found": counts,
+    "hyperspectral.algorithm.swept.s": steps,
+    "small_target.scores.best_cut.score": lambda: [rand(9, 8), rand(9, 8)],
+    "small_target.scores.best_cut.truth": lambda: [truths(9, 8), truths(9, 8)],
+    "small_target.scores.interval.found": counts,
     "metrics.nmse_db*.estimate": lambda: rand(2, 6),
     "metrics.nmse_db*.truth": lambda: rand(2, 6) + 1,
     "metrics.psnr.estimate": lambda: rand(8, 9),
@@ -625,12 +625,12 @@ SPECIAL: Makers = {
     "hyperspectral.patches.analysis.X": lambda: rand(2, 3, 9, 20),
     "hyperspectral.patches.Patches.T.X": lambda: rand(2, 3, 9, 9),
     "hyperspectral.patches.Patches.*.side": lambda: 3,
-    "hyperspectral.baselines_hsi.*.Y": lambda: rand(1, 4, 6, 7),
-    "hyperspectral.baselines_hsi.tucker.X": lambda: rand(4, 6, 7),
+    "hyperspectral.baselines.*.Y": lambda: rand(1, 4, 6, 7),
+    "hyperspectral.baselines.tucker.X": lambda: rand(4, 6, 7),
     "hyperspectral.classify.discriminant.x": lambda: rand(6, 5),
     "hyperspectral.classify.kappa.y": lambda: torch.tensor([1, 1, 2, 2, 3, 3]),
-    "hyperspectral.classical.star_s.Y": lambda: 5 * rand(2, 4, 10, 9),
-    "hyperspectral.classical.Star.*.Y": lambda: noisy_cube().Y,
+    "hyperspectral.algorithm.star_s.Y": lambda: 5 * rand(2, 4, 10, 9),
+    "hyperspectral.algorithm.Star.*.Y": lambda: noisy_cube().Y,
     "hyperspectral.model.*.readout.x": lambda: star_net().start(noisy_cube()),
     "hyperspectral.model.*.layer.x": lambda: star_net().start(noisy_cube()),
     "hyperspectral.data.*.size": lambda: (8, 9),
@@ -644,32 +644,32 @@ SPECIAL: Makers = {
         1, newton_net().start(pair()), pair()
     ),
     "newton_sr.model.*.direction.U": lambda: rand(2, 1, 8, 10),
-    "newton_sr.model.*.curvature": lambda: theory.majorised,
+    "newton_sr.model.*.curvature": lambda: jacobians.majorised,
     "newton_sr.model.*.channels": lambda: 1,
     "newton_sr.data.filled.d": lambda: np.array([[1.0, np.inf, 3.0], [2.0, 1.0, 4.0]]),
-    "newton_sr.classical.newton_direction.F": lambda: problem().F(normal(2, 1, 8, 8)),
-    "newton_sr.classical.*.M": lambda: theory.clarke,
+    "newton_sr.algorithm.newton_direction.F": lambda: problem().F(normal(2, 1, 8, 8)),
+    "newton_sr.algorithm.*.M": lambda: jacobians.clarke,
     "newton_sr.ssnal.*.problem": lasso,
     "newton_sr.ssnal.*.tol": lambda: 1e-8,
     "newton_sr.ssnal.ssnal.newton": lambda: 30,
     "newton_sr.ssnal.ssnal.inner": lambda: 0.01,
-    "newton_sr.theory.Shrink.*.[vx]": lambda: normal(2, 1, 8, 8),
-    "newton_sr.theory.directional.U": lambda: normal(2, 1, 8, 8),
-    "newton_sr.theory.Groups.size": lambda: 2,
-    "newton_sr.degrade.keys_kernel.x": lambda: normal(5),
-    "newton_sr.degrade.Downsample.*.x": lambda: rand(2, 1, 8, 8),
-    "newton_sr.degrade.Downsample.*.U": lambda: rand(2, 1, 8, 8),
-    "newton_sr.degrade.Downsample.at.like": lambda: rand(2, 1, 6, 8),
-    "newton_sr.degrade.Downsample.channels": lambda: 1,
-    "newton_sr.degrade.Spectral.*.x": lambda: rand(2, 3, 8, 8),
-    "newton_sr.degrade.Spectral.*.r": lambda: rand(2, 2, 8, 8),
-    "newton_sr.degrade.mix.x": lambda: rand(2, 3, 8, 8),
-    "newton_sr.baselines_sr.box.x": lambda: rand(2, 1, 8, 8),
-    "newton_sr.baselines_sr.gradient.x": lambda: rand(2, 1, 8, 8),
-    "newton_sr.baselines_sr.gradient_T.p": lambda: rand(2, 2, 1, 8, 8),
-    "newton_sr.baselines_sr.*.U": lambda: rand(2, 2, 8, 10),
-    "newton_sr.baselines_sr.*.start": lambda: rand(2, 2, 8, 10),
-    "newton_sr.baselines_sr.*.sigma": lambda: 1.5,
+    "newton_sr.jacobians.Shrink.*.[vx]": lambda: normal(2, 1, 8, 8),
+    "newton_sr.jacobians.directional.U": lambda: normal(2, 1, 8, 8),
+    "newton_sr.jacobians.Groups.size": lambda: 2,
+    "newton_sr.downsampling.keys_kernel.x": lambda: normal(5),
+    "newton_sr.downsampling.Downsample.*.x": lambda: rand(2, 1, 8, 8),
+    "newton_sr.downsampling.Downsample.*.U": lambda: rand(2, 1, 8, 8),
+    "newton_sr.downsampling.Downsample.at.like": lambda: rand(2, 1, 6, 8),
+    "newton_sr.downsampling.Downsample.channels": lambda: 1,
+    "newton_sr.downsampling.Spectral.*.x": lambda: rand(2, 3, 8, 8),
+    "newton_sr.downsampling.Spectral.*.r": lambda: rand(2, 2, 8, 8),
+    "newton_sr.downsampling.mix.x": lambda: rand(2, 3, 8, 8),
+    "newton_sr.baselines.box.x": lambda: rand(2, 1, 8, 8),
+    "newton_sr.baselines.gradient.x": lambda: rand(2, 1, 8, 8),
+    "newton_sr.baselines.gradient_T.p": lambda: rand(2, 2, 1, 8, 8),
+    "newton_sr.baselines.*.U": lambda: rand(2, 2, 8, 10),
+    "newton_sr.baselines.*.start": lambda: rand(2, 2, 8, 10),
+    "newton_sr.baselines.*.sigma": lambda: 1.5,
     "newton_sr.data.planes_of.a": lambda: rand(4, 5, 3).numpy(),
     "newton_sr.data.in_range.a": lambda: rand(4, 5, 3).numpy(),
     "newton_sr.data.patches.side": lambda: 4,
@@ -678,16 +678,16 @@ SPECIAL: Makers = {
     "small_target.model.total_loss.truth": lambda: truths(2, 1, 9, 8).float(),
     "small_target.model.soft_iou.T": lambda: rand(2, 1, 9, 8),
     "small_target.model.soft_iou.truth": lambda: truths(2, 1, 9, 8).float(),
-    "small_target.classical.objective.[BT]": lambda: normal(6, 5),
-    "small_target.classical.from_patches.P": lambda: normal(16, 9),
-    "small_target.classical.ipi.image": lambda: rand(60, 72),
-    "small_target.classical.ipi.steps": lambda: 3,
-    "small_target.classical.pstnn.image": lambda: rand(40, 44),
-    "small_target.classical.pstnn.steps": lambda: 3,
-    "small_target.metrics_ist.roc.truth": lambda: truths(9, 8),
-    "small_target.metrics_ist.detection_curve.truth": lambda: [truths(9, 8), truths(9, 8)],
-    "small_target.metrics_ist.*.truth": lambda: truths(2, 1, 9, 8),
-    "small_target.metrics_ist.detection_curve.score": lambda: [rand(9, 8), rand(9, 8)],
+    "small_target.algorithm.objective.[BT]": lambda: normal(6, 5),
+    "small_target.baselines.from_patches.P": lambda: normal(16, 9),
+    "small_target.baselines.ipi.image": lambda: rand(60, 72),
+    "small_target.baselines.ipi.steps": lambda: 3,
+    "small_target.baselines.pstnn.image": lambda: rand(40, 44),
+    "small_target.baselines.pstnn.steps": lambda: 3,
+    "small_target.scores.roc.truth": lambda: truths(9, 8),
+    "small_target.scores.detection_curve.truth": lambda: [truths(9, 8), truths(9, 8)],
+    "small_target.scores.*.truth": lambda: truths(2, 1, 9, 8),
+    "small_target.scores.detection_curve.score": lambda: [rand(9, 8), rand(9, 8)],
     "small_target.fast.detect.image": lambda: rand(2, 1, 9, 8),
     "small_target.theory.*.x": lambda: rand(3, 6),
     "small_target.theory.*.steps": lambda: 5,
@@ -743,7 +743,7 @@ INSTANCES: Makers = {
         "sparse.model.", (sm.LISTA, sm.LISTACP, sm.TiLISTA, sm.ALISTA), lambda k: k(matrix(), 3)
     ),
     **_alike("imaging.model.", (im.ISTANet, im.ISTANetPlus), lambda k: k(block_operator(), 2, 2)),
-    "hyperspectral.classical.Star": lambda: hc.Star(side=3, beta=1.0, gamma2=0.5, mu=1.0),
+    "hyperspectral.algorithm.Star": lambda: hc.Star(side=3, beta=1.0, gamma2=0.5, mu=1.0),
     **_alike(
         "hyperspectral.model.",
         (hm.SMDSNet, hm.STARNet, hm.STARNetS, hm.STARNetPaper),
@@ -755,13 +755,13 @@ INSTANCES: Makers = {
         lambda k: k(ratio=2, K=2, c=2, f=3),
     ),
     "newton_sr.model.PlainSR": lambda: nm.PlainSR(ratio=2, f=3),
-    "newton_sr.classical.Problem": problem,
+    "newton_sr.algorithm.Problem": problem,
     "newton_sr.ssnal.Lasso": lasso,
-    "newton_sr.theory.L1": theory.L1,
-    "newton_sr.theory.Groups": lambda: theory.Groups(2),
-    "newton_sr.theory.Shrink": lambda: problem().priors[0],
-    "newton_sr.degrade.Downsample": lambda: degrade.Downsample((8, 8), 2),
-    "newton_sr.degrade.Spectral": lambda: degrade.Spectral(rand(2, 3), (8, 8)),
+    "newton_sr.jacobians.L1": jacobians.L1,
+    "newton_sr.jacobians.Groups": lambda: jacobians.Groups(2),
+    "newton_sr.jacobians.Shrink": lambda: problem().priors[0],
+    "newton_sr.downsampling.Downsample": lambda: downsampling.Downsample((8, 8), 2),
+    "newton_sr.downsampling.Spectral": lambda: downsampling.Spectral(rand(2, 3), (8, 8)),
     "small_target.model.RPCANet": lambda: tm.RPCANet(2, 3).eval(),
     "small_target.model.LRPCANet": target_net,
     "small_target.model.TwoTerm": lambda: tm.TwoTerm(2, 4, 2).eval(),
@@ -783,41 +783,44 @@ def instance(path: str, kind: type) -> Any:
 # Where a shape may differ from the good one: (door, parameter, label), as patterns.
 FREE: tuple[tuple[str, str, str], ...] = (
     ("*.readout", "*", "*"),  # reads one field
-    ("hyperspectral.classical.Star.dictionary", "*", "*"),  # reads how many images G has
+    ("hyperspectral.algorithm.Star.dictionary", "*", "*"),  # reads how many images G has
     ("imaging.theory.variance_factor", "*", "*=1"),  # a matrix of one column
-    ("newton_sr.degrade.Downsample.at", "*", "*"),  # any leading axes
+    ("newton_sr.downsampling.Downsample.at", "*", "*"),  # any leading axes
     ("show.line", "*", "*"),  # flattens
     ("hyperspectral.model.*.blend", "alpha", "*"),  # a number
     ("small_target.model.*", "N", "*"),  # a tensor or a number, which broadcasts
-    ("newton_sr.degrade.mix", "H", "*"),  # any number of rows
-    ("newton_sr.degrade.mix", "x", "shape [[]0]*"),  # a batch of any size
-    ("newton_sr.theory.*", "theta", "*"),  # broadcasts, as it says
-    ("newton_sr.theory.*", "a", "shape [[]None]"),  # to any leading axes of a
+    ("newton_sr.downsampling.mix", "H", "*"),  # any number of rows
+    ("newton_sr.downsampling.mix", "x", "shape [[]0]*"),  # a batch of any size
+    ("newton_sr.jacobians.*", "theta", "*"),  # broadcasts, as it says
+    ("newton_sr.jacobians.*", "a", "shape [[]None]"),  # to any leading axes of a
     ("prox.*", "t", "*"),  # the same
     ("sparse.model.*", "lam", "*"),
-    ("small_target.metrics_ist.*", "*", "shape [[]0]: shape [[]None]"),  # (h, w) or (1, h, w)
+    ("small_target.scores.*", "*", "shape [[]0]: shape [[]None]"),  # (h, w) or (1, h, w)
 )
 DEAF: tuple[str, ...] = (
     "*.readout.*",
     "*.start.b",  # x⁰ = 0
     "*.fits.*",  # looks at shapes alone
-    *("newton_sr.degrade.Downsample.at.like", "hyperspectral.patches.Patches.count.like"),
-    "hyperspectral.classical.Star.dictionary.*",
-    "hyperspectral.classical.Star.objective.x: [LU]:*",  # not in the objective
+    *("newton_sr.downsampling.Downsample.at.like", "hyperspectral.patches.Patches.count.like"),
+    "hyperspectral.algorithm.Star.dictionary.*",
+    "hyperspectral.algorithm.Star.objective.x: [LU]:*",  # not in the objective
     "hyperspectral.model.*.layer.b: A:*",  # the state has its own A, which moves
     "hyperspectral.data.crop*.cube",  # cuts; the NaN may lie outside
     "show.image_uri.image",  # a picture; it says what NaN becomes
     "newton_sr.data.filled.d",  # fills NaN in: that is what it is for
-    *("newton_sr.theory.*.jacobian.v", "newton_sr.theory.Shrink.curvature.v"),  # give functions
-    "newton_sr.classical.Problem.V.*",
+    *(
+        "newton_sr.jacobians.*.jacobian.v",
+        "newton_sr.jacobians.Shrink.curvature.v",
+    ),  # give functions
+    "newton_sr.algorithm.Problem.V.*",
     "newton_sr.model.*.problem.*",  # gives a problem, in which the NaN may stand
-    "newton_sr.theory.*.active.v",  # a mask, which has no place for NaN
-    "newton_sr.theory.clarke.theta",  # |a| < NaN is false
+    "newton_sr.jacobians.*.active.v",  # a mask, which has no place for NaN
+    "newton_sr.jacobians.clarke.theta",  # |a| < NaN is false
     *("small_target.model.*.background.x", "small_target.model.*.parts.x"),  # read some fields
     "small_target.model.*.targets.x",
     "small_target.model.*.layer.x: B:*",  # which a stage makes anew
     "small_target.model.*.layer.b",  # a stage reads the image from the state
-    "hyperspectral.classical.moved.A",  # reads which of its columns are zero
+    "hyperspectral.algorithm.moved.A",  # reads which of its columns are zero
 )
 ENDLESS: tuple[str, ...] = (
     "metrics.psnr",  # of equal images

@@ -44,7 +44,7 @@
     momentum === "FISTA" ? nesterov(K) : Array(K).fill(momentum === "none" ? 0 : Number(momentum));
 
   const scripts = {
-    // dunfold_lib/sparse/explorers.py, soft_playground
+    // dunfold_lib/sparse/figures_ista.py, soft_playground
     softPlayground({ lam, v }, { p }) {
       const best = soft(v, lam) + 0; // no -0
       const value = (q) => 0.5 * (q - v) ** 2 + lam * Math.abs(q);
@@ -57,7 +57,7 @@
       };
     },
 
-    // dunfold_lib/sparse/explorers.py, lasso_plane
+    // dunfold_lib/sparse/figures_ista.py, lasso_plane
     lassoPlane(values, problem) {
       const { A, b, start, L, K, settle } = problem;
       const { step, lam, momentum } = values;

@@ -4,8 +4,8 @@ import torch
 from torch.nn.functional import interpolate
 
 from dunfold_lib.newton_sr import Downsample, NewtonSR, majorised
-from dunfold_lib.newton_sr.classical import minimise
-from dunfold_lib.newton_sr.theory import filter_norm
+from dunfold_lib.newton_sr.algorithm import minimise
+from dunfold_lib.newton_sr.jacobians import filter_norm
 from dunfold_lib.solvers import conjugate_gradients
 
 

@@ -5,8 +5,9 @@ from torch import Tensor
 
 from dunfold_lib.prox import soft
 from dunfold_lib.small_target import svt
-from dunfold_lib.small_target.classical import default_lam, patch_matrix
-from dunfold_lib.small_target.metrics_ist import components
+from dunfold_lib.small_target.algorithm import default_lam
+from dunfold_lib.small_target.baselines import patch_matrix
+from dunfold_lib.small_target.scores import components
 
 
 def certificates(P: Tensor) -> tuple[Tensor, Tensor]:

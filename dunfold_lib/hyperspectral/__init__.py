@@ -1,6 +1,6 @@
 """Denoising of hyperspectral cubes by sparse tensor representation. Read ``model.py`` first."""
 
-from dunfold_lib.hyperspectral.classical import Star, history, star, star_s
+from dunfold_lib.hyperspectral.algorithm import Star, history, star, star_s
 from dunfold_lib.hyperspectral.lowrank import (
     band_noise,
     basis,

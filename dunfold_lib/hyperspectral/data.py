@@ -1,7 +1,7 @@
 """Cubes: Indian Pines and its parts, cubes made up, and noise of every kind.
 
 A cube is (1, B, H, W) with values in [0, 1], its largest value 1. Noise levels are in units of
-1/255 of that. Folders of cubes that a reader brings are read by ``folders``.
+1/255 of that. Folders of cubes that a reader brings are read by ``readers``.
 """
 
 from collections.abc import Callable, Mapping

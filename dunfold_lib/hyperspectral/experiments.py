@@ -4,13 +4,13 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from dunfold_lib.hyperspectral.baselines_hsi import (
+from dunfold_lib.hyperspectral.algorithm import Star, star, star_s
+from dunfold_lib.hyperspectral.baselines import (
     DENOISERS,
     lrtdtv,
     pca,
     subspace_denoiser,
 )
-from dunfold_lib.hyperspectral.classical import Star, star, star_s
 from dunfold_lib.hyperspectral.model import SMDSNet, STARNet, STARNetPaper, STARNetS, Sweeps
 from dunfold_lib.hyperspectral.runs import (
     AS_IS,

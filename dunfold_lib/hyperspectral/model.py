@@ -1,6 +1,6 @@
 """Denoising a cube by sweeps of STAR whose numbers and dictionaries are learned.
 
-    minimise over G, A, m, B, S with AᵀA = I (``classical.Star``):
+    minimise over G, A, m, B, S with AᵀA = I (``algorithm.Star``):
       ½‖Y − G×₃A − S‖² + μ‖S‖₁ + λ Σᵢ (½‖Rᵢ G − mᵢ − Bᵢ×D‖² + γ₁‖Bᵢ‖₁ + γ₂‖Bᵢ‖_*)
 
 symbol     code          shape               meaning
@@ -32,7 +32,7 @@ STARNetS     S, B, L, G, A         758                                   θ, α,
 STARNetPaper B, L, G, A            18,954; K = 9: 27,702                 λ, γ₁, γ₂, β, each an atom
 
 With orthonormal C = D = W, as in a fresh network (the DCT over pixels, the identity over
-eigen-images), a layer *is* a sweep of ``classical.Star`` (``as_sweeps``). Xiong et al. 2022, Liu et
+eigen-images), a layer *is* a sweep of ``algorithm.Star`` (``as_sweeps``). Xiong et al. 2022, Liu et
 al. 2026. The public snapshot of STAR-Net's code runs the B-step alone: its SVT and its updates of
 G and A are not executed, and γ₂ and β keep their first values. Here the equations are what is
 computed; every block can be switched off.
@@ -46,7 +46,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dunfold_lib import checks
-from dunfold_lib.hyperspectral.classical import Star, Steps, in_units, low_rank, moved, swept
+from dunfold_lib.hyperspectral.algorithm import Star, Steps, in_units, low_rank, moved, swept
 from dunfold_lib.hyperspectral.lowrank import basis, expand, noise_level, project
 from dunfold_lib.hyperspectral.patches import Patches, analysis, dct, mean, synthesis
 from dunfold_lib.prox import soft
@@ -317,7 +317,7 @@ class STARNetPaper(Sweeps):
 @checks.door
 @torch.no_grad()
 def as_sweeps(net: Sweeps) -> list[Star]:
-    """The sweeps of ``classical.Star`` that a fresh network's layers are: one θ a layer, α < 1."""
+    """The sweeps of ``algorithm.Star`` that a fresh network's layers are: one θ a layer, α < 1."""
     made = []
     for k in range(net.K):
         n = net.numbers(k)
@@ -353,7 +353,7 @@ def denoise(
 ) -> Tensor:
     """A whole cube (N, B, H, W) without its noise, at the network's stride.
 
-    core : as in ``classical.swept``: large cubes go through in overlapping tiles.
+    core : as in ``algorithm.swept``: large cubes go through in overlapping tiles.
     """
     b, level = measured(Y, sigma, net.r, net.window)
     layer = lambda k: lambda Y, x: net.layer(k, x, Noisy(Y, x.A))

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from dunfold_lib import checks, fetch, metrics
-from dunfold_lib.hyperspectral import data, folders
+from dunfold_lib.hyperspectral import data, readers
 from dunfold_lib.hyperspectral.classify import classify
 from dunfold_lib.hyperspectral.lowrank import basis, project
 from dunfold_lib.hyperspectral.model import (
@@ -106,7 +106,7 @@ def training_cubes(name: str) -> tuple[Tensor, ...]:
     if name == "synthetic":
         g = torch.Generator().manual_seed(0)
         return tuple(data.synthetic(g) for _ in range(8))
-    return tuple(folders.read_folder(fetch.required(f"hsi/{name}")).values())
+    return tuple(readers.read_folder(fetch.required(f"hsi/{name}")).values())
 
 
 def drawn_noise(recipe: Training, g: torch.Generator) -> data.Noise:
@@ -223,9 +223,9 @@ def scenes(folder: Path | None = None) -> dict[str, Tensor]:
     where the data folder has them, other scenes.
     """
     if folder is not None:
-        found = folders.read_folder(folder)
+        found = readers.read_folder(folder)
         return fetch.Brought({f"_{name}": cube for name, cube in found.items()}, found.said)
-    extra = {f"_{name}": cube for name, cube in folders.extra_scenes().items()}
+    extra = {f"_{name}": cube for name, cube in readers.extra_scenes().items()}
     return {"": data.part("test"), "_as_is": data.part("test", True), **extra}
 
 

@@ -1,6 +1,6 @@
 """Images: compressive sensing, MRI, plug-and-play priors. Read ``model.py`` first."""
 
-from dunfold_lib.imaging.classical import Phase, total_variation, wavelet_ista, wavelet_phase
+from dunfold_lib.imaging.baselines import Phase, total_variation, wavelet_ista, wavelet_phase
 from dunfold_lib.imaging.fast import estimate, image_phases, reconstruct
 from dunfold_lib.imaging.model import (
     ISTANet,

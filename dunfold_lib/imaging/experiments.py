@@ -3,8 +3,8 @@
 from dataclasses import replace
 from functools import partial
 
-from dunfold_lib.imaging.baselines import BASELINES
 from dunfold_lib.imaging.data import ROWS
+from dunfold_lib.imaging.denoising_runs import BASELINES
 from dunfold_lib.imaging.model import ISTANet, ISTANetPlus
 from dunfold_lib.imaging.released import load_experiment
 from dunfold_lib.imaging.runs import (

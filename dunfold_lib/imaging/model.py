@@ -33,7 +33,7 @@ from torch.nn import functional
 
 from dunfold_lib import checks
 from dunfold_lib.checks import AnyTensor
-from dunfold_lib.imaging.classical import Phase
+from dunfold_lib.imaging.baselines import Phase
 from dunfold_lib.operators import Linear, is_linear
 from dunfold_lib.operators import fits as rows_fit
 from dunfold_lib.prox import soft

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from dunfold_lib import checks
-from dunfold_lib.imaging.classical import begin, measured, rounding
+from dunfold_lib.imaging.baselines import begin, measured, rounding
 from dunfold_lib.imaging.denoisers import Denoise
 from dunfold_lib.operators import Blur, Linear, fits, norm
 from dunfold_lib.solvers import conjugate_gradients

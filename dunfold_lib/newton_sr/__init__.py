@@ -3,8 +3,9 @@
 ``newton_sr.ssnal`` is the module of the lasso's solvers; its main function is ``ssnal.ssnal``.
 """
 
-from dunfold_lib.newton_sr.classical import Problem, augmented_lagrangian
-from dunfold_lib.newton_sr.degrade import Downsample, Spectral, up
+from dunfold_lib.newton_sr.algorithm import Problem, augmented_lagrangian
+from dunfold_lib.newton_sr.downsampling import Downsample, Spectral, up
+from dunfold_lib.newton_sr.jacobians import L1, Groups, Shrink, clarke, majorised
 from dunfold_lib.newton_sr.model import (
     FirstOrderSR,
     LearnedInverseSR,
@@ -15,7 +16,6 @@ from dunfold_lib.newton_sr.model import (
     steps,
 )
 from dunfold_lib.newton_sr.ssnal import Lasso, admm, fista, history, ista
-from dunfold_lib.newton_sr.theory import L1, Groups, Shrink, clarke, majorised
 
 __all__ = [
     "L1",

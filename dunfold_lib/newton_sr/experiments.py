@@ -4,7 +4,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from dunfold_lib.newton_sr.baselines_sr import (
+from dunfold_lib.newton_sr.baselines import (
     bicubic,
     glp,
     guided_filter,

@@ -16,7 +16,7 @@ g          State.g     (batch, c, rH, rW)          what T2 U should be, made fro
 s1, s2, ε  s1, s2, eps (K,)                        exp of learned numbers; η = eta, the step
 E          E1, E2, E3  convolutions 3×3            the guide's encoder: (Y, U⁰ − mean U⁰) -> (g, τ)
 f, c       f, c        whole                       its channels; number of filters
-F, V       Problem     like U                      of ``classical.Problem``, for these priors
+F, V       Problem     like U                      of ``algorithm.Problem``, for these priors
 d          direction   like U                      what a stage moves along
 
 A stage:   d = direction(U);  U ← U + η d;  Lᵢ ← sᵢ Tᵢᵀ clip(Tᵢ(U + Lᵢ/sᵢ) − gᵢ, θᵢ)
@@ -39,9 +39,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dunfold_lib import checks
-from dunfold_lib.newton_sr.classical import Problem
-from dunfold_lib.newton_sr.degrade import Downsample, mix, up
-from dunfold_lib.newton_sr.theory import Curvature, Shrink, majorised
+from dunfold_lib.newton_sr.algorithm import Problem
+from dunfold_lib.newton_sr.downsampling import Downsample, mix, up
+from dunfold_lib.newton_sr.jacobians import Curvature, Shrink, majorised
 from dunfold_lib.solvers import conjugate_gradients
 from dunfold_lib.unroll import Unrolled
 

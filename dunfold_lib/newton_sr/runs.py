@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 
 from dunfold_lib import checks, cubes, fetch, metrics
-from dunfold_lib.newton_sr import data, folders
+from dunfold_lib.newton_sr import data, readers
 from dunfold_lib.newton_sr.data import Scene
-from dunfold_lib.newton_sr.degrade import Downsample
+from dunfold_lib.newton_sr.downsampling import Downsample
+from dunfold_lib.newton_sr.jacobians import L1, Groups, Penalty, clarke, majorised, orders
 from dunfold_lib.newton_sr.model import NewtonSR, Pair, PlainSR, Stages, charbonnier, steps
 from dunfold_lib.newton_sr.ssnal import Lasso, admm, fista, history, ista, ssnal
-from dunfold_lib.newton_sr.theory import L1, Groups, Penalty, clarke, majorised, orders
 from dunfold_lib.training import Origin, Recipe, fit
 
 BORDER = 6  # pixels on every side that no score looks at
@@ -93,7 +93,7 @@ CHANNELS = {  # bands of the truth and of the guide
     **dict.fromkeys(("planes", "middlebury", "nyu"), (1, 1)),
     "fusion": (8, 3),
     "worldview": (8, 1),
-    "indian-pines": (folders.PINES_BANDS, folders.PINES_GUIDES),
+    "indian-pines": (readers.PINES_BANDS, readers.PINES_GUIDES),
     "cave": (cubes.CAVE_BANDS, 3),
 }
 
@@ -108,7 +108,7 @@ def training_scenes(name: str) -> dict[str, Scene]:
     if _known(name) == "middlebury":
         return data.middlebury("train")
     if name == "nyu":
-        return folders.nyu(data.required("nyu"), "train")
+        return readers.nyu(data.required("nyu"), "train")
     if name == "cave":
         return _every_other(0)
     if name in SPLIT:
@@ -120,12 +120,12 @@ def training_scenes(name: str) -> dict[str, Scene]:
 
 def _split(name: str) -> Scene:
     """The one scene whose upper rows are trained on."""
-    return data.worldview() if name == "worldview" else folders.indian_pines()
+    return data.worldview() if name == "worldview" else readers.indian_pines()
 
 
 def _every_other(first: int) -> dict[str, Scene]:
     """CAVE's cubes: the first, third, … are trained on, those between are the test."""
-    cubes = folders.cave(data.required("cave"), CHANNELS["cave"][1])
+    cubes = readers.cave(data.required("cave"), CHANNELS["cave"][1])
     return dict([*cubes.items()][first::2])
 
 
@@ -136,13 +136,13 @@ def measured_on(name: str, seed: int, folder: Path | None = None) -> dict[str, d
     wheel's motorcycle, and art and moebius where the data folder has them.
     """
     if folder is not None:
-        return {"": folders.read_folder(folder, CHANNELS[_known(name)][1])}
+        return {"": readers.read_folder(folder, CHANNELS[_known(name)][1])}
     if _known(name) in SPLIT:
         return {"": {name: Scene(*(x[:, :, SPLIT[name] :] for x in _split(name)))}}
     if name == "cave":
         return {"": _every_other(1)}
     if name == "nyu":
-        return {"_nyu": folders.nyu(data.required("nyu"), "test")}
+        return {"_nyu": readers.nyu(data.required("nyu"), "test")}
     g = torch.Generator().manual_seed(TEST_SEED + seed)
     if name == "fusion":
         return {"": {str(i): data.fusion(g) for i in range(TEST_SCENES)}}

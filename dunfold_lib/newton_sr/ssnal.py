@@ -35,7 +35,7 @@ import torch
 from torch import Tensor
 
 from dunfold_lib import checks
-from dunfold_lib.newton_sr.theory import L1, Penalty
+from dunfold_lib.newton_sr.jacobians import L1, Penalty
 from dunfold_lib.solvers import conjugate_gradients
 
 GROWTH, MOST_SIGMA = 3.0, 1e8  # σ grows by this factor after every outer step, up to this value

@@ -1,9 +1,9 @@
 """Infrared small target detection by robust PCA unrolled. Read ``model.py`` first."""
 
-from dunfold_lib.small_target.classical import ipi, mpcm, pstnn, rpca, segment, svt, top_hat
+from dunfold_lib.small_target.algorithm import rpca, svt
+from dunfold_lib.small_target.baselines import ipi, mpcm, pstnn, segment, top_hat
 from dunfold_lib.small_target.data import Frames, images, inject, noisy, synthetic
 from dunfold_lib.small_target.fast import compact, detect
-from dunfold_lib.small_target.metrics_ist import by_centroid, by_overlap, iou, niou, roc
 from dunfold_lib.small_target.model import (
     LRPCANet,
     RPCANet,
@@ -15,6 +15,7 @@ from dunfold_lib.small_target.model import (
 )
 from dunfold_lib.small_target.released import load_released
 from dunfold_lib.small_target.runs import dead_maps
+from dunfold_lib.small_target.scores import by_centroid, by_overlap, iou, niou, roc
 
 __all__ = [
     "Frames",

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from dunfold_lib import records
 from dunfold_lib.records import Experiment
-from dunfold_lib.small_target.classical import DETECTORS
+from dunfold_lib.small_target.baselines import DETECTORS
 from dunfold_lib.small_target.data import Frames, images
 from dunfold_lib.small_target.model import LRPCANet, Network, RPCANet, TwoTerm
 from dunfold_lib.small_target.released import load_experiment

@@ -414,7 +414,7 @@ def start_dark(net: Network, logit: float) -> None:
 @checks.door
 @torch.no_grad()
 def imitate(net: Network, smooth: float, threshold: float, keep: float) -> None:
-    """Set all weights by hand, so that a stage from T = N = 0 is ``classical.sweep``.
+    """Set all weights by hand, so that a stage from T = N = 0 is ``algorithm.sweep``.
 
     F_B moves a pixel by the share ``smooth`` to the mean of its 3×3 neighbourhood, F_T clips to
     ±threshold, so that v − F_T(v) is the soft threshold, F_N takes the share 1 − keep, and F_D is

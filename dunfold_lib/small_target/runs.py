@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from dunfold_lib import checks, fetch, records
-from dunfold_lib.small_target import classical, data, folders, metrics_ist, theory
+from dunfold_lib.small_target import baselines, data, readers, scores, theory
 from dunfold_lib.small_target.data import Frames
 from dunfold_lib.small_target.fast import compact, merged
 from dunfold_lib.small_target.model import (
@@ -31,7 +31,7 @@ MADE_UP = {"train": (256, 1), "val": (64, 2)}  # made-up scenes of a part, and t
 TEST_SCENES = 64
 ELSEWHERE = 128  # frames of other scenes that records of the SIRST v1 experiments are measured on
 NOISE_SEEDS = 3
-SOURCES = ("synthetic", "injected", *folders.SETS)
+SOURCES = ("synthetic", "injected", *readers.SETS)
 SIDES = {"irstd1k": 512}  # pixels; the others: 256
 BEST = "best.safetensors"
 MARGIN = 30  # pixels: further from the border, zeros around an image do not reach
@@ -156,7 +156,7 @@ def build(
 
 def _place(name: str) -> Path | None:
     """Where the data of this name lie, where they are files."""
-    inside = folders.SETS | {"injected": folders.BACKGROUNDS}
+    inside = readers.SETS | {"injected": readers.BACKGROUNDS}
     return fetch.folder(f"istd/{inside[name]}") if name in inside else None
 
 
@@ -164,12 +164,12 @@ def _place(name: str) -> Path | None:
 def part(name: str, which: str) -> Frames:
     """The frames to train on ("train"), or to choose the checkpoint on ("val")."""
     if _known(name) not in ("synthetic", "injected"):
-        return folders.frames(name, which, SIDES.get(name, 256))
+        return readers.frames(name, which, SIDES.get(name, 256))
     count, seed = MADE_UP[which]
     g = torch.Generator().manual_seed(seed)
     if name == "synthetic":
         return data.synthetic(g, count)
-    scenes = folders.backgrounds()
+    scenes = readers.backgrounds()
     cut = len(scenes) * 4 // 5  # the last fifth of the scenes is for validation
     return data.inject(g, scenes[:cut] if which == "train" else scenes[cut:], count)
 
@@ -257,7 +257,7 @@ class Best:
         if step % self.recipe.every and step != self.recipe.steps:
             return
         frames = part(self.recipe.data, "val")
-        score = metrics_ist.iou(predicted(self.net, frames), frames.mask)
+        score = scores.iou(predicted(self.net, frames), frames.mask)
         if self.looked:
             self.looked(step, score)
         if score > self.score:
@@ -315,10 +315,10 @@ def measured_on(name: str, seed: int, folder: Path | None = None) -> dict[str, F
     """
     side = SIDES.get(name, 256)
     if folder is not None:
-        return {"": folders.read_folder(folder, "test", side)}
+        return {"": readers.read_folder(folder, "test", side)}
     found: dict[str, Frames] = {}
-    if name != "sirst" or fetch.folder(f"istd/{folders.SETS[name]}"):
-        found[""] = folders.frames(name, "test", side)
+    if name != "sirst" or fetch.folder(f"istd/{readers.SETS[name]}"):
+        found[""] = readers.frames(name, "test", side)
     if name == "sirst":
         g = torch.Generator().manual_seed(TEST_SEED + seed)
         found["_synthetic"] = data.synthetic(g, TEST_SCENES)
@@ -349,7 +349,7 @@ def where(
     if folder is None:
         return {ending: Where((frames,)) for ending, frames in measured_on(name, seed).items()}
     wanted = SIDES.get(name, 256) if side is None else side or None
-    found = folders.groups(folder, "test", wanted)
+    found = readers.groups(folder, "test", wanted)
     notes = tuple(f"{note}; --side native measures without" for note in found.notes)
     return {"": Where(found.frames, found.said, notes)}
 
@@ -363,12 +363,12 @@ def told(made: dict[str, Any], on: Where, how: str) -> dict[str, Any]:
 
 
 def scores_of(found: Sequence[Tensor], truth: Sequence[Tensor], ending: str) -> dict[str, Any]:
-    """``metrics_ist.scores``, None for those that do not exist.
+    """``scores.scores``, None for those that do not exist.
 
     Without a target in any frame there are only false alarms to count; without a pixel of
     background there are none.
     """
-    made: dict[str, Any] = dict(metrics_ist.scores(found, truth, ending))
+    made: dict[str, Any] = dict(scores.scores(found, truth, ending))
     targets = any(bool(mask.any()) for mask in truth)
     background = any(not bool(mask.all()) for mask in truth)
     gone = [k for k in made if not (background if k.startswith("fa_") else targets)]
@@ -443,12 +443,12 @@ def measure(
         (frames,) = place.frames
         T = run(frames)
         made |= _at("", ending, T > 0, frames)
-        made[f"auc{ending}"] = metrics_ist.roc(T, frames.mask).area
+        made[f"auc{ending}"] = scores.roc(T, frames.mask).area
         made |= _chosen(name, ending, run, CUTS, 0.0, T, frames)
     if folder is None and "iou" in made:
         few = part(name, "train")
         few = few.part(range(min(len(few.names), len(part(name, "val").names))))
-        made["iou_train"] = 100 * metrics_ist.iou(run(few) > 0, few.mask)
+        made["iou_train"] = 100 * scores.iou(run(few) > 0, few.mask)
     frames = next(iter(on.values())).most
     dead = dead_maps(net, frames.part(range(min(len(frames.names), LOOKED_AT))))
     made |= {"dead": len(dead), "maps": len([*net.maps()])}
@@ -458,8 +458,8 @@ def measure(
 
 def _at(cut: str, ending: str, found: Tensor, frames: Frames) -> dict[str, Any]:
     """All scores of masks, and the pixels of each image that the IoU is made of."""
-    pixels = metrics_ist.counts(found, frames.mask)
-    made: dict[str, Any] = metrics_ist.scores(found, frames.mask, cut + ending)
+    pixels = scores.counts(found, frames.mask)
+    made: dict[str, Any] = scores.scores(found, frames.mask, cut + ending)
     return made | {f"{key}{cut}{ending}": row for key, row in pixels._asdict().items()}
 
 
@@ -478,8 +478,8 @@ def _chosen(
     """
     val = part("synthetic" if ending else name, "val")
     seen = run(val)
-    cut = metrics_ist.best_cut(seen, val.mask, cuts)
-    on_val = lambda c: 100 * metrics_ist.iou(seen > c, val.mask)
+    cut = scores.best_cut(seen, val.mask, cuts)
+    on_val = lambda c: 100 * scores.iou(seen > c, val.mask)
     told = {"cut": cut, "iou_val": on_val(usual), "iou_val_chosen": on_val(cut)}
     made = {key + ending: value for key, value in told.items()}
     return made | _at("_chosen", ending, score > cut, frames)
@@ -491,7 +491,7 @@ def _brought(T: Sequence[Tensor], place: Where) -> dict[str, Any]:
     flat = lambda rows: torch.cat([row.flatten() for row in rows])
     truth = flat(place.masks)
     both = bool(truth.any()) and not truth.all()
-    made["auc"] = metrics_ist.roc(flat(T), truth).area if both else None
+    made["auc"] = scores.roc(flat(T), truth).area if both else None
     return told(made, place, "a target where the logit is above 0")
 
 
@@ -511,7 +511,7 @@ def measure_method(
     made: dict[str, Any] = {}
     if folder is not None:
         return _brought_method(detector, where(name, seed, folder, side)[""])
-    run = partial(shares, classical.DETECTORS[detector])
+    run = partial(shares, baselines.DETECTORS[detector])
     for ending, frames in measured_on(name, seed).items():
         score = run(frames)
         made |= _at("", ending, score > 0.5, frames)
@@ -526,7 +526,7 @@ def elsewhere(seed: int) -> Frames:
     ``data.inject`` with the test seed plus ``seed``, from all backgrounds of the data folder.
     """
     g = torch.Generator().manual_seed(TEST_SEED + seed)
-    return data.inject(g, folders.backgrounds(), ELSEWHERE)
+    return data.inject(g, readers.backgrounds(), ELSEWHERE)
 
 
 def measure_elsewhere(
@@ -551,7 +551,7 @@ def measure_elsewhere(
     return made | _at("_chosen", "", score > cuts[0], frames)
 
 
-def shares(detector: classical.Detector, frames: Frames) -> Tensor:
+def shares(detector: baselines.Detector, frames: Frames) -> Tensor:
     """A detector's maps of frames, each over its largest value: (n, 1, h, w); zeros stay zeros."""
     maps = torch.stack([detector(x[0]) for x in data.images(frames)])
     return (maps / maps.amax((1, 2), keepdim=True).clamp(min=torch.finfo(maps.dtype).tiny))[:, None]
@@ -559,13 +559,13 @@ def shares(detector: classical.Detector, frames: Frames) -> Tensor:
 
 def _brought_method(detector: str, place: Where) -> dict[str, Any]:
     """The scores of a detector on a reader's frames."""
-    run = classical.DETECTORS[detector]
+    run = baselines.DETECTORS[detector]
     images = {
         name: (x[0], mask[0])
         for frames in place.frames
         for name, x, mask in zip(frames.names, data.images(frames), frames.mask, strict=True)
     }
-    find = lambda pair: (classical.segment(run(pair[0])), pair[1])
+    find = lambda pair: (baselines.segment(run(pair[0])), pair[1])
     found, notes = fetch.tried(images, find)
     predicted, truth = ([pair[i] for pair in found.values()] for i in (0, 1))
     made = scores_of(predicted, truth, "") | {"notes": notes}
@@ -588,7 +588,7 @@ def robustness(run: Callable[[Tensor], Tensor], frames: Frames, seed: int = 0) -
             for draw in draws:
                 g = torch.Generator().manual_seed(TEST_SEED + NOISE_SEEDS * seed + draw)
                 noisy = data.noisy(clean, g, **{name: float(level)})
-                found.append(100 * metrics_ist.iou(run(noisy), frames.mask))
+                found.append(100 * scores.iou(run(noisy), frames.mask))
             curve.append(sum(found) / len(found))
         area = torch.trapezoid(torch.tensor(curve), torch.tensor(levels)) / levels[-1]
         made |= {f"iou_{name}": [round(v, 3) for v in curve], f"area_{name}": float(area)}

@@ -30,8 +30,8 @@ RELATIVE, SMALL = 1e-11, 1e-3
 def scripted() -> list[Any]:
     """Every explorer of the library that the page computes by itself."""
     found = []
-    for path in sorted(ROOT.glob("dunfold_lib/*/explorers.py")):
-        module = importlib.import_module(f"dunfold_lib.{path.parent.name}.explorers")
+    for path in sorted(ROOT.glob("dunfold_lib/*/figures_*.py")):
+        module = importlib.import_module(f"dunfold_lib.{path.parent.name}.{path.stem}")
         makers = {n: f for n, f in vars(module).items() if n.endswith("_explorer")}
         made = {f"{path.parent.name}-{name}": make() for name, make in makers.items()}
         found += [pytest.param(e, id=name) for name, e in made.items() if e.script]

@@ -32,7 +32,7 @@ import torch
 from torch import Tensor
 
 from dunfold_lib import checks
-from dunfold_lib.newton_sr.theory import Curvature, Shrink, Transform, clarke
+from dunfold_lib.newton_sr.jacobians import Curvature, Shrink, Transform, clarke
 from dunfold_lib.solvers import conjugate_gradients
 
 ARMIJO, HALVINGS = 1e-4, 30

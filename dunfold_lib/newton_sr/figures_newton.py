@@ -11,11 +11,11 @@ from torch import Tensor
 from dunfold_lib import checks
 from dunfold_lib.explore import Explorer, Slider
 from dunfold_lib.newton_sr import data
-from dunfold_lib.newton_sr.classical import Problem, accelerated, armijo, newton_direction
-from dunfold_lib.newton_sr.degrade import Downsample, up
+from dunfold_lib.newton_sr.algorithm import Problem, accelerated, armijo, newton_direction
+from dunfold_lib.newton_sr.downsampling import Downsample, up
+from dunfold_lib.newton_sr.jacobians import Curvature, Shrink, clarke, filter_norm, majorised
 from dunfold_lib.newton_sr.model import Filters
 from dunfold_lib.newton_sr.ssnal import Lasso, admm, fista, ista, ssnal
-from dunfold_lib.newton_sr.theory import Curvature, Shrink, clarke, filter_norm, majorised
 from dunfold_lib.show import Curves, line
 
 CONDITIONS = tuple(10.0**k for k in range(1, 8))  # cond(AAᵀ)

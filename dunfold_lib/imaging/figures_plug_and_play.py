@@ -8,7 +8,7 @@ from torch import Tensor
 from dunfold_lib import records
 from dunfold_lib.explore import Explorer, Slider
 from dunfold_lib.imaging import theory
-from dunfold_lib.imaging.baselines import blurred, denoiser, small_camera
+from dunfold_lib.imaging.denoising_runs import blurred, denoiser, small_camera
 from dunfold_lib.imaging.plug_and_play import pnp_ista
 from dunfold_lib.metrics import psnr
 from dunfold_lib.show import Curves, Frames, array, line

@@ -10,7 +10,7 @@ from torch import Tensor
 from dunfold_lib import fetch
 from dunfold_lib.explore import Explorer, Slider
 from dunfold_lib.hyperspectral import data, runs
-from dunfold_lib.hyperspectral.classical import Star, star
+from dunfold_lib.hyperspectral.algorithm import Star, star
 from dunfold_lib.hyperspectral.lowrank import basis, expand, project, subspace, svt
 from dunfold_lib.hyperspectral.patches import Patches, analysis, dct, mean, synthesis
 from dunfold_lib.prox import soft

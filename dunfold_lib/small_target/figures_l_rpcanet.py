@@ -14,7 +14,7 @@ from torch import Tensor
 from dunfold_lib import checks, fetch, records
 from dunfold_lib.explore import Explorer, Slider
 from dunfold_lib.show import Curves, Frames, array, line
-from dunfold_lib.small_target import data, metrics_ist
+from dunfold_lib.small_target import data, scores
 from dunfold_lib.small_target.experiments import EXPERIMENTS, PUBLISHED_STAGES
 from dunfold_lib.small_target.fast import compact
 from dunfold_lib.small_target.model import Network, State
@@ -109,7 +109,7 @@ def score(noise: str, name: str = "lrpcanet-sirst", recipe: str = "", count: int
 
 def share(predicted: Tensor, truth: Tensor) -> float:
     """IoU in per cent."""
-    return 100 * metrics_ist.iou(predicted, truth)
+    return 100 * scores.iou(predicted, truth)
 
 
 class Sizes(NamedTuple):
@@ -188,11 +188,11 @@ def cuts() -> tuple[float, ...]:
 
 
 @cache
-def _roc(noise: str) -> tuple[metrics_ist.Curve, float]:
+def _roc(noise: str) -> tuple[scores.Curve, float]:
     """(some 150 points of the ROC, dense where false positives are few, and its area)."""
-    full = metrics_ist.roc(score(noise), many().mask)
+    full = scores.roc(score(noise), many().mask)
     rows = torch.logspace(0, float(np.log10(len(full.fpr))), 150).long().unique() - 1
-    return metrics_ist.Curve(*(t[rows] for t in full)), full.area
+    return scores.Curve(*(t[rows] for t in full)), full.area
 
 
 def threshold(cut: float = 0.0, noise: str = "none") -> tuple[Frames, Curves]:
@@ -202,7 +202,7 @@ def threshold(cut: float = 0.0, noise: str = "none") -> tuple[Frames, Curves]:
     found, (curve, area) = logit > cut, _roc(noise)
     rate = float((found & ~truth).sum() / (~truth).sum())
     hits = float((found & truth).sum() / truth.sum())
-    told = metrics_ist.by_overlap(found, truth)
+    told = scores.by_overlap(found, truth)
     frames = Frames(
         images=(
             array(disturbed(many(), noise)[0, 0]),

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from dunfold_lib import checks
-from dunfold_lib.newton_sr.degrade import Downsample, up
+from dunfold_lib.newton_sr.downsampling import Downsample, up
 
 
 @checks.door

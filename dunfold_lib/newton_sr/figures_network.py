@@ -17,8 +17,8 @@ from dunfold_lib.explore import Explorer, Slider
 from dunfold_lib.newton_sr import data, runs
 from dunfold_lib.newton_sr.data import Scene
 from dunfold_lib.newton_sr.experiments import EXPERIMENTS
+from dunfold_lib.newton_sr.jacobians import clarke
 from dunfold_lib.newton_sr.model import NewtonSR, Pair, Stages, steps
-from dunfold_lib.newton_sr.theory import clarke
 from dunfold_lib.show import Curves, Frames, array, line
 
 SIDE, RATIO, MAGNIFIED = 96, 4, 6  # of a crop, in pixels; r; of an error that is shown

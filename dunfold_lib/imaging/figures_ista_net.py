@@ -9,7 +9,7 @@ from torch import Tensor
 from dunfold_lib import checks, fetch, records
 from dunfold_lib.explore import Explorer, Slider
 from dunfold_lib.imaging import data
-from dunfold_lib.imaging.classical import total_variation
+from dunfold_lib.imaging.baselines import total_variation
 from dunfold_lib.imaging.denoisers import tv_chambolle
 from dunfold_lib.imaging.experiments import EXPERIMENTS
 from dunfold_lib.imaging.fast import image_phases

@@ -11,9 +11,10 @@ from torch import Tensor
 from dunfold_lib import checks, fetch
 from dunfold_lib.explore import Explorer, Slider
 from dunfold_lib.show import Curves, Frames, array, line
-from dunfold_lib.small_target import classical, data
+from dunfold_lib.small_target import algorithm, baselines, data
 from dunfold_lib.small_target.data import Frames as Scenes
-from dunfold_lib.small_target.metrics_ist import (
+from dunfold_lib.small_target.pictures import painted
+from dunfold_lib.small_target.scores import (
     UNIT,
     Curve,
     by_overlap,
@@ -22,10 +23,9 @@ from dunfold_lib.small_target.metrics_ist import (
     iou,
     roc,
 )
-from dunfold_lib.small_target.pictures import painted
 
 SEEDS, SIDE = tuple(range(30, 36)), 128  # one made-up scene a seed; the first is the page's own
-THEORY = (SIDE / classical.IPI_PATCH**2) ** 0.5  # 1/√(rows of P), in units of 1/√SIDE
+THEORY = (SIDE / baselines.IPI_PATCH**2) ** 0.5  # 1/√(rows of P), in units of 1/√SIDE
 SHARES = (0.1, THEORY, 0.35, 0.5, 1.0, 2.0)  # λ in units of 1/√SIDE
 STEPS = (5, 10, 20, 30, 40)  # of the accelerated proximal gradient method
 CUTS = (0.01, 0.03, 0.06, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.97)
@@ -97,10 +97,10 @@ def weights(P: Tensor) -> tuple[float, float]:
 def taken_apart(share: float) -> dict[int, Parts]:
     """The page's scene at each of ``STEPS``, λ = share/√SIDE."""
     image, _ = scene()
-    patch, step = classical.IPI_PATCH, classical.IPI_STEP
-    P = classical.patch_matrix(image, patch, step)
-    back = lambda M: classical.from_patches(M, (SIDE, SIDE), patch, step)
-    run = classical.rpca_apg(P, share / SIDE**0.5, *weights(P))
+    patch, step = baselines.IPI_PATCH, baselines.IPI_STEP
+    P = baselines.patch_matrix(image, patch, step)
+    back = lambda M: baselines.from_patches(M, (SIDE, SIDE), patch, step)
+    run = algorithm.rpca_apg(P, share / SIDE**0.5, *weights(P))
     made = {}
     for k, x in enumerate(islice(run, STEPS[-1]), 1):
         if k in STEPS:
@@ -114,7 +114,7 @@ def parts(share: float = 1.0, steps: int = 40) -> Frames:
     """B, T and what is found in the scene, by λ in units of 1/√128 and the number of steps."""
     checks.one_of("steps", steps, STEPS)
     (image, mask), x = scene(), taken_apart(share)[steps]
-    found = classical.segment(x.T.clamp(min=0))
+    found = baselines.segment(x.T.clamp(min=0))
     got = by_overlap(found[None], mask[None])
     note = (
         f"λ = {share / SIDE**0.5:.3f}, {steps} steps: B has rank {x.rank}, T is non-zero in "
@@ -149,7 +149,7 @@ def parts_explorer() -> Explorer:
 @fetch.cached(fetch.nowhere)
 def maps(name: str) -> Tensor:
     """A detector's maps of all scenes (n, h, w), each divided by its largest value."""
-    run = classical.DETECTORS[name]
+    run = baselines.DETECTORS[name]
     made = torch.stack([run(scene(i)[0]) for i in range(len(SEEDS))])
     return made / made.amax((1, 2), keepdim=True).clamp(min=1e-12)
 
