@@ -800,6 +800,7 @@ FREE: tuple[tuple[str, str, str], ...] = (
 DEAF: tuple[str, ...] = (
     "*.readout.*",
     "*.start.b",  # x⁰ = 0
+    "*.states.depth: zero",  # the same: x⁰ alone
     "*.fits.*",  # looks at shapes alone
     *("newton_sr.downsampling.Downsample.at.like", "hyperspectral.patches.Patches.count.like"),
     "hyperspectral.algorithm.Star.dictionary.*",
@@ -808,11 +809,10 @@ DEAF: tuple[str, ...] = (
     "hyperspectral.data.crop*.cube",  # cuts; the NaN may lie outside
     "show.image_uri.image",  # a picture; it says what NaN becomes
     "newton_sr.data.filled.d",  # fills NaN in: that is what it is for
-    *(
-        "newton_sr.jacobians.*.jacobian.v",
-        "newton_sr.jacobians.Shrink.curvature.v",
-    ),  # give functions
+    "newton_sr.jacobians.*.jacobian.v",  # gives a function
+    "newton_sr.jacobians.Shrink.curvature.v",  # gives a function
     "newton_sr.algorithm.Problem.V.*",
+    "newton_sr.model.*.layer.b: Y:*",  # the guide is read once, by start
     "newton_sr.model.*.problem.*",  # gives a problem, in which the NaN may stand
     "newton_sr.jacobians.*.active.v",  # a mask, which has no place for NaN
     "newton_sr.jacobians.clarke.theta",  # |a| < NaN is false

@@ -32,6 +32,7 @@ and a recurrent unit make the step, and the maps D, Dᵀ, H, Hᵀ are convolutio
 the guide is encoded once, so ψ(· | Y) stays one convex function, and F is the same in all three.
 """
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -131,7 +132,7 @@ class Stages(Unrolled):
         self.eta = nn.Parameter(torch.ones(K))
         if alpha:
             self.H = nn.Parameter(torch.full((guides, channels), 1 / channels))
-            self.free_alpha = nn.Parameter(torch.tensor(alpha).expm1().log())
+            self.free_alpha = nn.Parameter(torch.tensor(alpha + math.log(-math.expm1(-alpha))))
 
     def start(self, b: Pair) -> State:
         """U⁰ = up(z), L = 0, and what the guide says."""
@@ -176,8 +177,8 @@ class Stages(Unrolled):
 class NewtonSR(Stages):
     """A stage solves V d = −F by ``cg`` steps of conjugate gradients.
 
-    cg : may be raised after training.  curvature : ``theory.majorised``, which has curvature where
-    the clip saturates and passes gradients to the thresholds, or ``theory.clarke``.
+    cg : may be raised after training.  curvature : ``jacobians.majorised``, which has curvature where
+    the clip saturates and passes gradients to the thresholds, or ``jacobians.clarke``.
     The other arguments are those of ``Stages``.
     """
 
