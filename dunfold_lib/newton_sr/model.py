@@ -177,8 +177,8 @@ class Stages(Unrolled):
 class NewtonSR(Stages):
     """A stage solves V d = −F by ``cg`` steps of conjugate gradients.
 
-    cg : may be raised after training.  curvature : ``jacobians.majorised``, which has curvature where
-    the clip saturates and passes gradients to the thresholds, or ``jacobians.clarke``.
+    cg : may be raised after training.  curvature : ``jacobians.majorised``, which has curvature
+    where the clip saturates and passes gradients to the thresholds, or ``jacobians.clarke``.
     The other arguments are those of ``Stages``.
     """
 
