@@ -13,6 +13,7 @@ import io
 import itertools
 import re
 import textwrap
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from html import escape
@@ -58,6 +59,7 @@ GUARDS = (
     "_measured(",
 )  # lines that only look at arguments
 _serial = itertools.count(1)
+_styled = threading.RLock()  # the style is the whole process's: a notebook also draws in a thread
 
 
 @checks.door
@@ -142,7 +144,7 @@ def line(x: Any, y: Any, label: str = "", colour: int = 0, style: Any = "solid")
 
 def figure(curves: Curves) -> Figure:
     """The curves as a matplotlib figure; line i has the gid ``line-i``."""
-    with matplotlib.rc_context(STYLE):
+    with _styled, matplotlib.rc_context(STYLE):
         fig = Figure(figsize=curves.size, dpi=72, layout="constrained")
         ax = fig.subplots()
         for i, c in enumerate(curves.lines):
@@ -185,7 +187,7 @@ def axes_box(fig: Figure) -> list[float]:
 def svg(fig: Figure, alt: str, uid: str) -> str:
     """The figure as an SVG element for a page; its colours become CSS variables."""
     buffer = io.StringIO()
-    with matplotlib.rc_context(STYLE | {"svg.hashsalt": uid}):
+    with _styled, matplotlib.rc_context(STYLE | {"svg.hashsalt": uid}):
         fig.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     text = buffer.getvalue()
     text = text[text.index("<svg") :]

@@ -126,7 +126,8 @@ def fit(
     folder : where a checkpoint is kept, every ``SAVE_EVERY`` steps and every ``SAVE_SECONDS``; a
     run that finds one goes on from it to the same numbers. Ctrl-C and SIGTERM end a run after the
     step that they find it in, which is saved; a second one ends it at once.
-    watch  : called with (step, loss), in the first process.
+    watch  : called with (step, loss), in the first process; a KeyboardInterrupt that it raises ends
+    the run, which is saved.
     origin : what a checkpoint belongs to; by default the recipe and the seed.
 
     With several processes each draws the whole batch from the same generator and takes its own
@@ -160,9 +161,13 @@ def fit(
             history.append(float(machine.reduce(value.detach(), "sum")))
             if not math.isfinite(history[-1]):
                 raise RuntimeError(f"the loss is {history[-1]} at step {step}; try a smaller lr")
-            if watch and machine.is_main_process:
-                with average.shown():
-                    watch(step, history[-1])
+            try:
+                if watch and machine.is_main_process:
+                    with average.shown():
+                        watch(step, history[-1])
+            except KeyboardInterrupt:  # whoever watches ends the run as Ctrl-C does
+                run.after(history, finished=False, stopped=True)
+                raise
             stopped = bool(came)  # looked at once: what comes later is of the next step
             run.after(history, finished=step + 1 == recipe.steps, stopped=stopped)
             if stopped:

@@ -19,7 +19,7 @@ import pytest
 import torch
 
 from dunfold_lib import __main__ as door
-from dunfold_lib import records, show, training
+from dunfold_lib import records, training
 from dunfold_lib.__main__ import main
 from dunfold_lib.hyperspectral import runs as hyperspectral_runs
 from dunfold_lib.sparse import ALISTA, LISTACP, experiments, runs
@@ -868,34 +868,6 @@ def test_a_long_run_keeps_small_checkpoints_of_past_stages(tmp_path):
     finish, *stages = sizes
     assert finish > 3 * 12 * 20 * 8
     assert all(size < 8000 for size in stages)
-
-
-# the sparse laboratory
-
-
-def test_the_sparse_laboratory_says_that_it_was_stopped_and_trains_into_a_folder(
-    monkeypatch, tmp_path
-):
-    """Its cell that trains, with a training that is interrupted at once."""
-    path = Path(__file__).parents[1] / "notebooks" / "sparse.ipynb"
-    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-    (source,) = (text for c in cells if "e.train(" in (text := "".join(c["source"])))
-    given = []
-
-    def stopped(net, recipe, folder, *more, **named):
-        given.append((folder, named))
-        raise KeyboardInterrupt
-
-    known = experiments.EXPERIMENTS["alista-ss"]
-    monkeypatch.setitem(experiments.EXPERIMENTS, "alista-ss", replace(known, train=stopped))
-    monkeypatch.chdir(tmp_path)
-    names = {"torch": torch, "time": time, "show": show, "display": lambda *shown: None}
-    exec(source, names)
-    assert names["told"].value == "stopped; Train with the same fields goes on from there"
-    assert not names["button"].disabled
-    ((folder, named),) = given
-    assert folder.parts[:3] == ("runs", "sparse", "alista-ss")
-    assert named == {"experiment": "sparse/alista-ss"}
 
 
 def test_a_recorded_loss_has_200_points_of_means():

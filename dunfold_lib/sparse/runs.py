@@ -229,10 +229,10 @@ def search(
         net.c.copy_(torch.as_tensor(c))
         value = known[len(losses)] if again else float(batch_db(net.K, net, b, truth))
         losses.append(value if math.isfinite(value) else 100.0)
+        if not again:
+            run.after(losses, finished=False, stopped=bool(came) or bool(watch))
         if watch and not again:
             watch(len(losses) - 1, losses[-1])
-        if not again:
-            run.after(losses, finished=False, stopped=bool(came))
         if came:
             raise StopIteration
         return losses[-1]
