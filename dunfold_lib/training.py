@@ -165,8 +165,9 @@ def fit(
                 if watch and machine.is_main_process:
                     with average.shown():
                         watch(step, history[-1])
-            except KeyboardInterrupt:  # whoever watches ends the run as Ctrl-C does
-                run.after(history, finished=False, stopped=True)
+            except KeyboardInterrupt:  # whoever watches ends the run; a second Ctrl-C does at once
+                if not came:
+                    run.after(history, finished=False, stopped=True)
                 raise
             stopped = bool(came)  # looked at once: what comes later is of the next step
             run.after(history, finished=step + 1 == recipe.steps, stopped=stopped)
