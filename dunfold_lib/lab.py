@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from html import escape
+from pathlib import Path
 from typing import Any
 
 import ipywidgets as widgets
@@ -96,6 +97,14 @@ def tick(label: str, value: bool = False) -> Any:
 def text(label: str, value: str = "") -> Any:
     """A path or another text, heard when it is complete."""
     return widgets.Text(value, description=label, continuous_update=False, **_wide)
+
+
+def path(typed: str) -> Path:
+    """What was typed as a path; ~ is the home folder, quotes and blanks around it are left out."""
+    bare = typed.strip().strip("'\"").strip()
+    if not bare:
+        raise ValueError("the path is empty; write that of a file or folder")
+    return Path(bare).expanduser()
 
 
 def number(label: str, value: float) -> Any:
