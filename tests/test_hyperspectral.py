@@ -17,10 +17,11 @@ from scipy.io import savemat
 from skimage.metrics import structural_similarity
 
 from dunfold_lib import fetch, metrics, training
-from dunfold_lib.hyperspectral import algorithm, baselines, data, published, readers, runs
+from dunfold_lib.hyperspectral import algorithm, baselines, data, fast, published, readers, runs
 from dunfold_lib.hyperspectral.algorithm import Star, history, star, star_s
 from dunfold_lib.hyperspectral.classify import class_map, classify, discriminant, kappa
 from dunfold_lib.hyperspectral.experiments import ABLATIONS, EXPERIMENTS, NETWORKS
+from dunfold_lib.hyperspectral.fast import denoise, estimate
 from dunfold_lib.hyperspectral.lowrank import (
     band_noise,
     basis,
@@ -42,7 +43,6 @@ from dunfold_lib.hyperspectral.model import (
     STARNetS,
     as_sweeps,
     decibels,
-    denoise,
     measured,
     squared,
 )
@@ -420,6 +420,32 @@ def test_a_cube_in_tiles_is_denoised_as_the_whole(kind, switches, window, stride
         torch.testing.assert_close(made, whole, rtol=0, atol=1e-9)
     single = denoise(net.float(), Y.float(), 0.05, core=16)  # to 1e-5 in single precision
     torch.testing.assert_close(single, denoise(net, Y.float(), 0.05, core=0), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("patches", [1, 60, 10**6])  # at once: a line, some lines, all
+@pytest.mark.parametrize("stride", [1, 2, 3])
+@pytest.mark.parametrize(("kind", "switches", "window"), WHITE)
+def test_an_estimate_in_strips_is_the_networks(
+    monkeypatch, kind, switches, window, stride, patches
+):
+    monkeypatch.setattr(fast, "PATCHES", patches)
+    net = network(kind, **switches | {"stride": stride})
+    for size in ((23, 17), (9, 30), (4, 5)):
+        Y = torch.cat([units(i, size, bands=10)[0] for i in (0, 4)])
+        b = Noisy(Y, basis(Y, net.r, net.window if min(size) > 4 else 0))
+        found = estimate(net, b)
+        assert not found.requires_grad
+        torch.testing.assert_close(found, net(b).detach(), rtol=0, atol=1e-10)
+
+
+def test_strips_hold_every_patch_once():
+    for stride, size in ((1, (31, 20)), (2, (30, 21)), (3, (29, 29)), (4, (5, 9))):
+        R = Patches(4, stride)
+        parts = [part for _, part in fast._strips(R, size)]
+        assert [i for p in parts for i in range(p.start, p.stop)] == [*range(R.number(size))]
+        G = torch.randn(1, 2, *size, dtype=F64)
+        cut = torch.cat([R(G[:, :, lines]) for lines, _ in fast._strips(R, size)], -1)
+        assert torch.equal(cut, R(G))
 
 
 @pytest.mark.parametrize("model", MODELS)

@@ -11,6 +11,7 @@ from dunfold_lib import fetch, metrics
 from dunfold_lib.hyperspectral import baselines, data, readers, runs
 from dunfold_lib.hyperspectral.algorithm import Star, star, star_s
 from dunfold_lib.hyperspectral.classify import classify, discriminant
+from dunfold_lib.hyperspectral.fast import denoise
 from dunfold_lib.hyperspectral.lowrank import (
     band_noise,
     basis,
@@ -28,7 +29,6 @@ from dunfold_lib.hyperspectral.model import (
     STARNetPaper,
     STARNetS,
     as_sweeps,
-    denoise,
     measured,
 )
 from dunfold_lib.hyperspectral.patches import Patches, dct

@@ -41,7 +41,7 @@ MODULES = (
     *("imaging.fast", "imaging.theory", "imaging.data", "imaging.released"),
     *("hyperspectral.model", "hyperspectral.algorithm", "hyperspectral.lowrank"),
     *("hyperspectral.patches", "hyperspectral.baselines", "hyperspectral.classify"),
-    "hyperspectral.data",
+    *("hyperspectral.data", "hyperspectral.fast"),
     *("newton_sr.model", "newton_sr.algorithm", "newton_sr.ssnal", "newton_sr.jacobians"),
     *("newton_sr.downsampling", "newton_sr.baselines", "newton_sr.data"),
     *("small_target.model", "small_target.baselines", "small_target.scores"),

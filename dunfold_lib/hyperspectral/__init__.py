@@ -1,6 +1,7 @@
 """Denoising of hyperspectral cubes by sparse tensor representation. Read ``model.py`` first."""
 
 from dunfold_lib.hyperspectral.algorithm import Star, history, star, star_s
+from dunfold_lib.hyperspectral.fast import denoise, estimate
 from dunfold_lib.hyperspectral.lowrank import (
     band_noise,
     basis,
@@ -17,7 +18,6 @@ from dunfold_lib.hyperspectral.model import (
     STARNetPaper,
     STARNetS,
     as_sweeps,
-    denoise,
     measured,
 )
 from dunfold_lib.hyperspectral.patches import Patches, analysis, dct, synthesis
@@ -36,6 +36,7 @@ __all__ = [
     "basis",
     "dct",
     "denoise",
+    "estimate",
     "history",
     "measured",
     "noise_level",

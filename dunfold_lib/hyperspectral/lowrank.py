@@ -41,6 +41,7 @@ class _SVT(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, dY: Tensor) -> tuple[Tensor, Tensor]:
         X, tau, U, s, M = ctx.saved_tensors
+        dY = dY.contiguous()
         inner = U.mT @ (dY @ X.mT) @ U
         dM = U @ (inner * _gamma(s, tau[..., None, None])) @ U.mT
         dX = M @ dY + (dM + dM.mT) @ X
@@ -84,7 +85,7 @@ def svt(X: Tensor, tau: Tensor | float) -> Tensor:
     if not isinstance(tau, Tensor):
         checks.number("tau", tau, 0)
     each = torch.as_tensor(tau, dtype=X.dtype, device=X.device).expand(X.shape[:-2])
-    return _SVT.apply(X, each)
+    return _SVT.apply(X.contiguous(), each)  # else each product copies matrix after matrix
 
 
 @checks.door

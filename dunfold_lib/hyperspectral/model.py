@@ -46,7 +46,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dunfold_lib import checks
-from dunfold_lib.hyperspectral.algorithm import Star, Steps, in_units, low_rank, moved, swept
+from dunfold_lib.hyperspectral.algorithm import Star, in_units, low_rank, moved
 from dunfold_lib.hyperspectral.lowrank import basis, expand, noise_level, project
 from dunfold_lib.hyperspectral.patches import Patches, analysis, dct, mean, synthesis
 from dunfold_lib.prox import soft
@@ -344,24 +344,6 @@ def measured(
     """
     units, level = in_units(Y, noise_level(Y) if sigma is None else sigma)
     return Noisy(units, basis(units, r, window)), level
-
-
-@checks.door
-@torch.no_grad()
-def denoise(
-    net: Sweeps, Y: Tensor, sigma: float | Tensor | None = None, core: int | None = None
-) -> Tensor:
-    """A whole cube (N, B, H, W) without its noise, at the network's stride.
-
-    core : as in ``algorithm.swept``: large cubes go through in overlapping tiles.
-    """
-    b, level = measured(Y, sigma, net.r, net.window)
-    layer = lambda k: lambda Y, x: net.layer(k, x, Noisy(Y, x.A))
-    moves = [k >= net.K - net.procrustes for k in range(net.K)]
-    blends = [net.numbers(k).alpha is not None for k in range(net.K)]
-    start = lambda Y, A: net.start(Noisy(Y, A))
-    steps = Steps(net.R, start, [layer(k) for k in range(net.K)], moves, blends)
-    return level * expand(*swept(b.Y, b.A, steps, core))
 
 
 @checks.door

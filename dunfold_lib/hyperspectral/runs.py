@@ -13,6 +13,7 @@ from torch import Tensor
 from dunfold_lib import checks, fetch, metrics
 from dunfold_lib.hyperspectral import data, readers
 from dunfold_lib.hyperspectral.classify import classify
+from dunfold_lib.hyperspectral.fast import denoise
 from dunfold_lib.hyperspectral.lowrank import basis, project
 from dunfold_lib.hyperspectral.model import (
     Noisy,
@@ -22,7 +23,6 @@ from dunfold_lib.hyperspectral.model import (
     STARNetS,
     Sweeps,
     decibels,
-    denoise,
     measured,
     squared,
 )
