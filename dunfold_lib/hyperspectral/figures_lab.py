@@ -15,7 +15,8 @@ from dunfold_lib.hyperspectral import data, lowrank, runs
 from dunfold_lib.hyperspectral.algorithm import Star, star, star_s
 from dunfold_lib.hyperspectral.baselines import lrtdtv, pca, subspace_denoiser
 from dunfold_lib.hyperspectral.experiments import EXPERIMENTS, METHODS
-from dunfold_lib.hyperspectral.model import Numbers, Sweeps, denoise, measured
+from dunfold_lib.hyperspectral.fast import denoise
+from dunfold_lib.hyperspectral.model import Numbers, Sweeps, measured
 from dunfold_lib.show import Curves, Frames, Html, line
 
 NOISES = {
