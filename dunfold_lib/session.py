@@ -114,14 +114,20 @@ class Session:
         return next((net for n, net in reversed(self.mine.values()) if n == name), None)
 
     def networks(
-        self, names: Iterable[str], kind: Any = object, *, every: bool = False
+        self,
+        names: Iterable[str],
+        kind: Any = object,
+        *,
+        every: bool = False,
+        own: bool = False,
     ) -> dict[str, Any]:
         """{label: network} of some experiments: the reader's, then the recorded; else a fresh one.
 
         kind : their class.  every : of each recipe that is recorded, not of the last one alone.
+        own  : all of the reader's, variants of other names, too.
         """
         names = [name for name in names if name in self.experiments]
-        chosen = {label: net for label, (name, net) in self.mine.items() if name in names}
+        chosen = {label: net for label, (n, net) in self.mine.items() if own or n in names}
         for name in names:
             known = [*self.weights(name)]
             for recipe in known if every else known[-1:]:
@@ -246,6 +252,10 @@ class Session:
 
     # Tables
 
+    def ours(self, name: str, score: str) -> str:
+        """Our recorded score of an experiment."""
+        return command.ours(f"{self.room}/{name}", score, [*self.experiments[name].recipes])
+
     def beside(self, run: Run) -> Html:
         """score | published | recorded | yours"""
         e, name = run.job.experiment, f"{self.room}/{run.name}"
@@ -268,7 +278,7 @@ class Session:
             row = [n, e.title]
             for s in scores:
                 row += [published(e, s)] * (s in printed)
-                row.append(command.ours(f"{self.room}/{n}", s, [*e.recipes]))
+                row.append(self.ours(n, s))
             seeds = max(len(records.values(f"{self.room}/{n}", s)) for s in scores)
             rows.append([*row, seeds, command.owed(f"{self.room}/{n}", e)])
         return show.table([*head, "runs", "GPU run owed"], rows, caption)

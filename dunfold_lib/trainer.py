@@ -29,6 +29,7 @@ class Form:
     options : by text field of a recipe, task -> what it may be.
     labels  : by field, what its control says.  unused : by method, the fields that mean nothing.
     steps   : (recipe, experiment) -> how many losses a training gives.
+    sized   : whether a changed field is answered with the network's number of learned numbers.
     looks   : whether a training looks at a validation part.
     report  : (run) -> what is shown of it; by default ``Session.beside``.
     example : a folder of test data of the reader's kind; only where an experiment takes a folder.
@@ -44,6 +45,7 @@ class Form:
     labels: Mapping[str, str] = field(default_factory=dict)
     unused: Mapping[str, Sequence[str]] = field(default_factory=dict)
     steps: Callable[[Any, Any], int] = lambda recipe, e: int(recipe.steps)
+    sized: bool = False
     looks: bool = False
     report: Callable[[Run], tuple[Any, ...]] | None = None
     example: Callable[[], Path] | None = None
@@ -116,12 +118,24 @@ class Trainer:
             values = {f.name: getattr(base, f.name) for f in fields(base)}
             made = {n: lab.typed(label(n, n), v, self._options(n, v)) for n, v in values.items()}
             self.fields, self.lower.children = made, [lab.in_rows(made.values())]
+            for control in made.values() if self.form.sized else ():
+                control.observe(self.size, "value")
         for name, control in self.fields.items():
             value = getattr(base, name)
             if name in self.form.options:
                 lab.offer(control, self._options(name, value))
             control.value, control.disabled = value, name in unused
         return ()
+
+    def size(self, _: Any = None) -> None:
+        """Say how many numbers the network of the form would learn."""
+
+        def said() -> str:
+            job = self.job()
+            net: Any = job.experiment.build(job.recipe, 0)
+            return f"{sum(p.numel() for p in net.parameters()):,} learned numbers"
+
+        self.said.value = lab.answered(said)
 
     def _options(self, name: str, value: Any) -> list[tuple[str, Any]]:
         """What a text field may be; its value is always among that."""

@@ -226,6 +226,7 @@ def test_there_is_always_a_network_and_the_reader_s_stands_first(room: lab.Room)
     assert room.networks(["tiny"]) == {"mine": net}
     assert room.own("tiny") is net
     assert room.own("other") is None
+    assert room.networks(["other"], own=True) == {"mine": net}
     assert [*room.networks(["tiny"], nn.Conv2d)] == ["tiny, untrained"]
 
 
@@ -316,6 +317,14 @@ def test_a_bad_field_is_answered_in_one_line_and_nothing_is_written(
     assert said in panel.said.value.replace("&#x27;", "'")
     assert not [*Path().rglob("run.json")]
     assert not panel.buttons["Start"].disabled
+
+
+def test_a_changed_field_tells_the_size_of_the_network(panel: trainer.Trainer) -> None:
+    sized = trainer.Trainer(panel.room, replace(panel.form, sized=True))
+    sized.fields["wide"].value = True
+    assert lines(sized.said.value) == ["6 learned numbers"]
+    sized.fields["steps"].value = -1
+    assert lines(sized.said.value) == ["steps is -1; it must be at least 0"]
 
 
 @pytest.mark.parametrize("seed", [-1, 10**30])

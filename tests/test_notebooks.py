@@ -1,5 +1,6 @@
 """The notebooks as files, as a stranger's first cell, and as something to move sliders in."""
 
+import ast
 import json
 import re
 import sys
@@ -71,6 +72,45 @@ def test_text_is_plain_markdown(path: Path) -> None:
     for cell in cells(path, "markdown"):
         found = re.search(r"\{[\w:-]+\}`|^\s*(```|:::+)\s*\{|^\([\w-]+\)=$", cell["source"], re.M)
         assert not found, f"{cell['id']}: {found}"
+
+
+MOST_LINES = 250  # of code in a notebook; what is longer belongs into the library
+
+
+def code_of(path: Path) -> list[str]:
+    """A notebook's code cells but the first, without magics."""
+    first, *rest = (cell["source"] for cell in cells(path, "code"))
+    return [re.sub(r"^\s*[%!].*$", "", source, flags=re.M) for source in rest]
+
+
+@each
+def test_a_notebook_is_short(path: Path) -> None:
+    lines = [line for cell in cells(path, "code") for line in cell["source"].split("\n")]
+    assert len(lines) <= MOST_LINES
+
+
+@each
+def test_a_notebook_changes_no_module_and_leaves_the_command_line_alone(path: Path) -> None:
+    tree = ast.parse("\n".join(code_of(path)))
+    imports = [n for n in ast.walk(tree) if isinstance(n, ast.Import | ast.ImportFrom)]
+    modules = {a.asname or a.name for n in imports for a in n.names}
+    assert not {n for n in modules if n in ("ipywidgets", "__main__", "widgets")}
+    stores = [n for n in ast.walk(tree) if isinstance(n, ast.Attribute)]
+    stores = [n for n in stores if isinstance(n.ctx, ast.Store) and isinstance(n.value, ast.Name)]
+    assert [ast.unparse(n) for n in stores if n.value.id in modules] == []  # type: ignore[attr-defined]
+
+
+def test_no_two_notebooks_have_the_same_helper() -> None:
+    """Functions whose bodies are alike belong into ``lab``, whatever they are called."""
+    seen: dict[str, str] = {}
+    for path in NOTEBOOKS:
+        for node in ast.walk(ast.parse("\n".join(code_of(path)))):
+            if isinstance(node, ast.FunctionDef) and (
+                len(node.body) > 1 or ast.get_docstring(node)
+            ):
+                body = ast.dump(ast.Module(node.body, []))
+                here = f"{path.stem}: {node.name}"
+                assert seen.setdefault(body, here) == here
 
 
 # ------------------------------------------------------------------ the first code cell
