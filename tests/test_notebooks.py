@@ -79,7 +79,7 @@ MOST_LINES = 250  # of code in a notebook; what is longer belongs into the libra
 
 def code_of(path: Path) -> list[str]:
     """A notebook's code cells but the first, without magics."""
-    first, *rest = (cell["source"] for cell in cells(path, "code"))
+    _first, *rest = (cell["source"] for cell in cells(path, "code"))
     return [re.sub(r"^\s*[%!].*$", "", source, flags=re.M) for source in rest]
 
 

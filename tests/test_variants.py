@@ -1,4 +1,4 @@
-"""One's own variants of networks: switches in a recipe, and which experiment of the book they are."""
+"""Variants of networks: switches in a recipe, and which experiment of the book they are."""
 
 import json
 from dataclasses import asdict, replace
