@@ -206,7 +206,7 @@ def _ends(w):
     return "", []
 
 def _move():
-    "Move every control and put it back; the number of changes that a callback heard."
+    "Move every control to its ends, and leave it there; how many changes a callback heard."
     from ipywidgets.widgets import widget
     heard = 0
     for w in [*widget._instances.values()]:
@@ -216,9 +216,8 @@ def _move():
         def hear(change):
             nonlocal heard
             heard += 1
-        start = getattr(w, name)
         w.observe(hear, name)
-        for value in [*values, start]:
+        for value in values:
             try:
                 setattr(w, name, value)
             except Exception as error:
