@@ -272,7 +272,11 @@ class Room(session.Session):
             self.refresh()
             return said
 
-        controls = {"experiment": menu("experiment", names), "file": text("file or folder")}
+        recorded_first = sorted(names, key=lambda name: not self.weights(name))
+        controls = {
+            "experiment": menu("experiment", recorded_first),
+            "file": text("file or folder"),
+        }
         return Panel(draw, controls, word="Open").box
 
     def comparer(self, names: Sequence[str]) -> Any:
