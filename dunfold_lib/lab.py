@@ -16,7 +16,7 @@ from typing import Any
 import ipywidgets as widgets
 
 from dunfold_lib import explore, fetch, session, show
-from dunfold_lib.records import Experiment
+from dunfold_lib.experiment import Experiment
 from dunfold_lib.show import Curves, Frames, Html
 
 log = logging.getLogger(__name__)

@@ -11,8 +11,7 @@ import os
 import platform
 import secrets
 import subprocess
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -27,40 +26,6 @@ WEIGHTS = "weights.safetensors"
 LOSSES = "loss.csv"
 LOSS_POINTS = 200  # of a recorded run
 MOST_BYTES = 2 * 2**20  # weights up to this size are kept with a recorded run
-
-
-@dataclass(frozen=True)
-class Experiment:
-    """One row of a published table or figure, and how to measure ours.
-
-    published : the paper's scores by name, empty where a paper prints a curve and no number.
-    source    : where those numbers stand, or the figure.
-    protocol  : data, split, noise, size of the test set; it is printed beside every score.
-    build     : (recipe, seed) -> the untrained network, of the recipe's size; what is random in
-                its initial weights is drawn from the seed. Both have defaults, the first recipe
-                and 0. None for a classical algorithm.
-    measure   : (network or None, seed) -> our scores by name; lists are curves over the layers.
-                Where readers may bring data, a third argument is their folder; then its key
-                "protocol" says what was measured (files, sizes, noise) in the place of ours.
-                Under "notes" it may have lines that are printed beside the scores, and a score
-                that does not exist for the data is None.
-    train     : (network, recipe, folder, seed, device, watch, experiment="room/name") -> losses;
-                None: nothing to learn.
-    recipes   : by name, ``cpu`` (minutes on two cores) and ``gpu`` (the paper's size).
-    released  : (weights file, operator files) -> the network that its authors released.
-    own       : (matrix (m, n)) -> the same experiment on a dictionary of one's own.
-    """
-
-    title: str
-    source: str
-    protocol: str
-    published: Mapping[str, float]
-    build: Callable[..., nn.Module | None]
-    measure: Callable[..., dict[str, Any]]
-    train: Callable[..., list[float]] | None = None
-    recipes: Mapping[str, Any] = field(default_factory=dict)
-    released: Callable[[Path, Sequence[Path]], nn.Module] | None = None
-    own: Callable[[Tensor], "Experiment"] | None = None
 
 
 def commit(folder: Path | None = None) -> str:
@@ -250,36 +215,6 @@ def values(name: str, score: str, recipe: str = "", unread: list[str] | None = N
     """A score of every recorded run of an experiment ``room/name``, or of those of one recipe."""
     runs = [r for r in recorded(name, unread=unread) if recipe in ("", r.get("recipe_name"))]
     return [r["scores"][score] for r in runs if r["scores"].get(score) is not None]
-
-
-def summary(scores: Sequence[float]) -> str:
-    """Mean ± half the spread over seeds, to two digits; one number alone; or that there is none."""
-    if not scores:
-        return "not measured"
-    mean, spread = sum(scores) / len(scores), (max(scores) - min(scores)) / 2
-    return f"{mean:.2f}" + (f" ± {spread:.2f}" if len(scores) > 1 else "")
-
-
-def built(e: Experiment, run: Path) -> Any:
-    """The untrained network of a run's folder, of that run's recipe where it decides the size.
-
-    A field that the run does not know had its default: it was made before there was one.
-    """
-    made = load(run) if (run / "run.json").exists() else {}
-    recipe = e.recipes.get(made.get("recipe_name", "cpu"), next(iter(e.recipes.values()), None))
-    if not made.get("recipe") or recipe is None:
-        return e.build()
-    known = {f.name for f in fields(recipe)}
-    return e.build(type(recipe)(**{k: v for k, v in made["recipe"].items() if k in known}))
-
-
-def trained(name: str, e: Experiment, run: str = "cpu-s0") -> Any:
-    """The network of an experiment ``room/name`` with the weights of one of its recorded runs."""
-    net = built(e, results_root() / name / run)
-    if net is None:
-        raise ValueError(f"{name} is a classical algorithm; it has no weights")
-    load_weights(results_root() / name / run / "weights.safetensors", net)
-    return net.eval()
 
 
 def matrix_hash(*matrices: Tensor) -> str:

@@ -13,11 +13,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dunfold_lib import __main__ as command
-from dunfold_lib import checks, records, show, training
+from dunfold_lib import checks, experiment, records, show, tables, training
+from dunfold_lib.experiment import Experiment
 from dunfold_lib.live import Live, read_losses, smooth, spoken
-from dunfold_lib.records import Experiment
 from dunfold_lib.show import Curves, Html, line
+from dunfold_lib.training import Context
 
 SMOKE = bool(os.environ.get("DUNFOLD_SMOKE"))  # the tests run notebooks at their least sizes
 RUNS = Path("runs")
@@ -103,7 +103,11 @@ class Session:
         return self._read(name, found[recipe].parent.name) if recipe in found else None
 
     def _trained(self, name: str, run: str) -> Any:
-        return records.trained(f"{self.room}/{name}", self.experiments[name], run)
+        return experiment.load_from(
+            f"{self.room}/{name}",
+            records.results_root() / self.room / name / run / records.WEIGHTS,
+            self.experiments[name],
+        )
 
     def _fresh(self, name: str) -> Any:
         net: Any = self.experiments[name].build()
@@ -151,7 +155,9 @@ class Session:
         run = records.load(path.parent) if (path.parent / "run.json").exists() else {"scores": {}}
         there = str(run.get("experiment", "")).removeprefix(f"{self.room}/")
         name = there if there in self.experiments else name
-        net = (build and build(path.parent)) or records.built(self.experiments[name], path.parent)
+        net = (build and build(path.parent)) or experiment.build(
+            self.experiments[name], path.parent
+        )
         records.load_weights(path, net)
         self.take(name, f"{type(net).__name__} ({name}, {path.parent.name}, opened)", net)
         singles = [[n, f"{v:.3f}"] for n, v in run["scores"].items() if isinstance(v, float)]
@@ -216,13 +222,13 @@ class Session:
         say(f"{e.title}: building the network and its data")
         net, begun = e.build(job.recipe, job.seed), time.perf_counter()
         assert e.train is not None
-        more: dict[str, Any] = {"looked": live.look} if job.looks else {}
-        how = (folder, job.seed, job.device, live.watch)
-        losses = e.train(net, job.recipe, *how, **more, experiment=place)
+        look = live.look if job.looks else None
+        context = Context(folder, job.seed, job.device, live.watch, look, place)
+        losses = e.train(net, job.recipe, context)
         seconds = training.spent(folder)[0] if folder else time.perf_counter() - begun
         say(f"{e.title}: trained in {spoken(seconds)}, now measuring")
         there = Path(job.tested.strip()).expanduser() if job.tested.strip() else None
-        made = command.measured(place, e, net, job.seed, there)
+        made = experiment.measure(place, net, job.seed, e, **({"folder": there} if there else {}))
         made |= {"recipe_name": job.called if job.called in e.recipes else "cpu"}
         made |= {"recipe": asdict(job.recipe), "seconds": round(seconds, 1)}
         run = Run(job, net, losses, live.looks, made)
@@ -254,13 +260,13 @@ class Session:
 
     def ours(self, name: str, score: str) -> str:
         """Our recorded score of an experiment."""
-        return command.ours(f"{self.room}/{name}", score, [*self.experiments[name].recipes])
+        return tables.ours(f"{self.room}/{name}", score, [*self.experiments[name].recipes])
 
     def beside(self, run: Run) -> Html:
         """score | published | recorded | yours"""
         e, name = run.job.experiment, f"{self.room}/{run.name}"
         rows = [
-            [n, published(e, n), command.ours(name, n, [*e.recipes]), f"{v:.3f}"]
+            [n, tables.paper(e, n), tables.ours(name, n, [*e.recipes]), f"{v:.3f}"]
             for n, v in run.scores.items()
             if isinstance(v, float)
         ]
@@ -277,16 +283,11 @@ class Session:
         for n, e in chosen.items():
             row = [n, e.title]
             for s in scores:
-                row += [published(e, s)] * (s in printed)
+                row += [tables.paper(e, s)] * (s in printed)
                 row.append(self.ours(n, s))
             seeds = max(len(records.values(f"{self.room}/{n}", s)) for s in scores)
-            rows.append([*row, seeds, command.owed(f"{self.room}/{n}", e)])
+            rows.append([*row, seeds, tables.owed(f"{self.room}/{n}", e)])
         return show.table([*head, "runs", "GPU run owed"], rows, caption)
-
-
-def published(e: Experiment, score: str) -> str:
-    """The paper's number, or a dash."""
-    return f"{e.published[score]:.2f}" if score in e.published else "–"
 
 
 # Recipes

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from dunfold_lib import lab, session, training
+from dunfold_lib.experiment import Experiment
 from dunfold_lib.live import Live, loss_curves, spoken
-from dunfold_lib.records import Experiment
 from dunfold_lib.session import SMOKE, Run
 from dunfold_lib.show import Curves
 

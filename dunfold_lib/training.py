@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -20,6 +20,7 @@ from dunfold_lib.engine import Average, Convolutions, has_units
 
 Sample = Callable[[int, torch.Generator], tuple[Any, Tensor]]
 Loss = Callable[[nn.Module, Any, Tensor], Tensor]
+Watch = Callable[[int, float], None]
 CHECKPOINT = "checkpoint.safetensors"
 SAVE_EVERY = 500  # steps between checkpoints
 SAVE_SECONDS = 60.0  # between checkpoints, at most, whatever a step costs
@@ -108,39 +109,69 @@ class Origin:
             )
 
 
+@dataclass(frozen=True)
+class Context:
+    """How and where one training runs; the recipe says what it does.
+
+    folder : where a checkpoint is kept, every ``SAVE_EVERY`` steps and every ``SAVE_SECONDS``; a
+    run that finds one goes on from it to the same numbers. None: nowhere.
+    seed   : of everything that is drawn.  device : "cpu", "cuda" or "mps".
+    watch  : called with (step, loss) after each step, in the first process.
+    validated  : likewise with (step, score) after each look at a validation part, in rooms that
+    choose their weights there.
+    experiment : ``room/name``, for which it trains.
+    origin : what its checkpoints belong to; by default the recipe, the seed and the experiment.
+    """
+
+    folder: Path | None = None
+    seed: int = 0
+    device: str = "cpu"
+    watch: Watch | None = None
+    validated: Watch | None = None
+    experiment: str = ""
+    origin: Origin | None = None
+
+    def of(self, recipe: Any) -> Origin:
+        """The origin of a run by this recipe."""
+        return self.origin or Origin(recipe, self.seed, self.experiment)
+
+    def part(self, recipe: Any, name: str, seed: int, past: int) -> "Context":
+        """A part of a run by this recipe, in a folder of its own, after so many steps."""
+        watch = self.watch and partial(_shifted, self.watch, past)
+        folder = self.folder / name if self.folder else None
+        return replace(self, folder=folder, seed=seed, watch=watch, origin=self.of(recipe))
+
+
+def _shifted(watch: Watch, past: int, step: int, loss: float) -> None:
+    watch(past + step, loss)
+
+
+ALONE = Context()
+
+
 def fit(
-    net: nn.Module,
-    sample: Sample,
-    loss: Loss,
-    recipe: Recipe,
-    folder: Path | None = None,
-    seed: int = 0,
-    device: str = "cpu",
-    watch: Callable[[int, float], None] | None = None,
-    origin: Origin | None = None,
+    net: nn.Module, sample: Sample, loss: Loss, recipe: Recipe, context: Context = ALONE
 ) -> list[float]:
     """Train ``net`` in place and give the loss of every step.
 
     sample : (batch, generator) -> (b, truth), drawn on the CPU, moved to the device here.
     loss   : (net, b, truth) -> a scalar: a mean over the rows, or made of ``total`` sums.
-    folder : where a checkpoint is kept, every ``SAVE_EVERY`` steps and every ``SAVE_SECONDS``; a
-    run that finds one goes on from it to the same numbers. Ctrl-C and SIGTERM end a run after the
-    step that they find it in, which is saved; a second one ends it at once.
-    watch  : called with (step, loss), in the first process; a KeyboardInterrupt that it raises ends
-    the run, which is saved.
-    origin : what a checkpoint belongs to; by default the recipe and the seed.
+
+    Ctrl-C and SIGTERM end a run after the step that they find it in, which is saved; a second one
+    ends it at once. So does a KeyboardInterrupt that the context's ``watch`` raises.
 
     With several processes each draws the whole batch from the same generator and takes its own
     rows; the gradient is that of the whole batch, and all have the weights of the first.
     """
-    machine = processes(device)
+    machine = processes(context.device)
     shares = _shares(recipe.batch, machine)
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(context.seed)
     net.to(machine.device).train()
     weights = [p for p in net.parameters() if p.requires_grad]
     adam = torch.optim.Adam(weights, lr=recipe.lr)
     average = Average(net, recipe.average)
-    run = Checkpoint(folder, origin or Origin(recipe, seed), net, adam, generator, machine, average)
+    origin = context.of(recipe)
+    run = Checkpoint(context.folder, origin, net, adam, generator, machine, average)
     history = run.resume()
     mixed = recipe.precision == "bf16" and has_units(machine.device.type)
     precision = Convolutions if mixed else machine.autocast
@@ -162,9 +193,9 @@ def fit(
             if not math.isfinite(history[-1]):
                 raise RuntimeError(f"the loss is {history[-1]} at step {step}; try a smaller lr")
             try:
-                if watch and machine.is_main_process:
+                if context.watch and machine.is_main_process:
                     with average.shown():
-                        watch(step, history[-1])
+                        context.watch(step, history[-1])
             except KeyboardInterrupt:  # whoever watches ends the run; a second Ctrl-C does at once
                 if not came:
                     run.after(history, finished=False, stopped=True)
@@ -262,35 +293,26 @@ def grow(
     loss_at: Callable[[int], Loss],
     stage: Recipe,
     finish: Recipe,
-    folder: Path | None = None,
-    seed: int = 0,
-    device: str = "cpu",
-    watch: Callable[[int, float], None] | None = None,
-    origin: Origin | None = None,
+    context: Context = ALONE,
 ) -> list[float]:
     """Stage-wise training. For t = 1…K layer t begins as a copy of layer t − 1, and all layers up
     to t are trained by ``stage`` on ``loss_at(t)``; then the whole network by ``finish``.
 
-    origin : what the checkpoints belong to; by default each to its recipe and seed.
+    Without an origin of its own a context's checkpoints belong to those of the two that made them.
     """
-    machine = processes(device)
+    machine, folder = processes(context.device), context.folder
     K = int(net.K)  # type: ignore[arg-type]
     history: list[float] = []
     for t in [*range(1, K + 1), K + 1]:
         whole = t > K
-        here = folder / ("finish" if whole else f"stage-{t:02d}") if folder else None
         if 1 < t <= K:
             copy_layer(net, t - 2, t - 1)
-        told = partial(_shifted, watch, len(history)) if watch else None
-        recipe, loss = (finish, loss_at(K)) if whole else (stage, loss_at(t))
-        history += fit(net, sample, loss, recipe, here, 1000 * seed + t, device, told, origin)
+        name, recipe = ("finish", finish) if whole else (f"stage-{t:02d}", stage)
+        here = context.part(recipe, name, 1000 * context.seed + t, len(history))
+        history += fit(net, sample, loss_at(min(t, K)), recipe, here)
         if folder and t > 1 and machine.is_main_process:
             _strip(folder / f"stage-{t - 1:02d}")  # the next stage's checkpoint holds its layers
     return history
-
-
-def _shifted(watch: Callable[[int, float], None], past: int, step: int, loss: float) -> None:
-    watch(past + step, loss)
 
 
 @torch.no_grad()

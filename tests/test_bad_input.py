@@ -11,7 +11,7 @@ from dunfold_lib import checks, metrics, show
 from dunfold_lib.explore import Explorer, Slider
 from dunfold_lib.operators import Blur, Compose, Linear, Mask, Matrix, Wavelet, norm
 from dunfold_lib.show import Curves, Frames, line
-from dunfold_lib.sparse import data, lasso, model, theory
+from dunfold_lib.sparse import data, duality, model, theory
 
 whole_numbers = ones(2, 2, dtype=torch.int64)
 LIST = "is a list; it must be a torch.Tensor"
@@ -458,7 +458,7 @@ SOLVERS = {
     "ista": lambda A, b, lam=0.1, **other: model.ista(A, b, lam, **({"K": 2} | other)),
     "fista": lambda A, b, lam=0.1, **other: model.fista(A, b, lam, **({"K": 2} | other)),
     "extrapolated": lambda A, b, lam=0.1, **other: model.extrapolated(A, b, lam, [0.0], **other),
-    "lasso": lambda A, b, lam=0.1, **other: lasso.lasso(A, b, lam, **other),
+    "lasso": lambda A, b, lam=0.1, **other: duality.lasso(A, b, lam, **other),
 }
 every = pytest.mark.parametrize("solve", SOLVERS.values(), ids=SOLVERS.keys())
 
@@ -582,7 +582,7 @@ def test_extrapolated_refuses(tiny, given, error, says):
 )
 def test_lasso_refuses(tiny, given, error, says):
     A, b, _ = tiny
-    refused(lambda: lasso.lasso(A, b, **({"lam": 0.1} | given)), error, says)
+    refused(lambda: duality.lasso(A, b, **({"lam": 0.1} | given)), error, says)
 
 
 @cases(
@@ -592,7 +592,7 @@ def test_lasso_refuses(tiny, given, error, says):
 )
 def test_duality_gap_refuses_a_weight(tiny, given, error, says):
     A, b, x = tiny
-    refused(lambda: lasso.duality_gap(A, b, given, x), error, says)
+    refused(lambda: duality.duality_gap(A, b, given, x), error, says)
 
 
 @cases(
@@ -601,13 +601,13 @@ def test_duality_gap_refuses_a_weight(tiny, given, error, says):
     (ones(4, 20), ValueError, r"[br] has shape \(4, 20\); it must be \(batch, 12\)"),
 )
 def test_lam_max_refuses(tiny, given, error, says):
-    refused(lambda: lasso.lam_max(tiny[0], given), error, says)
+    refused(lambda: duality.lam_max(tiny[0], given), error, says)
 
 
 def test_path_refuses_a_negative_weight(tiny):
     A, b, _ = tiny
     says = r"lam is -0.1; it must be finite and in \[0, inf\]"
-    refused(lambda: lasso.path(A, b, [0.1, -0.1]), ValueError, says)
+    refused(lambda: duality.path(A, b, [0.1, -0.1]), ValueError, says)
 
 
 # sparse.model: the networks; sparse.theory

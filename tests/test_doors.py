@@ -15,14 +15,13 @@ import pytest
 import torch
 from scipy.io import savemat
 
-from dunfold_lib import __main__ as door
-from dunfold_lib import records, training
-from dunfold_lib.__main__ import main, override
+from dunfold_lib import experiment, records, tables, training
+from dunfold_lib.__main__ import main
+from dunfold_lib.experiment import Experiment
 from dunfold_lib.imaging.experiments import KINDS, MRI_RATIOS, RATIOS
 from dunfold_lib.metrics import nmse_db
 from dunfold_lib.newton_sr.experiments import CONDITIONS, EXPERIMENTS
 from dunfold_lib.operators import Matrix
-from dunfold_lib.records import Experiment
 from dunfold_lib.sparse import LISTA, fista
 from dunfold_lib.sparse import runs as sparse_runs
 from dunfold_lib.sparse.data import SparseProblem
@@ -66,28 +65,28 @@ def fake(**changes):
 def test_list_shows_every_experiment_with_paper_and_ours(capsys):
     assert main(["list"]) == 0
     out = capsys.readouterr().out
-    for name, e in door.experiments().items():
+    for name, e in experiment.experiments().items():
         lines = [row for row in out.splitlines() if row.startswith(name + " ")]
         paper = [f"{v:.2f}" for v in e.published.values()] or ["–"]
         assert [line.split()[2] for line in lines] == paper
         for line in lines:
-            assert door.ours(name, line.split()[1], [*e.recipes]) in line
+            assert tables.ours(name, line.split()[1], [*e.recipes]) in line
 
 
 def test_list_shows_a_dash_where_no_figure_is_published_and_says_what_is_not_measured(results):
-    table = door.rows({"room/one": fake(published={}), "room/two": fake()})
+    table = tables.rows({"room/one": fake(published={}), "room/two": fake()})
     assert table[0] == ["room/one", "score", "–", "not measured", "–"]
     assert table[1] == ["room/two", "nmse_db", "-1.00", "not measured", "–"]
 
 
 @recorded
 def test_what_must_be_recorded_is_recorded(name):
-    assert name in door.experiments()
+    assert name in experiment.experiments()
     assert records.recorded(name), f"{name} has no recorded run"
 
 
 def test_a_recorded_run_holds_what_a_reader_needs():
-    for name, e in door.experiments().items():
+    for name, e in experiment.experiments().items():
         for run in records.recorded(name):
             assert {"protocol", "seed", "device", "versions", "seconds", "commit"} <= set(run)
             assert run["experiment"] == name
@@ -98,11 +97,11 @@ def test_a_recorded_run_holds_what_a_reader_needs():
 @recorded
 def test_a_recorded_network_is_the_one_that_is_built(name):
     """Its parameters, its matrix, and its weights where they are small enough to be committed."""
-    e = door.experiments()[name]
+    e = experiment.find(name)
     for run in records.recorded(name) if e.recipes else ():
         folder = f"{run['recipe_name']}-s{run['seed']}"
         path = records.results_root() / name / folder / "weights.safetensors"
-        net = records.built(e, path.parent)
+        net = experiment.build(e, path.parent)
         assert run["parameters"] == sum(p.numel() for p in net.parameters())
         assert run["matrix"] == records.problem_hash(net)
         small = run["weights"]["bytes"] <= records.MOST_BYTES
@@ -216,7 +215,7 @@ FASTHYDE = (44.41, 40.03, 37.50, 36.32)  # the same crop; top eigen-images with 
 
 
 def cubes(name, score):
-    networks = bool(door.experiments()[f"hyperspectral/{name}"].recipes)
+    networks = bool(experiment.find(f"hyperspectral/{name}").recipes)
     recipe = "as-is" if networks else "cpu"
     return mean_of_seeds(f"hyperspectral/{name}", f"{score}_as_is", recipe)
 
@@ -278,7 +277,7 @@ def test_the_median_signal_of_alista_reaches_its_bar():
 
 
 def test_reproduce_run_writes_runs_and_record_keeps_them(results, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(door, "experiments", lambda: {"room/one": fake()})
+    monkeypatch.setattr(experiment, "experiments", lambda rooms=(): {"room/one": fake()})
     out = tmp_path / "elsewhere"
     assert main(["reproduce", "room", "--run", "--seeds", "2", "--out", str(out)]) == 0
     assert "not measured" in capsys.readouterr().out  # measured, not recorded
@@ -294,7 +293,11 @@ def test_a_measure_says_what_it_measured_and_which_scores_do_not_exist(
         found = {"iou": 50.0, "auc": None, "curve": [1.0]}
         return found | {"protocol": f"12 files of {folder}", "notes": ["3 of 12 targets vanished"]}
 
-    monkeypatch.setattr(door, "experiments", lambda: {"room/one": fake(measure=measure)})
+    monkeypatch.setattr(
+        experiment,
+        "experiments",
+        lambda rooms=(): {"room/one": fake(measure=measure, own=("folder",))},
+    )
     call = ["evaluate", "room/one", "--data", str(tmp_path)]
     assert main(call) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -318,7 +321,7 @@ def test_a_score_that_is_no_number_does_not_lose_the_others(monkeypatch, capsys)
         "n": {"a": 1},
     }
     e = fake(measure=lambda net, seed: found)
-    monkeypatch.setattr(door, "experiments", lambda: {"room/one": e})
+    monkeypatch.setattr(experiment, "experiments", lambda rooms=(): {"room/one": e})
     assert main(["evaluate", "room/one", "--json"]) == 0
     made = json.loads(capsys.readouterr().out)
     assert made["scores"] == {"iou": 50.0, "curve": [1.0, None], "n": {"a": 1}}
@@ -330,7 +333,7 @@ def test_an_experiment_that_fails_does_not_lose_the_rest(results, tmp_path, monk
         raise ValueError("image a.png: cannot be read")
 
     both = {"room/one": fake(measure=broken), "room/two": fake()}
-    monkeypatch.setattr(door, "experiments", lambda: both)
+    monkeypatch.setattr(experiment, "experiments", lambda rooms=(): both)
     call = ["reproduce", "--run", "--record", "--seeds", "2", "--out", str(tmp_path / "runs")]
     assert main(call) == 2
     said = capsys.readouterr()
@@ -344,13 +347,13 @@ def test_an_experiment_that_fails_does_not_lose_the_rest(results, tmp_path, monk
 
 def test_a_gpu_run_is_owed_until_one_made_on_a_gpu_is_recorded(results, monkeypatch):
     e = fake(recipes={"gpu": object()})
-    assert door.owed("room/one", e) == "yes"
-    assert door.owed("room/one", fake()) == "–"
+    assert tables.owed("room/one", e) == "yes"
+    assert tables.owed("room/one", fake()) == "–"
     run = {"scores": {}, "recipe_name": "gpu", "device": "cpu"}
     records.save(results / "room/one/gpu-s0", run)
-    assert door.owed("room/one", e) == "yes"
+    assert tables.owed("room/one", e) == "yes"
     records.save(results / "room/one/gpu-s0", run | {"device": "NVIDIA H100"})
-    assert door.owed("room/one", e) == "no"
+    assert tables.owed("room/one", e) == "no"
 
 
 @pytest.mark.parametrize(
@@ -412,10 +415,10 @@ def test_an_unset_shell_variable_is_not_swallowed(arguments, capsys):
 )
 def test_a_wrong_name_is_answered_with_the_three_nearest(given, names):
     with pytest.raises(ValueError, match="no experiment") as error:
-        door.pick(given)
+        experiment.find(given)
     near = str(error.value).rpartition(" are ")[2].split(", ")
     assert len(near) == 3
-    assert set(names) <= set(near) <= set(door.experiments())
+    assert set(names) <= set(near) <= set(experiment.experiments())
 
 
 @pytest.mark.parametrize("encoding", ["cp1252", "ascii", "utf-16"])
@@ -432,7 +435,7 @@ def test_a_pipe_gets_utf8_whatever_the_code_page(encoding, command):
 
 
 def test_one_broken_run_does_not_stop_the_list_and_is_named(results, monkeypatch, capsys):
-    monkeypatch.setattr(door, "experiments", lambda: {"room/one": fake()})
+    monkeypatch.setattr(experiment, "experiments", lambda rooms=(): {"room/one": fake()})
     good = {"scores": {"nmse_db": -3.0}, "recipe_name": "cpu"}
     records.save(results / "room/one/cpu-s0", good)
     for i, text in enumerate(("{", '{"scores": {"nmse_db": NaN}}', "")):
@@ -466,7 +469,7 @@ def learned(results, monkeypatch):
         published={},
         recipes={"cpu": Recipe(steps=1), "cpu-b": Recipe(steps=2), "gpu": Recipe(steps=3)},
     )
-    monkeypatch.setattr(door, "experiments", lambda: {"room/one": e})
+    monkeypatch.setattr(experiment, "experiments", lambda rooms=(): {"room/one": e})
 
     def record(folder, value):
         net = torch.nn.Linear(1, 1)
@@ -495,9 +498,9 @@ def test_the_weights_are_those_that_the_table_shows_and_are_named(learned, resul
     assert made["scores"] == {"weight": 2.0}
     assert (made["recipe_name"], made["weights"]["seed"]) == ("cpu-b", 0)
     assert made["weights"]["path"] == str(path)
-    assert door.default_weights("room/one") == path
-    e = door.experiments()["room/one"]
-    assert door.ours("room/one", "weight", [*e.recipes]) == "2.50 ± 0.50 (cpu-b)"
+    assert experiment.weights_of("room/one")[0] == path
+    e = experiment.find("room/one")
+    assert tables.ours("room/one", "weight", [*e.recipes]) == "2.50 ± 0.50 (cpu-b)"
     assert evaluated(capsys, "--seed", "1")["scores"] == {"weight": 3.0}
     assert evaluated(capsys, "--recipe", "cpu")["scores"] == {"weight": 1.0}
     assert evaluated(capsys, "--seed", "7")["weights"]["seed"] == 0
@@ -552,14 +555,14 @@ def test_a_run_of_its_own_name_is_evaluated_when_it_is_asked_for(learned, capsys
 
 
 def test_a_record_made_before_a_field_existed_loads_with_its_default(results):
-    e = door.experiments()["newton_sr/newton-4"]
+    e = experiment.find("newton_sr/newton-4")
     recipes = {name: replace(r, filters=3, width=4) for name, r in e.recipes.items()}
     changed = replace(e, recipes=recipes)
     folder = results / "newton_sr/newton-4/cpu-s0"
     known = {k: v for k, v in vars(recipes["cpu"]).items() if k not in ("filters", "cg")}
     run = {"scores": {}, "recipe_name": "cpu", "recipe": {**known, "gone": 3}}
     records.save(folder, run)
-    net, asked = records.built(changed, folder), e.build(replace(e.recipes["cpu"], width=4))
+    net, asked = experiment.build(changed, folder), e.build(replace(e.recipes["cpu"], width=4))
     assert count_of(net) == count_of(asked)
     assert count_of(net) != count_of(e.build(recipes["cpu"]))
 
@@ -580,7 +583,7 @@ def start_of(net):
 
 @pytest.mark.parametrize("room", STARTS)
 def test_the_seed_reaches_the_initial_weights(room):
-    chosen = {n: e for n, e in door.select(room).items() if e.train is not None}
+    chosen = {n: e for n, e in experiment.select(room).items() if e.train is not None}
     assert chosen
     for name, e in chosen.items():
         recipe = next(iter(e.recipes.values()))
@@ -592,7 +595,7 @@ def test_the_seed_reaches_the_initial_weights(room):
 
 @pytest.mark.parametrize("seed", [0, 3])
 def test_a_training_begins_at_its_seeds_weights_and_says_so(tmp_path, seed):
-    e = door.experiments()["newton_sr/plain-4"]
+    e = experiment.find("newton_sr/plain-4")
     starts = []
 
     def train(net, *given, **more):
@@ -600,7 +603,9 @@ def test_a_training_begins_at_its_seeds_weights_and_says_so(tmp_path, seed):
         return []
 
     e = replace(e, train=train, measure=lambda net, seed: {"rmse": 0.0})
-    run = records.load(door.trained("room/one", e, "cpu", seed, tmp_path))
+    asked = experiment.Run("room/one", "cpu", e.recipes["cpu"], seed, tmp_path)
+    assert experiment.train(asked, e)
+    run = records.load(asked.folder)
     assert torch.equal(starts[0], start_of(e.build(e.recipes["cpu"], seed)))
     assert run["start_seed"] == seed
 
@@ -610,12 +615,15 @@ def test_seconds_are_those_of_training_and_not_of_measuring(tmp_path):
         time.sleep(3)
         return {"nmse_db": 0.0}
 
-    known = door.experiments()["sparse/lista-50x100"]
+    known = experiment.find("sparse/lista-50x100")
     begun = time.perf_counter()
-    call = ("room/one", replace(known, measure=slow), "cpu", 0, tmp_path, SMALL)
-    run = records.load(door.trained(*call))
+    asked = experiment.plan("sparse/lista-50x100", "cpu", SMALL, out=tmp_path)
+    slowly = replace(known, measure=slow)
+    experiment.train(asked, slowly)
+    run = records.load(asked.folder)
     assert 0 < run["seconds"] < time.perf_counter() - begun - 2.9
-    again = records.load(door.trained(*call, resume=True))
+    experiment.train(asked, slowly, resume=True)
+    again = records.load(asked.folder)
     assert (again["seconds"], again["cpu_seconds"]) == (run["seconds"], run["cpu_seconds"])
 
 
@@ -643,12 +651,12 @@ def test_a_reader_that_has_enough_is_no_error():
 
 
 def test_a_recorded_run_is_replaced_only_when_asked(results, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(door, "experiments", lambda: {"room/one": fake()})
+    monkeypatch.setattr(experiment, "experiments", lambda rooms=(): {"room/one": fake()})
     call = ["reproduce", "room", "--run", "--record", "--seeds", "1", "--out"]
     assert main([*call, str(tmp_path / "a")]) == 0
     path = results / "room/one/cpu-s0/run.json"
     before = path.read_bytes()
-    monkeypatch.setattr(door, "measured", None)  # nothing is measured before it is refused
+    monkeypatch.setattr(experiment, "measure", None)  # nothing is measured before it is refused
     assert main([*call, str(tmp_path / "b")]) == 2
     assert "is recorded; replace it with --replace" in capsys.readouterr().err
     assert path.read_bytes() == before
@@ -668,8 +676,8 @@ def test_a_changed_recipe_is_recorded_under_a_name_of_its_own_alone(results, tmp
     assert [p.name for p in (results / "sparse/lista-50x100").iterdir()] == ["short-s0"]
     run = records.load(results / "sparse/lista-50x100/short-s0")
     assert (run["recipe_name"], run["recipe"]["batch"]) == ("short", 4)
-    e = door.experiments()["sparse/lista-50x100"]
-    assert door.ours("sparse/lista-50x100", "nmse_db", [*e.recipes]) == "not measured"
+    e = experiment.find("sparse/lista-50x100")
+    assert tables.ours("sparse/lista-50x100", "nmse_db", [*e.recipes]) == "not measured"
     assert main([*call, "--name", "short", "--resume"]) == 2
     assert "is recorded; replace it with --replace" in capsys.readouterr().err
     assert main([*call, "--name", "short", "--resume", "--replace"]) == 0
@@ -684,9 +692,9 @@ def test_a_change_does_not_take_the_name_of_another_recipe(capsys, tmp_path):
 @pytest.mark.parametrize("recipe", ["the same", "another"])
 def test_a_planted_score_never_reaches_the_table(recipe, results, tmp_path, monkeypatch, capsys):
     """reproduce --run measures again, whatever lies in its folder."""
-    known = door.experiments()["sparse/lista-50x100"]
-    tiny = replace(known, recipes={"cpu": override(known.recipes["cpu"], SMALL)})
-    monkeypatch.setattr(door, "experiments", lambda: {"sparse/lista-50x100": tiny})
+    known = experiment.find("sparse/lista-50x100")
+    tiny = replace(known, recipes={"cpu": experiment.override(known.recipes["cpu"], SMALL)})
+    monkeypatch.setattr(experiment, "experiments", lambda rooms=(): {"sparse/lista-50x100": tiny})
     out, record = tmp_path / "runs", results / "sparse/lista-50x100/cpu-s0"
     call = ["reproduce", "sparse", "--run", "--seeds", "1", "--out", str(out)]
     assert main(call) == 0
@@ -716,10 +724,10 @@ def test_a_recipe_for_a_gpu_does_not_begin_on_a_cpu_unasked(tmp_path, monkeypatc
     assert not any(tmp_path.iterdir())
     assert main([*call, "--device", "cuda", *SMALL]) == 2
     assert "device is 'cuda'; this machine has cpu" in capsys.readouterr().err
-    assert door.device_for("gpu", "cpu") == "cpu"
-    assert door.device_for("cpu", "") == "cpu"
+    assert experiment.device_for("gpu", "cpu") == "cpu"
+    assert experiment.device_for("cpu", "") == "cpu"
     monkeypatch.setattr(training, "available", lambda device: True)
-    assert [door.device_for("gpu-pines", d) for d in ("", "mps")] == ["cuda", "mps"]
+    assert [experiment.device_for("gpu-pines", d) for d in ("", "mps")] == ["cuda", "mps"]
 
 
 def test_a_folder_that_cannot_be_written_is_found_before_the_training(tmp_path, capsys):
@@ -770,14 +778,16 @@ def test_an_interrupted_command_says_how_to_go_on(monkeypatch, capsys):
     def stop(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(door, "experiments", stop)
+    monkeypatch.setattr(experiment, "experiments", stop)
     assert main(["list"]) == 130
     assert capsys.readouterr().err.endswith("interrupted; a training goes on with --resume\n")
 
 
 def test_sigterm_ends_a_command_as_ctrl_c_does(monkeypatch, capsys):
     before = signal.getsignal(signal.SIGTERM)
-    monkeypatch.setattr(door, "experiments", lambda: signal.raise_signal(signal.SIGTERM))
+    monkeypatch.setattr(
+        experiment, "experiments", lambda rooms=(): signal.raise_signal(signal.SIGTERM)
+    )
     assert main(["list"]) == 143
     assert capsys.readouterr().err.endswith("interrupted; a training goes on with --resume\n")
     assert signal.getsignal(signal.SIGTERM) is before

@@ -10,12 +10,12 @@ from torch import nn
 from torch.nn import functional
 
 from dunfold_lib import __main__ as command
-from dunfold_lib import engine, records, training
+from dunfold_lib import engine, experiment, records, reproduce, training
 from dunfold_lib.engine import Average, Convolutions
 from dunfold_lib.small_target.fast import merged
 from dunfold_lib.small_target.model import LRPCANet, RPCANet, TwoTerm, total_loss
 from dunfold_lib.small_target.runs import Training, train
-from dunfold_lib.training import Recipe, fit
+from dunfold_lib.training import Context, Recipe, fit
 
 
 def test_only_convolutions_are_computed_in_bfloat16() -> None:
@@ -85,7 +85,7 @@ def test_a_run_with_an_average_resumes_to_the_same_numbers(tmp_path: Path) -> No
             if step == stop:
                 raise KeyboardInterrupt
 
-        fit(net, _line, loss, recipe, folder, watch=watch)
+        fit(net, _line, loss, recipe, Context(folder, watch=watch))
         return net
 
     whole = run(None, -1)
@@ -166,7 +166,7 @@ def test_training_in_phases_resumes_to_the_same_numbers(tmp_path: Path) -> None:
             if step == stop:
                 raise KeyboardInterrupt
 
-        return train(fresh, recipe, folder, 0, "cpu", watch), fresh
+        return train(fresh, recipe, Context(folder, watch=watch)), fresh
 
     losses, whole = run(None, -1)
     assert len(losses) == 6
@@ -198,7 +198,7 @@ def tiny_queue(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
         f"sparse/{name}": replace(EXPERIMENTS[name], recipes={"tiny": small}, measure=_score)
         for name in ("lista", "alista")
     }
-    monkeypatch.setattr(command, "experiments", lambda: made)
+    monkeypatch.setattr(experiment, "experiments", lambda rooms=(): made)
     monkeypatch.setattr(records, "results_root", lambda: tmp_path / "results")
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -249,7 +249,7 @@ def test_the_queue_stops_in_time_says_what_is_left_and_goes_on(
             Clock.made.ring()
         plain(self, history, **more)
 
-    monkeypatch.setattr(command.threading, "Timer", Clock)
+    monkeypatch.setattr(reproduce.threading, "Timer", Clock)
     monkeypatch.setattr(training.Checkpoint, "after", after)
     assert command.main([*QUEUE, "--hours", "2.5"]) == 0
     assert Clock.made.seconds == 9000

@@ -42,7 +42,7 @@ def test_every_experiment_is_named_in_the_book():
 
     A room whose chapters are not written yet has none to be named in.
     """
-    from dunfold_lib.__main__ import experiments
+    from dunfold_lib.experiment import experiments
     from dunfold_lib.sparse.experiments import CONDITIONS
 
     book = "".join(p.read_text(encoding="utf-8") for p in ROOT.glob("book/**/*.md"))

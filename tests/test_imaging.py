@@ -18,8 +18,8 @@ from torch.nn.functional import conv2d, pad
 from torch.nn.utils import parametrize
 from torch.testing import assert_close
 
-from dunfold_lib import __main__ as door
-from dunfold_lib import fetch, records, training
+from dunfold_lib import experiment, fetch, records, training
+from dunfold_lib.__main__ import main
 from dunfold_lib.imaging import data, experiments, fast, model, runs
 from dunfold_lib.imaging.baselines import wavelet_phase
 from dunfold_lib.imaging.model import (
@@ -32,6 +32,7 @@ from dunfold_lib.imaging.model import (
 from dunfold_lib.metrics import psnr, ssim
 from dunfold_lib.operators import Blockwise, Fourier, Mask, Sensing, norm
 from dunfold_lib.prox import soft
+from dunfold_lib.training import Context
 
 SIDE = 5  # of the small blocks below
 KINDS = (ISTANet, ISTANetPlus)
@@ -1158,7 +1159,7 @@ def same(u, v):
 def test_two_steps_of_training_are_two_steps_of_adam_by_hand(scraps, Network):
     recipe = replace(TINY, steps=2, symmetry=0.3, clip=0.5)
     trained, hand = (runs.build(Network, 1, recipe) for _ in range(2))
-    history = runs.train(trained, recipe, seed=5)
+    history = runs.train(trained, recipe, Context(seed=5))
     draw, g = runs.sampler(recipe), torch.Generator().manual_seed(5)
     adam = torch.optim.Adam(hand.parameters())
     for step in range(2):
@@ -1185,16 +1186,16 @@ def test_a_killed_run_goes_on_to_the_same_numbers(scraps, constrained, tmp_path,
     build = runs.build_constrained if constrained else runs.build
     made = lambda: build(ISTANetPlus, 1, TINY)
     whole = made()
-    losses = runs.train(whole, TINY, tmp_path / "whole", 3)
+    losses = runs.train(whole, TINY, Context(tmp_path / "whole", 3))
 
     def killer(step, loss):
         if step == 2:
             raise Killed
 
     with pytest.raises(Killed):
-        runs.train(made(), TINY, tmp_path / "cut", 3, watch=killer)
+        runs.train(made(), TINY, Context(tmp_path / "cut", 3, watch=killer))
     resumed = made()
-    assert runs.train(resumed, TINY, tmp_path / "cut", 3) == losses
+    assert runs.train(resumed, TINY, Context(tmp_path / "cut", 3)) == losses
     assert same(whole, resumed)
     assert not same(whole, made())
 
@@ -1440,7 +1441,7 @@ def test_every_experiment_says_what_it_is_and_titles_differ():
             assert "\n" not in text
     titles = [e.title for e in experiments.EXPERIMENTS.values()]
     assert len(set(titles)) == len(titles)
-    assert {f"imaging/{name}" for name in experiments.EXPERIMENTS} <= set(door.experiments())
+    assert {f"imaging/{name}" for name in experiments.EXPERIMENTS} <= set(experiment.experiments())
 
 
 @networks
@@ -1477,14 +1478,14 @@ def test_the_command_line_trains_records_and_evaluates(name, scraps, tmp_path, m
     monkeypatch.setattr(runs.data, "wheel_images", lambda part: {"one": uniform(1, 1, 40, 40)})
     changes = ["phases=2", "channels=2", "steps=2", "batch=2"]
     where = f"imaging/{name}"
-    assert door.main(["train", where, "--out", str(tmp_path), *changes]) == 0
+    assert main(["train", where, "--out", str(tmp_path), *changes]) == 0
     folder = tmp_path / where / "cpu-s0"
     run = records.load(folder)
     assert run["recipe"]["channels"] == 2
     out = capsys.readouterr().out
     assert f"{where}  psnr_wheels {run['scores']['psnr_wheels']:.3f}" in out
     weights = folder / "weights.safetensors"
-    assert door.main(["evaluate", where, "--weights", str(weights), "--json"]) == 0
+    assert main(["evaluate", where, "--weights", str(weights), "--json"]) == 0
     again = json.loads(capsys.readouterr().out)
     assert again["scores"]["psnr_wheels"] == pytest.approx(run["scores"]["psnr_wheels"], abs=1e-4)
     assert again["parameters"] == run["parameters"] < 1000

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from dunfold_lib import lab, live, records, session, trainer
-from dunfold_lib.records import Experiment
+from dunfold_lib.experiment import Experiment
 from dunfold_lib.show import Curves, Frames, line
 from dunfold_lib.training import Origin, Recipe, fit
 

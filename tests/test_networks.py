@@ -368,7 +368,7 @@ def test_an_empty_batch_gives_an_empty_estimate(network, tiny):
 
 def first_batches(seed, K=3):
     """What every stage of a grown run draws first."""
-    from dunfold_lib.training import Recipe, grow
+    from dunfold_lib.training import Context, Recipe, grow
 
     problem = SparseProblem(m=6, n=10, dtype=torch.float64)
     A, drawn = problem.operator(), []
@@ -379,7 +379,7 @@ def first_batches(seed, K=3):
 
     one = Recipe(steps=1, batch=4)
     loss = lambda depth: lambda net, b, truth: (net(b) - truth).square().mean()
-    grow(ALISTA(A, K), sample, loss, one, one, seed=seed)
+    grow(ALISTA(A, K), sample, loss, one, one, Context(seed=seed))
     return [b.numpy().tobytes() for b, _ in drawn]
 
 

@@ -19,7 +19,7 @@ from torch import nn
 from torch.nn import functional
 from torch.testing import assert_close
 
-from dunfold_lib import records, training
+from dunfold_lib import experiment, records, training
 from dunfold_lib.__main__ import main
 from dunfold_lib.prox import soft
 from dunfold_lib.small_target import algorithm, baselines, data, fast, readers, runs, scores, theory
@@ -45,6 +45,7 @@ from dunfold_lib.small_target.model import (
     total_loss,
 )
 from dunfold_lib.small_target.released import load_released
+from dunfold_lib.training import Context
 
 F64 = torch.float64
 SYNTHETIC = data.synthetic
@@ -1126,7 +1127,7 @@ SYNTHETIC = data.synthetic
 def test_two_steps_of_training_are_two_steps_by_hand(few):
     recipe = tiny_recipe(steps=2, every=5)
     net, twin = runs.build(LRPCANet, recipe), runs.build(LRPCANet, recipe)
-    losses = runs.train(net, recipe, seed=4)
+    losses = runs.train(net, recipe, Context(seed=4))
     g, adam = seeded(4), torch.optim.Adam(twin.train().parameters(), lr=recipe.lr)
     for step in range(2):
         image, mask = data.crops(runs.part("synthetic", "train"), 2, 32, g)
@@ -1164,10 +1165,10 @@ def test_the_checkpoint_is_the_one_that_validation_chose(few, monkeypatch, tmp_p
         return frames.mask
 
     monkeypatch.setattr(runs, "predicted", pretend)
-    monkeypatch.setattr(runs.metrics_ist, "iou", lambda p, y: next(values))
+    monkeypatch.setattr(runs.scores, "iou", lambda p, y: next(values))
     net = runs.build(LRPCANet, recipe)
     told: list[tuple[int, float]] = []
-    runs.train(net, recipe, tmp_path, looked=lambda step, iou: told.append((step, iou)))
+    runs.train(net, recipe, Context(tmp_path, validated=lambda step, iou: told.append((step, iou))))
     assert told == [(2, 0.1), (4, 0.5), (6, 0.2)]
     assert len(seen) == 3  # after steps 2, 4, 6
     for key, value in net.state_dict().items():
@@ -1175,7 +1176,9 @@ def test_the_checkpoint_is_the_one_that_validation_chose(few, monkeypatch, tmp_p
     assert set(asked) == {"train", "val"}  # never the test
     assert not net.training
     again = runs.build(LRPCANet, recipe)
-    runs.train(again, recipe, tmp_path)  # a finished run: nothing is trained, the choice is kept
+    runs.train(
+        again, recipe, Context(tmp_path)
+    )  # a finished run: nothing is trained, the choice is kept
     for key, value in again.state_dict().items():
         assert torch.equal(value, seen[1][key]), key
 
@@ -1195,9 +1198,9 @@ def test_an_interrupted_run_goes_on_to_the_same_numbers(few, monkeypatch, tmp_pa
 
     cut = runs.build(LRPCANet, recipe)
     with pytest.raises(StopError):
-        runs.train(cut, recipe, tmp_path, watch=stop)
+        runs.train(cut, recipe, Context(tmp_path, watch=stop))
     fresh = runs.build(LRPCANet, recipe)
-    assert runs.train(fresh, recipe, tmp_path) == losses
+    assert runs.train(fresh, recipe, Context(tmp_path)) == losses
     for a, b in zip(fresh.state_dict().values(), whole.state_dict().values(), strict=True):
         assert torch.equal(a, b)
 
@@ -1206,7 +1209,7 @@ def test_the_best_weights_belong_to_one_recipe_seed_and_experiment(few, tmp_path
     """Killed before its first checkpoint, a run has nothing else to be known by."""
     recipe = tiny_recipe(steps=2, every=1)
     net = runs.build(LRPCANet, recipe)
-    runs.train(net, recipe, tmp_path, experiment="room/one")
+    runs.train(net, recipe, Context(tmp_path, experiment="room/one"))
     (tmp_path / "checkpoint.safetensors").unlink()
     for change, seed, name in (
         ({"lr": 1e-9}, 0, "room/one"),
@@ -1215,7 +1218,7 @@ def test_the_best_weights_belong_to_one_recipe_seed_and_experiment(few, tmp_path
         ({}, 0, "room/two"),
     ):
         with pytest.raises(ValueError, match=r"best.safetensors: belongs to another run") as error:
-            runs.train(net, replace(recipe, **change), tmp_path, seed, experiment=name)
+            runs.train(net, replace(recipe, **change), Context(tmp_path, seed, experiment=name))
         assert "\n" not in str(error.value)
 
 
@@ -1408,7 +1411,7 @@ def test_a_recorded_run_builds_the_network_of_its_recipe(tmp_path):
     told = {f.name: getattr(recipe, f.name) for f in fields(recipe)}
     records.save(tmp_path, {"scores": {}, "recipe_name": "cpu", "recipe": told})
     records.save_weights(tmp_path, net)
-    again = records.built(e, tmp_path)
+    again = experiment.build(e, tmp_path)
     records.load_weights(tmp_path / "weights.safetensors", again)
     b = rand(1, 1, 9, 9).float()
     assert torch.equal(again.eval()(b), net.eval()(b))
@@ -1440,7 +1443,7 @@ def test_of_two_looks_as_good_the_first_is_kept(few, monkeypatch):
     net, recipe = LRPCANet(1, 4, 2, n_noise=1), tiny_recipe(steps=9, every=1)
     best = runs.Best(net, recipe, None)
     shares = iter([0.2, 0.5, 0.5, 0.1])
-    monkeypatch.setattr(runs.metrics_ist, "iou", lambda *a: next(shares))
+    monkeypatch.setattr(runs.scores, "iou", lambda *a: next(shares))
     for step in range(1, 5):
         best.look(step)
     assert (best.step, best.score) == (2, 0.5)

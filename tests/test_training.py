@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 from dataclasses import fields, replace
-from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,13 +17,12 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from dunfold_lib import __main__ as door
-from dunfold_lib import records, training
+from dunfold_lib import experiment, records, training
 from dunfold_lib.__main__ import main
 from dunfold_lib.hyperspectral import runs as hyperspectral_runs
 from dunfold_lib.sparse import ALISTA, LISTACP, experiments, runs
 from dunfold_lib.sparse.data import SparseProblem
-from dunfold_lib.training import Origin, Recipe, fit, grow
+from dunfold_lib.training import Context, Origin, Recipe, fit, grow
 
 PROBLEM = SparseProblem(m=12, n=20, p=0.15, dtype=torch.float64)
 A = PROBLEM.operator()
@@ -80,7 +78,7 @@ def test_two_steps_of_fit_are_two_steps_of_adam_by_hand(clip):
     """m ← .9m + .1g, v ← .999v + .001g², p ← p − η m̂/(√v̂ + 1e-8), g scaled to norm ≤ clip."""
     recipe = Recipe(steps=2, batch=6, lr=0.01, end=0.1, clip=clip)
     trained, hand, g = net(), net(), torch.Generator().manual_seed(7)
-    history = fit(trained, sample, runs.mean_square, recipe, seed=7)
+    history = fit(trained, sample, runs.mean_square, recipe, Context(seed=7))
     weights = list(hand.parameters())
     m, v = ([torch.zeros_like(p) for p in weights] for _ in range(2))
     for step in (1, 2):
@@ -106,8 +104,11 @@ def test_two_steps_of_fit_are_two_steps_of_adam_by_hand(clip):
 
 def test_a_seed_names_a_run():
     first, again, other = net(), net(), net()
-    losses = [fit(n, sample, runs.mean_square, SHORT, seed=s) for n, s in ((first, 1), (again, 1))]
-    fit(other, sample, runs.mean_square, SHORT, seed=2)
+    losses = [
+        fit(n, sample, runs.mean_square, SHORT, Context(seed=s))
+        for n, s in ((first, 1), (again, 1))
+    ]
+    fit(other, sample, runs.mean_square, SHORT, Context(seed=2))
     assert losses[0] == losses[1]
     assert same(first, again)
     assert not same(first, other)
@@ -127,7 +128,7 @@ def test_frozen_weights_stay_and_zero_steps_change_nothing():
 def test_a_loss_that_is_not_a_number_ends_the_run_in_one_line(tmp_path):
     spoilt = lambda net, b, truth: runs.mean_square(net, b, truth) * math.nan
     with pytest.raises(RuntimeError, match="the loss is nan at step 0; try a smaller lr") as error:
-        fit(net(), sample, spoilt, SHORT, tmp_path)
+        fit(net(), sample, spoilt, SHORT, Context(tmp_path))
     one_line(error)
     assert not list(tmp_path.iterdir())
 
@@ -157,20 +158,22 @@ def test_a_recipe_refuses(given, says):
 def test_a_killed_run_goes_on_to_the_same_numbers(killed_at, tmp_path, monkeypatch):
     monkeypatch.setattr(training, "SAVE_EVERY", 3)
     whole, resumed = net(), net()
-    losses = fit(whole, sample, runs.mean_square, SHORT, seed=3)
+    losses = fit(whole, sample, runs.mean_square, SHORT, Context(seed=3))
     with pytest.raises(Killed):
-        fit(net(), sample, runs.mean_square, SHORT, tmp_path, 3, watch=killer(killed_at))
+        fit(net(), sample, runs.mean_square, SHORT, Context(tmp_path, 3, watch=killer(killed_at)))
     seen = []
     watch = lambda step, loss: seen.append(step)
-    assert fit(resumed, sample, runs.mean_square, SHORT, tmp_path, 3, watch=watch) == losses
+    assert (
+        fit(resumed, sample, runs.mean_square, SHORT, Context(tmp_path, 3, watch=watch)) == losses
+    )
     assert same(whole, resumed)
     assert seen == list(range(killed_at // 3 * 3, 8))  # it went on, it did not begin again
 
 
 def test_a_finished_run_is_not_trained_again(tmp_path):
     first, again = net(), net()
-    losses = fit(first, sample, runs.mean_square, SHORT, tmp_path)
-    assert fit(again, sample, runs.mean_square, SHORT, tmp_path, watch=killer(0)) == losses
+    losses = fit(first, sample, runs.mean_square, SHORT, Context(tmp_path))
+    assert fit(again, sample, runs.mean_square, SHORT, Context(tmp_path, watch=killer(0))) == losses
     assert same(first, again)
 
 
@@ -181,18 +184,18 @@ def test_a_killed_growth_goes_on_to_the_same_numbers(killed_at, tmp_path, monkey
     stage, finish = replace(SHORT, steps=5), SHORT
     at = lambda depth: lambda *given: runs.batch_db(depth, *given)
     whole, resumed = net(), net()
-    losses = grow(whole, sample, at, stage, finish, seed=3)
+    losses = grow(whole, sample, at, stage, finish, Context(seed=3))
     assert len(losses) == 3 * 5 + 8
     with pytest.raises(Killed):
-        grow(net(), sample, at, stage, finish, tmp_path, 3, watch=killer(killed_at))
+        grow(net(), sample, at, stage, finish, Context(tmp_path, 3, watch=killer(killed_at)))
     seen = []
     watch = lambda step, loss: seen.append(step)
-    assert grow(resumed, sample, at, stage, finish, tmp_path, 3, watch=watch) == losses
+    assert grow(resumed, sample, at, stage, finish, Context(tmp_path, 3, watch=watch)) == losses
     assert same(whole, resumed)
     assert seen == list(range(seen[0], 23))
     assert killed_at - 2 <= seen[0] <= killed_at
     third = net()
-    assert grow(third, sample, at, stage, finish, tmp_path, 3, watch=killer(0)) == losses
+    assert grow(third, sample, at, stage, finish, Context(tmp_path, 3, watch=killer(0))) == losses
     assert same(whole, third)
 
 
@@ -238,7 +241,7 @@ def test_copying_a_layer_copies_what_each_layer_has_and_not_what_all_share():
 def test_a_checkpoint_that_does_not_fit_is_named_in_one_line(spoil, tmp_path):
     path = tmp_path / "checkpoint.safetensors"
     other = ALISTA(A, 3) if spoil == "foreign" else net()
-    fit(other, sample, runs.mean_square, SHORT, tmp_path)
+    fit(other, sample, runs.mean_square, SHORT, Context(tmp_path))
     if spoil == "cut":
         path.write_bytes(path.read_bytes()[:100])
     if spoil == "text":
@@ -247,15 +250,15 @@ def test_a_checkpoint_that_does_not_fit_is_named_in_one_line(spoil, tmp_path):
         records.save_weights(tmp_path, other)
         (tmp_path / "weights.safetensors").replace(path)
     with pytest.raises(ValueError, match="is no checkpoint of this run") as error:
-        fit(net(), sample, runs.mean_square, SHORT, tmp_path)
+        fit(net(), sample, runs.mean_square, SHORT, Context(tmp_path))
     assert str(path) in one_line(error)
 
 
 def test_a_checkpoint_of_another_recipe_is_refused(tmp_path):
     """Its numbers would be those of neither recipe."""
-    fit(net(), sample, runs.mean_square, SHORT, tmp_path)
+    fit(net(), sample, runs.mean_square, SHORT, Context(tmp_path))
     with pytest.raises(ValueError, match="checkpoint") as error:
-        fit(net(), sample, runs.mean_square, replace(SHORT, lr=0.5), tmp_path)
+        fit(net(), sample, runs.mean_square, replace(SHORT, lr=0.5), Context(tmp_path))
     one_line(error)
 
 
@@ -282,11 +285,11 @@ def test_a_checkpoint_is_due_by_time_as_well_whatever_a_step_costs(tmp_path, mon
     seen = []
     watch = lambda step, loss: seen.append(kept.count(training.CHECKPOINT))
     trained = net()
-    losses = fit(trained, sample, runs.mean_square, SHORT, tmp_path, 3, watch=watch)
+    losses = fit(trained, sample, runs.mean_square, SHORT, Context(tmp_path, 3, watch=watch))
     assert seen[-1] in (1, 2)  # every 60 s, at 25 s and more a step
     monkeypatch.undo()
     plain = net()
-    assert fit(plain, sample, runs.mean_square, SHORT, seed=3) == losses
+    assert fit(plain, sample, runs.mean_square, SHORT, Context(seed=3)) == losses
     assert same(plain, trained)
 
 
@@ -300,14 +303,14 @@ def test_a_signal_ends_a_run_after_the_step_and_nothing_is_lost(number, tmp_path
     stop = lambda step, loss: signal.raise_signal(number) if step == 4 else None
     try:
         with pytest.raises(KeyboardInterrupt):
-            fit(net(), sample, runs.mean_square, SHORT, tmp_path, 3, watch=stop)
+            fit(net(), sample, runs.mean_square, SHORT, Context(tmp_path, 3, watch=stop))
     finally:
         assert signal.signal(signal.SIGTERM, before) is signal.default_int_handler
     whole, resumed, seen = net(), net(), []
     watch = lambda step, loss: seen.append(step)
-    losses = fit(resumed, sample, runs.mean_square, SHORT, tmp_path, 3, watch=watch)
+    losses = fit(resumed, sample, runs.mean_square, SHORT, Context(tmp_path, 3, watch=watch))
     assert seen == [5, 6, 7]
-    assert fit(whole, sample, runs.mean_square, SHORT, seed=3) == losses
+    assert fit(whole, sample, runs.mean_square, SHORT, Context(seed=3)) == losses
     assert same(whole, resumed)
 
 
@@ -318,7 +321,7 @@ def test_a_second_signal_ends_a_run_at_once(tmp_path):
         raise AssertionError
 
     with pytest.raises(KeyboardInterrupt):
-        fit(net(), sample, runs.mean_square, SHORT, tmp_path, watch=stop)
+        fit(net(), sample, runs.mean_square, SHORT, Context(tmp_path, watch=stop))
     assert not (tmp_path / training.CHECKPOINT).exists()
 
 
@@ -330,11 +333,11 @@ def test_a_search_goes_on_from_what_it_has_tried(tmp_path):
     losses = runs.train(problem, whole, recipe)
     stop = lambda step, loss: signal.raise_signal(signal.SIGINT) if step == 6 else None
     with pytest.raises(KeyboardInterrupt):
-        runs.train(problem, tried(), recipe, tmp_path, watch=stop)
+        runs.train(problem, tried(), recipe, Context(tmp_path, watch=stop))
     with pytest.raises(ValueError, match="signals is 20 there and 30 here"):
-        runs.train(problem, tried(), runs.Search(12, 30), tmp_path)
+        runs.train(problem, tried(), runs.Search(12, 30), Context(tmp_path))
     watch = lambda step, loss: seen.append(step)
-    assert runs.train(problem, resumed, recipe, tmp_path, watch=watch) == losses
+    assert runs.train(problem, resumed, recipe, Context(tmp_path, watch=watch)) == losses
     assert seen[0] == 7
     assert torch.equal(whole.c, resumed.c)
 
@@ -343,38 +346,38 @@ def test_seconds_are_those_of_training_alone_over_all_its_starts(tmp_path):
     slow, recipe = slow_net(0.05), replace(SHORT, steps=6)
     stop = lambda step, loss: signal.raise_signal(signal.SIGINT) if step == 2 else None
     with pytest.raises(KeyboardInterrupt):
-        fit(net(), sample, slow, recipe, tmp_path, watch=stop)
+        fit(net(), sample, slow, recipe, Context(tmp_path, watch=stop))
     first, _ = training.spent(tmp_path)
     assert first >= 0.15
-    fit(net(), sample, slow, recipe, tmp_path)
+    fit(net(), sample, slow, recipe, Context(tmp_path))
     whole, cpu = training.spent(tmp_path)
     assert whole >= first + 0.15
     assert 0 < cpu < whole
-    fit(net(), sample, slow, recipe, tmp_path)  # finished: nothing more is spent
+    fit(net(), sample, slow, recipe, Context(tmp_path))  # finished: nothing more is spent
     assert training.spent(tmp_path) == (whole, cpu)
 
 
 def test_a_folder_that_cannot_be_written_is_found_before_the_first_step(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match="file"):
-        fit(net(), sample, runs.mean_square, SHORT, tmp_path / "file/run", watch=killer(0))
+        fit(net(), sample, runs.mean_square, SHORT, Context(tmp_path / "file/run", watch=killer(0)))
 
 
 def test_what_a_kill_left_half_written_is_swept(tmp_path):
-    fit(net(), sample, runs.mean_square, SHORT, tmp_path)
+    fit(net(), sample, runs.mean_square, SHORT, Context(tmp_path))
     (tmp_path / f"{training.CHECKPOINT}.12ab{records.PART}").write_bytes(b"half")
-    fit(net(), sample, runs.mean_square, SHORT, tmp_path)
+    fit(net(), sample, runs.mean_square, SHORT, Context(tmp_path))
     assert [p.name for p in tmp_path.iterdir()] == [training.CHECKPOINT]
 
 
 def test_one_flipped_bit_in_a_checkpoint_is_noticed(tmp_path):
     path = tmp_path / training.CHECKPOINT
-    fit(net(), sample, runs.mean_square, SHORT, tmp_path)
+    fit(net(), sample, runs.mean_square, SHORT, Context(tmp_path))
     whole = path.read_bytes()
     for at in (20, 60, len(whole) // 2, len(whole) - 3):
         path.write_bytes(whole[:at] + bytes([whole[at] ^ 4]) + whole[at + 1 :])
         with pytest.raises(ValueError, match="is no checkpoint of this run") as error:
-            fit(net(), sample, runs.mean_square, SHORT, tmp_path)
+            fit(net(), sample, runs.mean_square, SHORT, Context(tmp_path))
         assert str(path) in one_line(error)
 
 
@@ -383,7 +386,7 @@ def test_one_flipped_bit_in_a_checkpoint_is_noticed(tmp_path):
 
 RECIPES = {
     f"{name} {key}": recipe
-    for name, e in door.experiments().items()
+    for name, e in experiment.experiments().items()
     for key, recipe in e.recipes.items()
 }
 
@@ -445,12 +448,14 @@ def test_a_run_of_another_recipe_seed_or_experiment_is_not_gone_on_with(
     begun = Origin(recipe, 0, "room/one")
     with contextlib.suppress(Killed):
         watch = killer(killed_at)
-        fit(net(), sample, runs.mean_square, recipe, tmp_path, 0, watch=watch, origin=begun)
+        fit(
+            net(), sample, runs.mean_square, recipe, Context(tmp_path, 0, watch=watch, origin=begun)
+        )
     files = {p: p.read_bytes() for p in tmp_path.rglob("*")}
     now = replace(recipe, **change)
-    go_on = partial(fit, net(), sample, runs.mean_square, now, tmp_path, seed)
+    context = Context(tmp_path, seed, watch=killer(0), experiment=experiment)
     with pytest.raises(ValueError, match="belongs to another run") as error:
-        go_on(origin=Origin(now, seed, experiment), watch=killer(0))
+        fit(net(), sample, runs.mean_square, now, context)
     assert "checkpoint.safetensors" in one_line(error)
     assert {p: p.read_bytes() for p in tmp_path.rglob("*")} == files
 
@@ -460,9 +465,8 @@ def test_a_growth_that_was_killed_early_does_not_go_on_with_another_finish(tmp_p
     stage = replace(SHORT, steps=5)
     grown = runs.Growth(stage_steps=5, finish_steps=8, batch=6)
     at = lambda depth: lambda *given: runs.batch_db(depth, *given)
-    call = lambda now, **more: grow(
-        net(), sample, at, stage, SHORT, tmp_path, 3, origin=Origin(now, 3, ""), **more
-    )
+    whose = lambda now, **more: Context(tmp_path, 3, origin=Origin(now, 3, ""), **more)
+    call = lambda now, **more: grow(net(), sample, at, stage, SHORT, whose(now, **more))
     with pytest.raises(Killed):
         call(grown, watch=killer(7))
     with pytest.raises(ValueError, match=r"finish_lr is 0\.0003 there and 0\.5 here"):
@@ -483,7 +487,7 @@ from dunfold_lib import records, training
 from dunfold_lib.small_target import LRPCANet, runs as small
 from dunfold_lib.sparse import LISTACP, runs
 from dunfold_lib.sparse.data import SparseProblem
-from dunfold_lib.training import Recipe, fit
+from dunfold_lib.training import Recipe, Context, fit
 out = Path(sys.argv[1])
 problem = SparseProblem(m=12, n=20, p=0.15, dtype=torch.float64)
 A = problem.operator()
@@ -495,23 +499,24 @@ recipe = Recipe(steps=8, batch=5, lr=1e-2)
 net = LISTACP(A, 3, 0.1)
 with torch.no_grad():
     net.theta += rank  # the first process has the state that counts
-losses = fit(net, sample, runs.mean_square, recipe, seed=3)
+losses = fit(net, sample, runs.mean_square, recipe, Context(seed=3))
 records.save_weights(out / f"fit-{rank}", net)
 if machine.is_main_process:
     records.save_losses(out / "fit-0", losses)
 net = LISTACP(A, 3, 0.1)
 grown = runs.Growth(stage_steps=4, finish_steps=4, batch=5)
-runs.train(problem, net, grown, out / "grown" if rank == 0 else out / "elsewhere")
-runs.train(problem, net, grown, out / "grown" if rank == 0 else out / "elsewhere")  # resumed
+growing = Context(out / "grown" if rank == 0 else out / "elsewhere")
+runs.train(problem, net, grown, growing)
+runs.train(problem, net, grown, growing)  # resumed
 records.save_weights(out / f"grow-{rank}", net)
 net = nn.Sequential(nn.Linear(12, 20), nn.BatchNorm1d(20)).double()
-fit(net, sample, runs.mean_square, recipe, seed=3)
+fit(net, sample, runs.mean_square, recipe, Context(seed=3))
 records.save_weights(out / f"norm-{rank}", net)
 small.MADE_UP.update(train=(8, 1), val=(4, 2))
 sizes = {"stages": 1, "width": 2, "neck": 2, "noise_layers": 1, "crop": 32}
 tiny = small.Training(steps=4, every=1, batch=3, lr=0.05, **sizes)
 net = small.build(LRPCANet, tiny)
-small.train(net, tiny, out / "small" if rank == 0 else out / "elsewhere")
+small.train(net, tiny, Context(out / "small" if rank == 0 else out / "elsewhere"))
 records.save_weights(out / f"small-{rank}", net)
 try:
     fit(net, sample, runs.mean_square, Recipe(batch=1))
@@ -543,7 +548,7 @@ def close_weights(network, folder):
 def test_two_processes_train_as_one_does(two):
     """Rows are weighted: five are three and two. The first process's state counts."""
     whole = net()
-    losses = fit(whole, sample, runs.mean_square, replace(SHORT, batch=5), seed=3)
+    losses = fit(whole, sample, runs.mean_square, replace(SHORT, batch=5), Context(seed=3))
     for rank in (0, 1):
         close_weights(whole, two / f"fit-{rank}")
     lines = (two / "fit-0/loss.csv").read_text().splitlines()[1:]
@@ -597,20 +602,20 @@ def test_accelerate_launch_says_that_it_starts_one_process(tmp_path):
         [sys.executable, *launch, *call], capture_output=True, text=True, timeout=600
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    assert done.stderr.count(door.ONE_PROCESS) == 1
+    assert done.stderr.count(experiment.ONE_PROCESS) == 1
 
 
 def test_a_device_that_is_not_here_is_refused_and_never_replaced(monkeypatch):
     fit(net(), sample, runs.mean_square, replace(SHORT, steps=1))
     if not torch.cuda.is_available():
         with pytest.raises(ValueError, match="device is 'cuda'; this machine has") as error:
-            fit(net(), sample, runs.mean_square, SHORT, device="cuda")
+            fit(net(), sample, runs.mean_square, SHORT, Context(device="cuda"))
         one_line(error)
         monkeypatch.setattr(training, "available", lambda device: True)
         with pytest.raises(ValueError, match="device is 'cuda'; these processes began on cpu"):
-            fit(net(), sample, runs.mean_square, SHORT, device="cuda")
+            fit(net(), sample, runs.mean_square, SHORT, Context(device="cuda"))
     with pytest.raises(ValueError, match="device is 'gpu'; it must be"):
-        fit(net(), sample, runs.mean_square, SHORT, device="gpu")
+        fit(net(), sample, runs.mean_square, SHORT, Context(device="gpu"))
 
 
 def test_a_device_is_not_that_of_an_earlier_fit_in_this_process():
@@ -784,11 +789,11 @@ def test_a_change_of_the_recipe_that_makes_no_sense_is_refused(change, says, tmp
 
 
 def test_a_change_reaches_fields_of_every_type():
-    changed = door.override(runs.EndToEnd(), ["steps=3", "lr=0.5", "log=true"])
+    changed = experiment.override(runs.EndToEnd(), ["steps=3", "lr=0.5", "log=true"])
     assert changed == runs.EndToEnd(steps=3, lr=0.5, log=True)
-    assert door.override(changed, ["log=False"]).log is False
+    assert experiment.override(changed, ["log=False"]).log is False
     with pytest.raises(ValueError, match="'log=maybe': log must be of type bool"):
-        door.override(changed, ["log=maybe"])
+        experiment.override(changed, ["log=maybe"])
 
 
 def test_a_run_that_exists_is_not_overwritten(made, capsys):
@@ -862,7 +867,7 @@ def test_the_loss_of_growth_is_the_score():
 
 def test_a_long_run_keeps_small_checkpoints_of_past_stages(tmp_path):
     at = lambda depth: lambda *given: runs.batch_db(depth, *given)
-    grow(net(), sample, at, replace(SHORT, steps=2), SHORT, tmp_path)
+    grow(net(), sample, at, replace(SHORT, steps=2), SHORT, Context(tmp_path))
     sizes = [p.stat().st_size for p in sorted(tmp_path.glob("*/checkpoint.safetensors"))]
     assert len(sizes) == 4
     finish, *stages = sizes

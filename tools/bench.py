@@ -19,8 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dunfold_lib import hyperspectral, records
-from dunfold_lib.hyperspectral import experiments as hsi_experiments
+from dunfold_lib import experiment, hyperspectral
 from dunfold_lib.hyperspectral import model as hsi_model
 from dunfold_lib.hyperspectral.data import indian_pines
 from dunfold_lib.hyperspectral.lowrank import basis
@@ -385,7 +384,7 @@ def as_released() -> Any:
 
 def recorded(name: str) -> tuple[Any, hyperspectral.Noisy]:
     """A recorded network, and Indian Pines with noise of σ = 50/255 over that."""
-    net = records.trained(f"hyperspectral/{name}", hsi_experiments.EXPERIMENTS[name])
+    net = experiment.load(f"hyperspectral/{name}", "cpu", 0)
     sigma, truth = 50 / 255, indian_pines()
     noise = torch.randn(truth.shape, generator=torch.Generator().manual_seed(0))
     Y = truth / sigma + noise

@@ -36,7 +36,7 @@ from dunfold_lib.sparse import model as sm
 
 MODULES = (
     *("prox", "operators", "metrics", "solvers", "blocks", "show", "explore"),
-    *("sparse.model", "sparse.lasso", "sparse.theory", "sparse.data"),
+    *("sparse.model", "sparse.duality", "sparse.theory", "sparse.data"),
     *("imaging.model", "imaging.baselines", "imaging.denoisers", "imaging.plug_and_play"),
     *("imaging.fast", "imaging.theory", "imaging.data", "imaging.released"),
     *("hyperspectral.model", "hyperspectral.algorithm", "hyperspectral.lowrank"),

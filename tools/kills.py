@@ -22,12 +22,11 @@ from typing import Any
 
 import torch
 
-from dunfold_lib import __main__ as door
-from dunfold_lib import records, training
+from dunfold_lib import experiment, records, training
+from dunfold_lib.experiment import Experiment
 from dunfold_lib.hyperspectral import runs as hyperspectral
 from dunfold_lib.imaging import runs as imaging
 from dunfold_lib.newton_sr import runs as newton_sr
-from dunfold_lib.records import Experiment
 from dunfold_lib.small_target import runs as small_target
 
 SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
@@ -60,7 +59,7 @@ def light(net: Any, seed: int) -> dict[str, Any]:
 def train(name: str, e: Experiment, out: Path) -> None:
     """One start of a case, gone on with from what is there."""
     training.SAVE_EVERY, training.SAVE_SECONDS = SAVE_EVERY, SAVE_SECONDS
-    door.trained(name, e, "cpu", 3, out, CASES[name], resume=True)
+    experiment.train(experiment.plan(name, "cpu", CASES[name], seed=3, out=out), e, resume=True)
 
 
 FRAMES = {"train": (8, 1), "val": (4, 2)}  # few made-up scenes, in the place of the chapter's
@@ -154,7 +153,7 @@ def chain(
 
 def case(name: str) -> Experiment:
     """An experiment that is measured by ``light``."""
-    return replace(door.experiments()[name], measure=light)
+    return replace(experiment.find(name), measure=light)
 
 
 def attack(names: Sequence[str], kills: int, seed: int = 0, most: int = MOST_IN_A_CHAIN) -> str:

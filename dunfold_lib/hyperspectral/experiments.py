@@ -4,6 +4,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from dunfold_lib.experiment import Experiment
 from dunfold_lib.hyperspectral.algorithm import Star, star, star_s
 from dunfold_lib.hyperspectral.baselines import (
     DENOISERS,
@@ -25,7 +26,6 @@ from dunfold_lib.hyperspectral.runs import (
     noisy,
     train,
 )
-from dunfold_lib.records import Experiment
 
 CONTEXT = "no published figure for this protocol; Liu et al. 2026 for context (published.py)"
 PINES = (
@@ -71,6 +71,7 @@ def _network(
         published={},
         build=lambda recipe=cpu, seed=0: build(kind, recipe, **made),
         measure=measure_sparse if cpu.sparse else measure,
+        own=("folder",),
         train=train,
         recipes={
             "as-is": replace(cpu, data=AS_IS),
@@ -96,6 +97,7 @@ def _method(title: str, run: Method, *, sparse: bool = False) -> Experiment:
         published={},
         build=lambda recipe=None, seed=0: None,
         measure=partial(measure_method_sparse if sparse else measure_method, run),
+        own=("folder",),
     )
 
 

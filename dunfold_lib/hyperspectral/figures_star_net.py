@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dunfold_lib import checks, fetch, records
+from dunfold_lib import checks, experiment, fetch, records
 from dunfold_lib.explore import Explorer, Slider
 from dunfold_lib.hyperspectral import data, runs
 from dunfold_lib.hyperspectral.experiments import EXPERIMENTS
@@ -59,7 +59,7 @@ def recorded() -> bool:
 def network() -> STARNet:
     """The recorded network, seed 0; a fresh one where there is none. With patches of ``STRIDE``."""
     e = EXPERIMENTS[SHOWN]
-    net = records.trained(f"hyperspectral/{SHOWN}", e, "as-is-s0") if recorded() else e.build()
+    net = experiment.load(f"hyperspectral/{SHOWN}", "as-is", 0) if recorded() else e.build()
     assert isinstance(net, STARNet)
     net.eval()
     net.stride = STRIDE

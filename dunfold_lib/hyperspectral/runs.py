@@ -26,7 +26,7 @@ from dunfold_lib.hyperspectral.model import (
     measured,
     squared,
 )
-from dunfold_lib.training import Loss, Origin, Recipe, fit
+from dunfold_lib.training import ALONE, Context, Loss, Recipe, fit
 
 LEVELS = (10, 30, 50, 70)  # σ of 255
 TEST_SEED = 2**31  # noise of the tests comes from this seed plus the run's
@@ -143,18 +143,9 @@ def draws(recipe: Training, r: int, window: int, g: torch.Generator) -> list[Dra
     return made
 
 
-def train(
-    net: Sweeps,
-    recipe: Training,
-    folder: Path | None = None,
-    seed: int = 0,
-    device: str = "cpu",
-    watch: Callable[[int, float], None] | None = None,
-    experiment: str = "",
-) -> list[float]:
+def train(net: Sweeps, recipe: Training, context: Context = ALONE) -> list[float]:
     """Train a network by a recipe; the loss of every step."""
-    origin = Origin(recipe, seed, experiment)
-    bank = draws(recipe, net.r, net.window, torch.Generator().manual_seed(seed))
+    bank = draws(recipe, net.r, net.window, torch.Generator().manual_seed(context.seed))
 
     def sample(batch: int, g: torch.Generator) -> tuple[Noisy, Tensor]:
         chosen = [bank[int(i)] for i in torch.randint(len(bank), (batch,), generator=g)]
@@ -165,7 +156,7 @@ def train(
     moving = net.procrustes if recipe.whole else 0
     with set_to(net, stride=recipe.stride, procrustes=moving):
         loss = LOSSES[recipe.loss]
-        return fit(net, sample, loss, recipe, folder, seed, device, watch, origin)
+        return fit(net, sample, loss, recipe, context)
 
 
 @contextmanager

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from dunfold_lib import fetch, records
+from dunfold_lib.experiment import Experiment
 from dunfold_lib.hyperspectral import runs
 from dunfold_lib.hyperspectral.experiments import EXPERIMENTS, SPARSE, WHITE
 from dunfold_lib.hyperspectral.model import SMDSNet, STARNet, STARNetPaper, STARNetS, Sweeps
-from dunfold_lib.records import Experiment
 
 KINDS: dict[str, type[Sweeps]] = {
     "star": STARNet,

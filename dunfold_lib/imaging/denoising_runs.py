@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from dunfold_lib import checks, fetch, metrics, records
+from dunfold_lib import checks, experiment, fetch, metrics
+from dunfold_lib.experiment import Experiment
 from dunfold_lib.imaging import data, model
 from dunfold_lib.imaging.baselines import total_variation
 from dunfold_lib.imaging.denoisers import CLASSICAL, Denoise, Denoiser, LearnedProx
@@ -17,8 +18,7 @@ from dunfold_lib.imaging.plug_and_play import d_amp, falling, ista_step, pnp_adm
 from dunfold_lib.imaging.runs import block_tests, mri_tests, patch_covariance, scores
 from dunfold_lib.imaging.theory import local_radius
 from dunfold_lib.operators import Blockwise, Blur, Fourier, Sensing, norm
-from dunfold_lib.records import Experiment
-from dunfold_lib.training import Origin, Recipe, fit
+from dunfold_lib.training import ALONE, Context, Recipe, fit
 
 TEST_SEED = 2**31  # noise of the tests comes from this seed plus the run's
 PATCH, MOST_NOISE = 40, 50 / 255  # of the denoiser's training
@@ -60,17 +60,10 @@ def denoising_loss(net: Any, v: Tensor, truth: Tensor) -> Tensor:
 
 
 def train_denoiser(
-    net: Denoiser | LearnedProx,
-    recipe: Recipe,
-    folder: Path | None = None,
-    seed: int = 0,
-    device: str = "cpu",
-    watch: Callable[[int, float], None] | None = None,
-    experiment: str = "",
+    net: Denoiser | LearnedProx, recipe: Recipe, context: Context = ALONE
 ) -> list[float]:
     """Train a learned denoiser on the wheel's images; the loss of every step."""
-    origin = Origin(recipe, seed, experiment)
-    return fit(net, noisy_patches, denoising_loss, recipe, folder, seed, device, watch, origin)
+    return fit(net, noisy_patches, denoising_loss, recipe, context)
 
 
 NETWORKS: dict[str, tuple[str, type[Denoiser] | type[LearnedProx]]] = {
@@ -81,8 +74,7 @@ NETWORKS: dict[str, tuple[str, type[Denoiser] | type[LearnedProx]]] = {
 
 def learned(name: str = "cnn") -> Any:
     """A recorded network of ``NETWORKS``."""
-    experiment = NETWORKS[name][0]
-    return records.trained(f"imaging/{experiment}", BASELINES[experiment])
+    return experiment.load(f"imaging/{NETWORKS[name][0]}", "cpu", 0)
 
 
 def quietly(net: Any) -> Denoise:
@@ -297,6 +289,7 @@ def _sensing(title: str, ratio: int, recover: Recover, row: str = "") -> Experim
         published={"psnr": PUBLISHED[row][ratio]} if row else {},
         build=lambda recipe=None, seed=0: None,
         measure=partial(measure_sensing, ratio, recover),
+        own=("folder",),
     )
 
 
@@ -315,6 +308,7 @@ def _denoising(name: str) -> Experiment:
         published={},
         build=lambda recipe=None, seed=0: kind(seed=seed) if kind else None,
         measure=partial(measure_denoising, name),
+        own=("folder",),
         train=train_denoiser if kind else None,
         recipes={"cpu": DENOISER_RECIPES[name]} if kind else {},
     )
@@ -331,6 +325,7 @@ def _deblurring(method: str, name: str) -> Experiment:
         published={},
         build=lambda recipe=None, seed=0: None,
         measure=partial(measure_deblurring, method, name),
+        own=("folder",),
     )
 
 
@@ -362,6 +357,7 @@ def _slices(ratio: int) -> Experiment:
         published={},
         build=lambda recipe=None, seed=0: None,
         measure=partial(measure_mri, ratio),
+        own=("folder",),
     )
 
 

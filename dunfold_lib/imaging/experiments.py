@@ -3,6 +3,7 @@
 from dataclasses import replace
 from functools import partial
 
+from dunfold_lib.experiment import Experiment
 from dunfold_lib.imaging.data import ROWS
 from dunfold_lib.imaging.denoising_runs import BASELINES
 from dunfold_lib.imaging.model import ISTANet, ISTANetPlus
@@ -18,7 +19,6 @@ from dunfold_lib.imaging.runs import (
     mri_tests,
     train,
 )
-from dunfold_lib.records import Experiment
 
 RATIOS = (25, 10, 4, 1, 30, 40, 50)  # in order of worth
 MRI_RATIOS = (20, 30, 40, 50)
@@ -73,6 +73,7 @@ def _blocks(kind: str, ratio: int) -> Experiment:
         published={"psnr": PUBLISHED[kind][ratio]},
         build=lambda recipe=cpu, seed=0: build(KINDS[kind], ratio, recipe, seed),
         measure=partial(measure, block_tests),
+        own=("folder",),
         train=train,
         recipes={"cpu": cpu, "cpu-t91": _T91, "full": _FULL, "gpu": _GPU},
         released=partial(load_experiment, KINDS[kind], ROWS[ratio]),
@@ -91,6 +92,7 @@ def _slices(kind: str, ratio: int) -> Experiment:
         published={"psnr": PUBLISHED_MRI[kind][ratio]},
         build=lambda recipe=_MRI_CPU, seed=0: build_mri(KINDS[kind], ratio, recipe, seed),
         measure=partial(measure, mri_tests),
+        own=("folder",),
         train=train,
         recipes={"cpu": _MRI_CPU, "gpu": _MRI_GPU},
         released=partial(load_experiment, KINDS[kind], None, share=ratio / 100),
@@ -109,6 +111,7 @@ EXPERIMENTS = {
         published={},
         build=lambda recipe=_CPU, seed=0: build_constrained(ISTANetPlus, 25, recipe, seed),
         measure=_CONSTRAINED.measure,
+        own=("folder",),
         train=train,
         recipes={"cpu": _CPU},
     ),

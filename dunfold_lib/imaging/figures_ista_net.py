@@ -6,12 +6,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dunfold_lib import checks, fetch, records
+from dunfold_lib import checks, experiment, fetch, records
 from dunfold_lib.explore import Explorer, Slider
 from dunfold_lib.imaging import data
 from dunfold_lib.imaging.baselines import total_variation
 from dunfold_lib.imaging.denoisers import tv_chambolle
-from dunfold_lib.imaging.experiments import EXPERIMENTS
 from dunfold_lib.imaging.fast import image_phases
 from dunfold_lib.imaging.model import ISTANet, ISTANetPlus
 from dunfold_lib.imaging.plug_and_play import pnp_ista
@@ -48,7 +47,7 @@ def recorded_ratios() -> tuple[int, ...]:
 def network(ratio: int) -> ISTANet | ISTANetPlus:
     """The recorded ISTA-Net+ of a CS ratio, by the CPU recipe."""
     name = f"istanet-plus-{ratio}"
-    return records.trained(f"imaging/{name}", EXPERIMENTS[name])
+    return experiment.load(f"imaging/{name}", "cpu", 0)
 
 
 @fetch.cached(fetch.nowhere)

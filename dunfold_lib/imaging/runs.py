@@ -18,7 +18,7 @@ from dunfold_lib.imaging import data
 from dunfold_lib.imaging.fast import on_image, plus_loss, reconstruct
 from dunfold_lib.imaging.model import ISTANet, ISTANetPlus, start_quietly, symmetric_loss
 from dunfold_lib.operators import Blockwise, Fourier, Sensing
-from dunfold_lib.training import Origin, Recipe, fit
+from dunfold_lib.training import ALONE, Context, Recipe, fit
 
 Network = ISTANet | ISTANetPlus
 STRIDE = 20  # between training patches, in pixels: 11,114 of them from T91, 88,912 with symmetries
@@ -141,17 +141,8 @@ def sampler(recipe: Training) -> Callable[[int, torch.Generator], Tensor]:
     return draw
 
 
-def train(
-    net: Network,
-    recipe: Training,
-    folder: Path | None = None,
-    seed: int = 0,
-    device: str = "cpu",
-    watch: Callable[[int, float], None] | None = None,
-    experiment: str = "",
-) -> list[float]:
+def train(net: Network, recipe: Training, context: Context = ALONE) -> list[float]:
     """Train a network by a recipe; the loss of every step."""
-    origin = Origin(recipe, seed, experiment)
     draw = sampler(recipe)
 
     def sample(batch: int, g: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -159,9 +150,9 @@ def train(
         return A(truth), truth
 
     A = deepcopy(net.A).cpu()  # batches are drawn on the CPU, wherever the network is
-    fused = isinstance(net, ISTANetPlus) and device == "cpu" and not recipe.compile
+    fused = isinstance(net, ISTANetPlus) and context.device == "cpu" and not recipe.compile
     loss = partial(plus_loss if fused else symmetric_loss, weight=recipe.symmetry)
-    return fit(net, sample, loss, recipe, folder, seed, device, watch, origin)
+    return fit(net, sample, loss, recipe, context)
 
 
 def shorter(recipe: Training, share: float) -> Training:

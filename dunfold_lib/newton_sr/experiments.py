@@ -4,6 +4,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from dunfold_lib.experiment import Experiment
 from dunfold_lib.newton_sr.baselines import (
     bicubic,
     glp,
@@ -22,7 +23,6 @@ from dunfold_lib.newton_sr.runs import (
     measure_method,
     train,
 )
-from dunfold_lib.records import Experiment
 
 RATIOS = (4, 8, 16)  # in order of worth
 CONDITIONS = {"1e1": 1e1, "1e3": 1e3, "1e5": 1e5, "1e7": 1e7}
@@ -92,6 +92,7 @@ def _depth(kind: str, ratio: int, title: str = "", **fields: Any) -> Experiment:
         published={},
         build=lambda recipe=cpu, seed=0: build(KINDS[kind], ratio, recipe, seed=seed),
         measure=partial(measure, "planes"),
+        own=("folder",),
         train=train,
         recipes={"cpu": cpu, "cpu-middlebury": replace(cpu, data="middlebury"), "gpu": gpu},
     )
@@ -106,6 +107,7 @@ def _bands(kind: str, name: str) -> Experiment:
         published={},
         build=lambda recipe=cpu, seed=0: build(KINDS[kind], 4, recipe, 1.0, seed),
         measure=partial(measure, name),
+        own=("folder",),
         train=train,
         recipes={"cpu": cpu, "gpu": replace(_GPU, data=name, patch=48, steps=20_000)},
     )
@@ -119,6 +121,7 @@ def _method(name: str, run: Method, ratio: int, data: str) -> Experiment:
         published={},
         build=lambda recipe=None, seed=0: None,
         measure=partial(measure_method, data, run, ratio),
+        own=("folder",),
     )
 
 

@@ -12,11 +12,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dunfold_lib import checks, fetch, records
+from dunfold_lib import checks, experiment, fetch, records
 from dunfold_lib.explore import Explorer, Slider
 from dunfold_lib.newton_sr import data, runs
 from dunfold_lib.newton_sr.data import Scene
-from dunfold_lib.newton_sr.experiments import EXPERIMENTS
 from dunfold_lib.newton_sr.jacobians import clarke
 from dunfold_lib.newton_sr.model import NewtonSR, Pair, Stages, steps
 from dunfold_lib.show import Curves, Frames, array, line
@@ -72,7 +71,7 @@ def network(kind: str, prefer: tuple[str, ...] = RECIPES) -> Stages:
     recipe, name = recorded(prefer), KINDS[kind]
     if not recipe:
         raise ValueError(f"no {name} is recorded; make one by `python -m dunfold_lib reproduce`")
-    return records.trained(f"newton_sr/{name}", EXPERIMENTS[name], f"{recipe}-s0")
+    return experiment.load(f"newton_sr/{name}", recipe, 0)
 
 
 def newton(cg: int, curvature: str = "majorised") -> NewtonSR:

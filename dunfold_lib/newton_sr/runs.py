@@ -18,7 +18,7 @@ from dunfold_lib.newton_sr.downsampling import Downsample
 from dunfold_lib.newton_sr.jacobians import L1, Groups, Penalty, clarke, majorised, orders
 from dunfold_lib.newton_sr.model import NewtonSR, Pair, PlainSR, Stages, charbonnier, steps
 from dunfold_lib.newton_sr.ssnal import Lasso, admm, fista, history, ista, ssnal
-from dunfold_lib.training import Origin, Recipe, fit
+from dunfold_lib.training import ALONE, Context, Recipe, fit
 
 BORDER = 6  # pixels on every side that no score looks at
 TEST_SEED = 2**31  # made-up test scenes come from this seed plus the run's
@@ -160,17 +160,8 @@ def degraded(truth: Tensor, Y: Tensor, ratio: int) -> Pair:
     return Pair(D.down(truth), Y)
 
 
-def train(
-    net: Network,
-    recipe: Training,
-    folder: Path | None = None,
-    seed: int = 0,
-    device: str = "cpu",
-    watch: Callable[[int, float], None] | None = None,
-    experiment: str = "",
-) -> list[float]:
+def train(net: Network, recipe: Training, context: Context = ALONE) -> list[float]:
     """Train a network by a recipe; the loss of every step."""
-    origin = Origin(recipe, seed, experiment)
     scenes, ratio = training_scenes(recipe.data), net.ratio
 
     def sample(batch: int, g: torch.Generator) -> tuple[Pair, Tensor]:
@@ -178,7 +169,7 @@ def train(
         return degraded(truth, Y, ratio), truth
 
     loss = partial(charbonnier, residual=recipe.residual, fourier=recipe.fourier)
-    return fit(net, sample, loss, recipe, folder, seed, device, watch, origin)
+    return fit(net, sample, loss, recipe, context)
 
 
 def rmse(estimate: Tensor, truth: Tensor) -> float:

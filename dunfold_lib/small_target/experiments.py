@@ -6,8 +6,8 @@ from typing import Any
 
 from torch import Tensor
 
-from dunfold_lib import records
-from dunfold_lib.records import Experiment
+from dunfold_lib import experiment
+from dunfold_lib.experiment import Experiment
 from dunfold_lib.small_target.baselines import DETECTORS
 from dunfold_lib.small_target.data import Frames, images
 from dunfold_lib.small_target.model import LRPCANet, Network, RPCANet, TwoTerm
@@ -27,6 +27,7 @@ from dunfold_lib.small_target.runs import (
     train,
 )
 
+OWN = ("folder", "side")  # of a reader's frames
 PAPER = "Liu, Han, Xiu et al. 2025 (L-RPCANet)"
 COLUMNS = ("iou", "f1", "pd", "fa_1e-5")  # in per cent; Fa by overlap
 # as printed: parameters in millions, the columns on each set, seconds an image on CPU, on GPU
@@ -281,6 +282,7 @@ def _learned(kind: str, set_: str) -> Experiment:
         published=_published(title, set_),
         build=lambda recipe=first, seed=0: build(network, recipe, seed=seed),
         measure=partial(measure, set_),
+        own=OWN,
         train=train,
         recipes=recipes,
         released=None if network is TwoTerm else partial(load_experiment, network),
@@ -295,6 +297,7 @@ def _method(name: str, set_: str) -> Experiment:
         published=_published(NAMES[name], set_),
         build=lambda recipe=None, seed=0: None,
         measure=partial(measure_method, set_, name),
+        own=OWN,
     )
 
 
@@ -312,7 +315,7 @@ def _elsewhere(title: str, name: str, recipe: str, usual: float, run: Any) -> Ex
 
 def _maps(name: str, recipe: str, frames: Frames) -> Tensor:
     """The logits of a recorded network, seed 0."""
-    net = records.trained(f"small_target/{name}", EXPERIMENTS[name], f"{recipe}-s0")
+    net = experiment.load(f"small_target/{name}", recipe, 0)
     return logits(net, images(frames))
 
 
@@ -334,6 +337,7 @@ def _study(
         published={},
         build=lambda recipe=cpu, seed=0: build(network, recipe, **(build_as or {}), seed=seed),
         measure=partial(score, "sirst"),
+        own=OWN,
         train=train,
         recipes=_on_cpu(cpu, sirst) | {"gpu": gpu},
     )

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dunfold_lib import checks, fetch, records
+from dunfold_lib import checks, experiment, fetch, records
 from dunfold_lib.explore import Explorer, Slider
 from dunfold_lib.show import Curves, Frames, array, line
 from dunfold_lib.small_target import data, scores
@@ -74,7 +74,7 @@ def network(name: str = "lrpcanet-sirst", recipe: str = "") -> Network:
     recipe = recipe or recorded(name)
     if not recipe:
         raise ValueError(f"no {name} is recorded; make one by `python -m dunfold_lib reproduce`")
-    net: Network = records.trained(f"small_target/{name}", EXPERIMENTS[name], f"{recipe}-s0")
+    net: Network = experiment.load(f"small_target/{name}", recipe, 0)
     return net.requires_grad_(False)
 
 

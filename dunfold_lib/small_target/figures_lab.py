@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from dunfold_lib import checks, records, show
+from dunfold_lib import checks, records, show, tables
 from dunfold_lib.show import Frames, Html
 from dunfold_lib.small_target import baselines, data, fast, model, readers, runs, scores
 from dunfold_lib.small_target.experiments import (
@@ -89,7 +89,7 @@ def recorded_rows(frames: str) -> list[list[str]]:
             seen = [records.values(f"small_target/{name}", n + ending, recipe) for n in HEADS]
             if any(seen):
                 said = f"recorded ({recipe})" if e.recipes else "recorded"
-                rows.append([e.title, said, *(records.summary(v) if v else "–" for v in seen)])
+                rows.append([e.title, said, *(tables.summary(v) if v else "–" for v in seen)])
     return rows
 
 

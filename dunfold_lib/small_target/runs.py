@@ -24,7 +24,7 @@ from dunfold_lib.small_target.model import (
     start_dark,
     total_loss,
 )
-from dunfold_lib.training import Origin, Recipe, as_first, fit
+from dunfold_lib.training import ALONE, Context, Recipe, as_first, fit
 
 TEST_SEED = 2**31  # made-up test scenes come from this seed plus the run's
 MADE_UP = {"train": (256, 1), "val": (64, 2)}  # made-up scenes of a part, and their seed
@@ -174,42 +174,31 @@ def part(name: str, which: str) -> Frames:
     return data.inject(g, scenes[:cut] if which == "train" else scenes[cut:], count)
 
 
-def train(
-    net: Network,
-    recipe: Training,
-    folder: Path | None = None,
-    seed: int = 0,
-    device: str = "cpu",
-    watch: Callable[[int, float], None] | None = None,
-    looked: Callable[[int, float], None] | None = None,
-    experiment: str = "",
-) -> list[float]:
+def train(net: Network, recipe: Training, context: Context = ALONE) -> list[float]:
     """Train a network by a recipe; the loss of every step.
 
     The network ends with the weights that found most on the validation part, never on the test.
-    looked : called with (step, IoU on the validation part) after each look at it.
     """
     frames = part(recipe.data, "train")
-    origin = Origin(recipe, seed, experiment)
-    best = Best(net, recipe, folder, looked, origin)
-    model = net if recipe.compile or device != "cpu" else merged(net)
+    best = Best(net, recipe, context)
+    model = net if recipe.compile or context.device != "cpu" else merged(net)
     losses: list[float] = []
 
     def loss(_: nn.Module, b: Tensor, truth: Tensor) -> Tensor:
         return total_loss(model, b, truth, pooled=recipe.pooled, bce=recipe.bce)
 
-    def told(step: int, value: float) -> None:
-        best.look(len(losses) + step + 1)
-        if watch:
-            watch(len(losses) + step, value)
+    def watch(step: int, value: float) -> None:
+        best.look(step + 1)
+        if context.watch:
+            context.watch(step, value)
 
-    phases = recipe.in_turn()
+    phases, looking = recipe.in_turn(), replace(context, watch=watch)
     for i, phase in enumerate(phases):
-        here = folder / f"phase-{i + 1}" if folder and len(phases) > 1 else folder
-        sample = partial(_drawn, frames, phase)
-        losses += fit(net, sample, loss, phase, here, 1000 * i + seed, device, told, origin)
+        name = f"phase-{i + 1}" if len(phases) > 1 else ""
+        here = looking.part(recipe, name, 1000 * i + context.seed, len(losses))
+        losses += fit(net, partial(_drawn, frames, phase), loss, phase, here)
     best.take()
-    as_first(net, device)
+    as_first(net, context.device)
     return losses
 
 
@@ -237,17 +226,10 @@ def _disturbed(image: Tensor, recipe: Training, g: torch.Generator) -> Tensor:
 class Best:
     """Keeps the weights with the highest IoU on the validation part, in the run's folder too."""
 
-    def __init__(
-        self,
-        net: Network,
-        recipe: Training,
-        folder: Path | None,
-        looked: Callable[[int, float], None] | None = None,
-        origin: Origin | None = None,
-    ):
-        self.net, self.recipe, self.looked = net, recipe, looked
-        self.origin = origin or Origin(recipe)
-        self.path = folder / BEST if folder else None
+    def __init__(self, net: Network, recipe: Training, context: Context):
+        self.net, self.recipe, self.validated = net, recipe, context.validated
+        self.origin = context.of(recipe)
+        self.path = context.folder / BEST if context.folder else None
         self.score, self.step, self.weights = -1.0, 0, dict[str, Tensor]()
         if self.path and self.path.exists():
             self._resume(self.path)
@@ -258,8 +240,8 @@ class Best:
             return
         frames = part(self.recipe.data, "val")
         score = scores.iou(predicted(self.net, frames), frames.mask)
-        if self.looked:
-            self.looked(step, score)
+        if self.validated:
+            self.validated(step, score)
         if score > self.score:
             kept = {k: v.detach().cpu().clone() for k, v in self.net.state_dict().items()}
             self.score, self.step, self.weights = score, step, kept

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from dunfold_lib import checks, fetch, records
-from dunfold_lib.records import Experiment
+from dunfold_lib.experiment import Experiment
 from dunfold_lib.small_target import readers, runs
 from dunfold_lib.small_target.experiments import EXPERIMENTS, KINDS, PUBLISHED_SE
 from dunfold_lib.small_target.model import Network

@@ -1,6 +1,6 @@
 """Sparse recovery. Read ``model.py`` first."""
 
-from dunfold_lib.sparse.lasso import Solution, duality_gap, lam_max, lasso, path
+from dunfold_lib.sparse.duality import Solution, duality_gap, lam_max, lasso, path
 from dunfold_lib.sparse.model import (
     ALISTA,
     LISTA,

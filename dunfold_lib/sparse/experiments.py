@@ -5,8 +5,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from dunfold_lib.experiment import Experiment
 from dunfold_lib.operators import Matrix
-from dunfold_lib.records import Experiment
 from dunfold_lib.sparse.data import SparseProblem
 from dunfold_lib.sparse.model import (
     ALISTA,
@@ -69,7 +69,7 @@ def _solver(name: str, solver: Any, lam: float, problem: SparseProblem, db: floa
         published={"nmse_db": db} if db else {},
         build=lambda recipe=None, seed=0: None,
         measure=partial(measure_solver, solver, lam, K, problem),
-        own=lambda A: _solver(name, solver, lam, replace(problem, A=A), 0.0),
+        on_matrix=lambda A: _solver(name, solver, lam, replace(problem, A=A), 0.0),
     )
 
 
@@ -91,7 +91,7 @@ def _network(
         measure=partial(measure_network, problem),
         train=partial(train, problem),
         recipes={"cpu": recipe} | ({"gpu": gpu} if gpu else {}),
-        own=lambda A: _network(name, build, recipe, replace(problem, A=A), gpu, depth=depth),
+        on_matrix=lambda A: _network(name, build, recipe, replace(problem, A=A), gpu, depth=depth),
     )
 
 

@@ -6,14 +6,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dunfold_lib import fetch, records
+from dunfold_lib import experiment, fetch
 from dunfold_lib.explore import Explorer, Slider
 from dunfold_lib.metrics import nmse_db
 from dunfold_lib.prox import soft
 from dunfold_lib.show import Curves, array, line
 from dunfold_lib.sparse import theory
 from dunfold_lib.sparse.data import SparseProblem
-from dunfold_lib.sparse.experiments import EXPERIMENTS
 from dunfold_lib.sparse.model import ista
 
 EXACT = SparseProblem(dtype=torch.float64)
@@ -155,7 +154,7 @@ def _iterates(method: str) -> tuple[Tensor, list[Tensor]]:
         return truth, ista(A, b, 0.2, 16)
     name = SHOWN[method]
     with torch.no_grad():
-        return truth, records.trained(f"sparse/{name}", EXPERIMENTS[name]).iterates(b)
+        return truth, experiment.load(f"sparse/{name}", "cpu", 0).iterates(b)
 
 
 def microscope(k: int = 4, method: str = "ALISTA + ss") -> tuple[Curves, Curves]:

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,8 +16,9 @@ from dunfold_lib.metrics import nmse_db, nmse_db_median
 from dunfold_lib.sparse.data import SparseProblem
 from dunfold_lib.sparse.model import LISTA, HyperLISTA
 from dunfold_lib.training import (
+    ALONE,
     Checkpoint,
-    Origin,
+    Context,
     Recipe,
     fit,
     grow,
@@ -158,23 +158,19 @@ def train(
     problem: SparseProblem,
     net: Any,
     recipe: Growth | EndToEnd | Search,
-    folder: Path | None = None,
-    seed: int = 0,
-    device: str = "cpu",
-    watch: Callable[[int, float], None] | None = None,
-    experiment: str = "",
+    context: Context = ALONE,
 ) -> list[float]:
     """Train a network by a recipe of any of the three kinds; the loss of every step."""
-    origin, A = Origin(recipe, seed, experiment), problem.operator()
+    A = problem.operator()
     sample = lambda batch, g: problem.sample(A, batch, g)
     if isinstance(recipe, Search):
-        return search(net, sample, recipe, seed, watch, folder, origin)
+        return search(net, sample, recipe, context)
     if isinstance(recipe, EndToEnd):
         loss = partial(batch_db, net.K) if recipe.log else mean_square
-        return fit(net, sample, loss, recipe, folder, seed, device, watch, origin)
+        return fit(net, sample, loss, recipe, context)
     at = lambda depth: partial(batch_db, depth)
     stage, finish = recipe.stage(), recipe.finish()
-    return grow(net, sample, at, stage, finish, folder, seed, device, watch, origin)
+    return grow(net, sample, at, stage, finish, replace(context, origin=context.of(recipe)))
 
 
 def shorter(recipe: Any, share: float) -> Any:
@@ -203,25 +199,21 @@ def search(
     net: HyperLISTA,
     sample: Callable[[int, torch.Generator], tuple[Tensor, Tensor]],
     recipe: Search,
-    seed: int = 0,
-    watch: Callable[[int, float], None] | None = None,
-    folder: Path | None = None,
-    origin: Origin | None = None,
+    context: Context = ALONE,
 ) -> list[float]:
     """Tune ``net.c`` in place by Nelder–Mead from a start on the scale of the problem.
 
-    folder : where a checkpoint is kept, as in ``training.fit``; a run that goes on takes the losses
-    that it knows from there.
+    A run that goes on takes the losses that it knows from its checkpoint.
     """
     from scipy.optimize import minimize
 
     checks.whole("signals", recipe.signals, 1)
     checks.whole("evaluations", recipe.evaluations, 4)
-    g = torch.Generator().manual_seed(seed)
+    g = torch.Generator().manual_seed(context.seed)
     adam = torch.optim.Adam(net.cpu().parameters())  # has no state: nothing follows a gradient
-    run = Checkpoint(folder, origin or Origin(recipe, seed), net, adam, g, processes())
+    run = Checkpoint(context.folder, context.of(recipe), net, adam, g, processes())
     known = run.resume()
-    b, truth = sample(recipe.signals, g.manual_seed(seed))
+    b, truth = sample(recipe.signals, g.manual_seed(context.seed))
     losses: list[float] = []
 
     def loss(c: Any) -> float:
@@ -230,9 +222,9 @@ def search(
         value = known[len(losses)] if again else float(batch_db(net.K, net, b, truth))
         losses.append(value if math.isfinite(value) else 100.0)
         if not again:
-            run.after(losses, finished=False, stopped=bool(came) or bool(watch))
-        if watch and not again:
-            watch(len(losses) - 1, losses[-1])
+            run.after(losses, finished=False, stopped=bool(came) or bool(context.watch))
+        if context.watch and not again:
+            context.watch(len(losses) - 1, losses[-1])
         if came:
             raise StopIteration
         return losses[-1]

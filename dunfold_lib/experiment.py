@@ -1,0 +1,354 @@
+"""An experiment: one row of a table, its recipe, and how to build, train, measure and load it.
+
+e = find("sparse/alista-ss")                   an Experiment
+run = plan("sparse/alista-ss", "cpu", seed=1)  a Run: what is to be trained, and where it goes
+train(run)                                     trains, measures and saves it
+measure("sparse/alista-ss", net)               scores with their protocol
+load("sparse/alista-ss")                       the network with its recorded weights
+"""
+
+import math
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from difflib import SequenceMatcher
+from importlib import import_module
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from dunfold_lib import records, training
+from dunfold_lib.training import Context, Origin
+
+ROOMS = ("sparse", "imaging", "newton_sr", "hyperspectral", "small_target")
+ONE_PROCESS = (
+    "note: accelerate launch started one process (with --cpu it starts no more); "
+    "for several: torchrun --nproc_per_node=N -m dunfold_lib train …"
+)
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One row of a published table or figure, and how to measure ours.
+
+    published : the paper's scores by name, empty where a paper prints a curve and no number.
+    source    : where those numbers stand, or the figure.
+    protocol  : data, split, noise, size of the test set; it is printed beside every score.
+    build     : (recipe, seed) -> the untrained network, of the recipe's size; what is random in
+                its initial weights is drawn from the seed. Both have defaults, the first recipe
+                and 0. None for a classical algorithm.
+    measure   : (network or None, seed) -> our scores by name; lists are curves over the layers.
+                Its key "protocol" says what was measured (files, sizes, noise) in the place of
+                ours, "notes" has lines that are printed beside the scores, and a score that does
+                not exist for the data is None.
+    train     : (network, recipe, context) -> losses; None: nothing to learn.
+    recipes   : by name, ``cpu`` (minutes on two cores) and ``gpu`` (the paper's size).
+    own       : what ``measure`` takes of a reader's: "folder" of data, "side" of its images.
+    released  : (weights file, operator files) -> the network that its authors released.
+    on_matrix : (matrix (m, n)) -> the same experiment on a dictionary of one's own.
+    """
+
+    title: str
+    source: str
+    protocol: str
+    published: Mapping[str, float]
+    build: Callable[..., nn.Module | None]
+    measure: Callable[..., dict[str, Any]]
+    train: Callable[[Any, Any, Context], list[float]] | None = None
+    recipes: Mapping[str, Any] = field(default_factory=dict)
+    own: tuple[str, ...] = ()
+    released: Callable[[Path, Sequence[Path]], nn.Module] | None = None
+    on_matrix: Callable[[Tensor], "Experiment"] | None = None
+
+
+def experiments(rooms: Sequence[str] = ROOMS) -> dict[str, Experiment]:
+    """Every experiment of rooms, those that are built, by ``room/name``."""
+    found: dict[str, Experiment] = {}
+    for room in (r for r in ROOMS if r in rooms):
+        try:
+            module = import_module(f"dunfold_lib.{room}.experiments")
+        except ModuleNotFoundError as error:
+            if error.name not in (f"dunfold_lib.{room}", f"dunfold_lib.{room}.experiments"):
+                raise
+            continue
+        found |= {f"{room}/{name}": e for name, e in module.EXPERIMENTS.items()}
+    return found
+
+
+def find(name: str) -> Experiment:
+    """The experiment ``room/name``, or ValueError with the names that are nearest."""
+    if name in (known := experiments(name.split("/")[:1])):
+        return known[name]
+    raise ValueError(f"no experiment {name!r}; the nearest are {nearest(name, experiments())}")
+
+
+def select(where: str | None) -> dict[str, Experiment]:
+    """All experiments, those of a room, or one."""
+    known = experiments()
+    if where is None:
+        return known
+    chosen = {n: e for n, e in known.items() if where in (n, n.split("/")[0])}
+    if not chosen:
+        near = nearest(where, [*{n.split("/")[0]: 0 for n in known}, *known])
+        raise ValueError(f"no room or experiment {where!r}; the nearest are {near}")
+    return chosen
+
+
+def nearest(name: str, known: Iterable[str], count: int = 3) -> str:
+    """The names that are most like this one, with or without their room."""
+    like = lambda u, v: SequenceMatcher(None, u.lower(), v.lower()).ratio()
+    bare = lambda n: n.split("/")[-1]
+    by = lambda n: max(like(name, n), like(bare(name), bare(n)))
+    return ", ".join(sorted(known, key=by, reverse=True)[:count])
+
+
+# recipes and runs
+
+
+class Run(NamedTuple):
+    """One training: of which experiment, by which recipe, from which seed, and where it goes."""
+
+    name: str  # room/name
+    recipe_name: str
+    recipe: Any
+    seed: int = 0
+    out: Path = Path("runs")
+
+    @property
+    def folder(self) -> Path:
+        return self.out / self.name / f"{self.recipe_name}-s{self.seed}"
+
+    @property
+    def origin(self) -> Origin:
+        return Origin(self.recipe, self.seed, self.name)
+
+    @property
+    def recorded(self) -> Path:
+        """The folder that it has among the committed results."""
+        return records.results_root() / self.name / self.folder.name
+
+
+def plan(
+    name: str,
+    recipe: str = "cpu",
+    changes: Sequence[str] = (),
+    called: str = "",
+    seed: int = 0,
+    out: Path = Path("runs"),
+) -> Run:
+    """A run by one of an experiment's recipes, with changes ``field=value``.
+
+    called : what a changed recipe is called; no other recipe of the experiment has that name.
+    """
+    e, called = find(name), called or recipe
+    if e.train is None:
+        raise ValueError(f"{name} is a classical algorithm without weights; use: evaluate {name}")
+    if recipe not in e.recipes:
+        raise ValueError(f"{name} has no recipe {recipe!r}; it has {', '.join(e.recipes)}")
+    if not called.replace("-", "").replace("_", "").replace(".", "").isalnum():
+        raise ValueError(f"--name is {called!r}; letters, digits, '-', '_' and '.' are allowed")
+    if called in e.recipes and called != recipe:
+        raise ValueError(f"--name is {called!r}, which is another recipe of {name}")
+    return Run(name, called, override(e.recipes[recipe], changes), seed, out)
+
+
+def override(recipe: Any, changes: Sequence[str]) -> Any:
+    """A recipe with fields replaced by ``field=value``; only existing fields, of the same type."""
+    known = {f.name: getattr(recipe, f.name) for f in fields(recipe)}
+    for change in changes:
+        name, _, text = change.partition("=")
+        if name not in known:
+            raise ValueError(f"{change!r}: the recipe has the fields {', '.join(known)}")
+        kind = type(known[name])
+        try:
+            value = {"true": True, "false": False}[text.lower()] if kind is bool else kind(text)
+        except (ValueError, KeyError):
+            raise ValueError(f"{change!r}: {name} must be of type {kind.__name__}") from None
+        recipe = replace(recipe, **{name: value})
+    return recipe
+
+
+def for_gpu(recipe: str) -> bool:
+    """Whether a recipe of this name runs on a GPU where there is one: gpu, gpu-…"""
+    return recipe.split("-")[0] == "gpu"
+
+
+def device_for(recipe: str, device: str = "") -> str:
+    """The device that was asked for, or a recipe's: the GPU for gpu and gpu-…, else the CPU."""
+    if not device and for_gpu(recipe) and not training.available("cuda"):
+        others = " or ".join(f"--device {name}" for name in reversed(training.devices()))
+        raise ValueError(f"recipe {recipe!r} needs a CUDA GPU, none is here; insist with {others}")
+    return device or ("cuda" if for_gpu(recipe) else "cpu")
+
+
+def is_made(run: Run) -> bool:
+    """Whether a run's folder has its scores; ValueError in one line if they are another run's."""
+    path = run.folder / "run.json"
+    if path.exists():
+        run.origin.check(path, path.read_text(encoding="utf-8"))
+    return path.exists()
+
+
+# training
+
+
+def train(run: Run, e: Experiment | None = None, *, resume: bool = False, device: str = "") -> bool:
+    """Train, measure and save a run in its folder; False in all processes but the first.
+
+    e : the experiment where it is not the one of that name.
+    device : "cpu", "cuda" or "mps"; "" is the recipe's. ValueError where the folder has a run, or
+    with ``resume`` where it has another one.
+    """
+    e, device = e or find(run.name), device_for(run.recipe_name, device)
+    machine = training.processes(device)
+    first = bool(machine.is_main_process)
+    if first:
+        if "ACCELERATE_MIXED_PRECISION" in os.environ and machine.num_processes == 1:
+            print(ONE_PROCESS, file=sys.stderr)  # it was started by accelerate launch
+        _prepare(run, resume=resume)
+    net: Any = e.build(run.recipe, run.seed)
+    assert e.train is not None
+    with tqdm(unit=" steps", disable=None if first else True) as bar:
+
+        def watch(step: int, loss: float) -> None:
+            bar.update(step + 1 - bar.n)
+            bar.set_postfix(loss=f"{loss:.2f}")
+
+        context = Context(run.folder, run.seed, device, watch, experiment=run.name)
+        losses = e.train(net, run.recipe, context)
+    if first:
+        _save(run, e, net, losses, device)
+    return first
+
+
+def _prepare(run: Run, *, resume: bool) -> None:
+    """See, before anything is trained, that a run may and can be written in its folder."""
+    if run.folder.exists() and any(run.folder.iterdir()) and not resume:
+        raise ValueError(f"{run.folder} exists; go on with --resume, or remove it")
+    is_made(run)
+    records.prepare(run.folder)
+
+
+def _save(run: Run, e: Experiment, net: Any, losses: list[float], device: str) -> None:
+    """Measure what was trained, and write it: run.json last, which makes a run."""
+    seconds, cpu = training.spent(run.folder)
+    result = measure(run.name, net, run.seed, e)
+    result |= {"recipe_name": run.recipe_name, "recipe": asdict(run.recipe)}
+    result |= {"device": result["device"] if device == "cuda" else device, "start_seed": run.seed}
+    result |= {"seconds": round(seconds, 1), "cpu_seconds": round(cpu, 1)}
+    result["matrix"] = records.problem_hash(net)
+    result["weights"] = records.save_weights(run.folder, net)
+    records.save_losses(run.folder, losses)
+    records.save(run.folder, result)
+
+
+# measuring
+
+
+def measure(
+    name: str, net: Any, seed: int = 0, e: Experiment | None = None, **own: Any
+) -> dict[str, Any]:
+    """An experiment's scores with their protocol, and where they were measured.
+
+    e : the experiment where it is not the one of that name, but a reader's form of it.
+    own : ``folder``, a reader's data in the place of the experiment's; ``side``, pixels that its
+    images are resized to, 0: not at all.
+    """
+    e = e or find(name)
+    if own.get("folder") and "folder" not in e.own:
+        raise ValueError(f"{name} takes no --data; it is measured on: {e.protocol}")
+    if "side" in own and not (own.get("folder") and "side" in e.own):
+        raise ValueError(f"{name}: --side is for infrared frames that --data brings")
+    parameters = sum(p.numel() for p in net.parameters()) if net is not None else 0
+    found = dict(e.measure(net, seed, **own))
+    protocol = f"data: {own['folder']}; {e.title}" if own.get("folder") else e.protocol
+    about = {"experiment": name, "title": e.title, "recipe_name": "–", "recipe": {}, "seed": seed}
+    said = {"protocol": found.pop("protocol", protocol), "parameters": parameters}
+    said |= {"notes": [*found.pop("notes", ())]}
+    found = {score: existing(value) for score, value in found.items()}
+    said |= {"absent": [score for score, value in found.items() if value is None]}
+    scores = {score: value for score, value in found.items() if value is not None}
+    return about | {"scores": scores} | said | records.environment()
+
+
+def existing(value: Any) -> Any:
+    """A score, or None in the place of every NaN and infinity: JSON has none, and they are none."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: existing(part) for key, part in value.items()}
+    return [existing(part) for part in value] if isinstance(value, list | tuple) else value
+
+
+# recorded networks
+
+
+def build(e: Experiment, folder: Path) -> Any:
+    """The untrained network of a run's folder, of that run's recipe where it decides the size.
+
+    A field that the run does not know had its default: it was made before there was one.
+    """
+    made = records.load(folder) if (folder / "run.json").exists() else {}
+    recipe = e.recipes.get(made.get("recipe_name", "cpu"), next(iter(e.recipes.values()), None))
+    if not made.get("recipe") or recipe is None:
+        return e.build()
+    known = {f.name for f in fields(recipe)}
+    return e.build(type(recipe)(**{k: v for k, v in made["recipe"].items() if k in known}))
+
+
+def load(name: str, recipe: str = "", seed: int | None = None) -> Any:
+    """The network of an experiment ``room/name`` with recorded weights, ready to use.
+
+    recipe, seed : of the run; by default those that ``weights_of`` chooses.
+    """
+    path, why = weights_of(name, recipe, seed)
+    if seed is not None and path.parent.name != f"{_recipe_of(path)}-s{seed}":
+        raise ValueError(f"{name} has no recorded weights of seed {seed}; it has {why}")
+    return load_from(name, path)
+
+
+def load_from(name: str, path: Path, e: Experiment | None = None) -> Any:
+    """The network of an experiment (or of a reader's form of it) with the weights of a file."""
+    net = build(e or find(name), path.parent)
+    if net is None:
+        raise ValueError(f"{name} is a classical algorithm; it has no weights")
+    records.load_weights(path, net)
+    return net.eval()
+
+
+def weights_of(name: str, recipe: str = "", seed: int | None = None) -> tuple[Path, str]:
+    """The recorded weights that are taken, and why.
+
+    Of the recipe that was asked for, else of the last of the experiment's recipes that is recorded,
+    which the tables show; of the seed that was asked for, else of the smallest one.
+    """
+    e = find(name)
+    if not e.recipes:
+        raise ValueError(f"{name} is a classical algorithm; it has no weights")
+    base = records.results_root() / name
+    folders = lambda r: [p for p in base.glob("*/" + records.WEIGHTS) if _recipe_of(p) == r]
+    if recipe and recipe not in e.recipes and not folders(recipe):
+        raise ValueError(f"{name} has no recipe {recipe!r}; it has {', '.join(e.recipes)}")
+    digits = lambda path: path.parent.name.rpartition("-s")[2]
+    by_recipe = {
+        r: {int(digits(p)): p for p in folders(r) if digits(p).isdigit()}
+        for r in ([recipe] if recipe else e.recipes)
+    }
+    found = {r: seeds for r, seeds in by_recipe.items() if seeds}
+    if not found:
+        of = f" of {recipe}" if recipe else ""
+        raise ValueError(f"{name} has no recorded weights{of}; train it, then use --weights FILE")
+    last = [*found][-1]
+    if seed in found[last]:
+        return found[last][seed], f"recipe {last} of {', '.join(found)}, seed {seed}"
+    smallest = min(found[last])
+    why = f"recipe {last} of {', '.join(found)}, seed {smallest} of {len(found[last])} recorded"
+    return found[last][smallest], why
+
+
+def _recipe_of(path: Path) -> str:
+    """The recipe's name in that of a run's folder."""
+    return path.parent.name.rpartition("-s")[0]
