@@ -15,7 +15,7 @@ from torch import nn
 from dunfold_lib import lab, live, records, session, trainer
 from dunfold_lib.experiment import Experiment
 from dunfold_lib.show import Curves, Frames, line
-from dunfold_lib.training import Origin, Recipe, fit
+from dunfold_lib.training import ALONE, Context, Recipe, fit
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,21 +33,12 @@ def build(recipe: Tiny = Tiny(), seed: int = 0) -> nn.Module:
     return nn.Linear(3, 2 if recipe.wide else 1, bias=False)
 
 
-def train(
-    net: nn.Module,
-    recipe: Tiny,
-    folder: Path | None,
-    seed: int,
-    device: str,
-    watch: Any,
-    experiment: str = "",
-) -> list[float]:
+def train(net: nn.Module, recipe: Tiny, context: Context = ALONE) -> list[float]:
     if recipe.data != "here":
         raise ValueError(f"data is {recipe.data!r};\nit must be 'here'")
     sample = lambda n, g: ((b := torch.randn(n, 3, generator=g)), b.sum(1, keepdim=True))
     loss = lambda net, b, truth: (net(b) - truth).square().mean()
-    origin = Origin(recipe, seed, experiment)
-    return fit(net, sample, loss, recipe, folder, seed, device, watch, origin)
+    return fit(net, sample, loss, recipe, context)
 
 
 def measure(net: Any, seed: int, folder: Path | None = None) -> dict[str, Any]:
@@ -62,6 +53,7 @@ TINY = Experiment(
     build=build,
     measure=measure,
     train=train,
+    own=("folder",),
     recipes={"cpu": Tiny(), "gpu": Tiny(steps=40)},
 )
 

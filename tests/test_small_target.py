@@ -1441,7 +1441,7 @@ def test_ipi_stops_when_the_rank_has_stayed_for_twelve_steps(monkeypatch):
 
 def test_of_two_looks_as_good_the_first_is_kept(few, monkeypatch):
     net, recipe = LRPCANet(1, 4, 2, n_noise=1), tiny_recipe(steps=9, every=1)
-    best = runs.Best(net, recipe, None)
+    best = runs.Best(net, recipe, Context())
     shares = iter([0.2, 0.5, 0.5, 0.1])
     monkeypatch.setattr(runs.scores, "iou", lambda *a: next(shares))
     for step in range(1, 5):

@@ -289,7 +289,7 @@ def test_recipes_refuse(given, error, says):
 def test_best_weights_that_cannot_be_read_are_refused(tmp_path):
     (tmp_path / runs.BEST).write_text("no weights")
     says = r".*best.safetensors: holds no best weights \(.*\); remove it"
-    refused(lambda: runs.Best(tiny(), Training(), tmp_path), ValueError, says)
+    refused(lambda: runs.Best(tiny(), Training(), Context(tmp_path)), ValueError, says)
 
 
 # released weights
