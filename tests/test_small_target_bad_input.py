@@ -20,6 +20,7 @@ from dunfold_lib.small_target.model import (
 )
 from dunfold_lib.small_target.released import load_experiment, load_released
 from dunfold_lib.small_target.runs import Training
+from dunfold_lib.training import Context
 
 WHOLE = r"has dtype torch\.int64; it must be a real floating-point tensor"
 BAD = "holds 1 NaN or infinite entries; all must be finite"
