@@ -205,11 +205,16 @@ def _ends(w):
         return "value", [scale(w.min), scale(w.max)]
     return "", []
 
+def _widgets():
+    "Every widget that there is; ipywidgets 7 keeps them elsewhere than 8."
+    from ipywidgets.widgets import widget
+    kept = widget._instances if hasattr(widget, "_instances") else widget.Widget.widgets
+    return [*kept.values()]
+
 def _move():
     "Move every control to its ends, and leave it there; how many changes a callback heard."
-    from ipywidgets.widgets import widget
     heard = 0
-    for w in [*widget._instances.values()]:
+    for w in _widgets():
         name, values = _ends(w)
         if not name or w.disabled:
             continue
@@ -228,9 +233,8 @@ def _move():
 def _press():
     "Press every button but the training panel's, whose training the notebook has begun itself."
     from ipywidgets import Button
-    from ipywidgets.widgets import widget
     skipped = ("Start", "Stop", "Resume")
-    for w in [*widget._instances.values()]:
+    for w in _widgets():
         if isinstance(w, Button) and w.description not in skipped and not w.disabled:
             w.click()
 

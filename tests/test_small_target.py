@@ -1149,7 +1149,7 @@ def test_two_steps_of_training_are_two_steps_by_hand(few):
     assert idle
     for (name, a), b in zip(net.named_parameters(), twin.parameters(), strict=True):
         if name not in idle:
-            close(a, b, 2e-6)
+            close(a, b, 5e-6)  # of steps of 3e-3; merged filters round otherwise
     close(net.train()(image), twin.train()(image), 1e-4)
 
 
