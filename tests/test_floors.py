@@ -1,11 +1,14 @@
 """The house itself: floors, rooms, and what the repository promises about its files."""
 
+import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
 
+import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -24,13 +27,43 @@ def test_the_contracts_know_all_five_rooms_and_every_built_room_is_checked_insid
     assert built == set(inside["containers"])
 
 
+@pytest.mark.parametrize(
+    ("file", "line"),
+    [
+        (None, ""),
+        ("sparse/theory.py", "from dunfold_lib.sparse import figures_ista"),
+        ("sparse/helpers.py", "from dunfold_lib.sparse import figures_ista"),  # in no layer
+        ("imaging/data.py", "import ipywidgets"),
+        ("tables.py", "import ipywidgets"),
+        ("records.py", "from dunfold_lib import experiment"),
+        ("newton_sr/data.py", "from dunfold_lib.imaging import data"),
+    ],
+)
+def test_a_planted_import_breaks_a_contract(file, line, tmp_path):
+    shutil.copytree(ROOT / "dunfold_lib", tmp_path / "dunfold_lib")
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    if file:
+        path = tmp_path / "dunfold_lib" / file
+        before = path.read_text("utf-8") if path.exists() else ""
+        path.write_text(f"{before}\n\n{line}\n", "utf-8")
+    call = "from importlinter.cli import lint_imports_command; lint_imports_command()"
+    done = subprocess.run(
+        [sys.executable, "-c", call, "--no-cache"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert ("0 broken" in done.stdout, done.returncode) == (not file, int(bool(file))), done.stdout
+
+
 def test_importing_the_library_loads_no_notebook_package_and_opens_no_connection():
     code = (
         "import socket, sys\n"
         "def refuse(*a, **k): raise SystemExit('a connection was opened')\n"
         "socket.socket.connect = refuse\n"
         "import dunfold_lib.explore, dunfold_lib.__main__\n"
-        "dunfold_lib.__main__.experiments()\n"
+        "dunfold_lib.experiment.experiments()\n"
         "heavy = {'ipywidgets', 'cvxpy', 'pywt', 'IPython', 'accelerate', 'nilearn', 'skimage'}\n"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
     )
