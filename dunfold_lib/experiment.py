@@ -233,16 +233,13 @@ def _prepare(run: Run, *, resume: bool) -> None:
 
 
 def _save(run: Run, e: Experiment, net: Any, losses: list[float], device: str) -> None:
-    """Measure what was trained, and write it: run.json last, which makes a run."""
+    """Measure what was trained, and write it."""
     seconds, cpu = training.spent(run.folder)
     result = measure(run.name, net, run.seed, e)
     result |= {"recipe_name": run.recipe_name, "recipe": asdict(run.recipe)}
     result |= {"device": result["device"] if device == "cuda" else device, "start_seed": run.seed}
     result |= {"seconds": round(seconds, 1), "cpu_seconds": round(cpu, 1)}
-    result["matrix"] = records.problem_hash(net)
-    result["weights"] = records.save_weights(run.folder, net)
-    records.save_losses(run.folder, losses)
-    records.save(run.folder, result)
+    records.save_run(run.folder, result, net, losses)
 
 
 # measuring
@@ -295,8 +292,14 @@ def build(e: Experiment, folder: Path) -> Any:
     recipe = e.recipes.get(made.get("recipe_name", "cpu"), next(iter(e.recipes.values()), None))
     if not made.get("recipe") or recipe is None:
         return e.build()
-    known = {f.name for f in fields(recipe)}
-    return e.build(type(recipe)(**{k: v for k, v in made["recipe"].items() if k in known}))
+    return e.build(as_recipe(type(recipe), made["recipe"]))
+
+
+def as_recipe(kind: type[Any], made: Mapping[str, Any]) -> Any:
+    """A run's recipe as it stands in run.json, of a class; fields that it has no more are left
+    out."""
+    known = {f.name for f in fields(kind)}
+    return kind(**{name: value for name, value in made.items() if name in known})
 
 
 def load(name: str, recipe: str = "", seed: int | None = None) -> Any:
@@ -305,7 +308,7 @@ def load(name: str, recipe: str = "", seed: int | None = None) -> Any:
     recipe, seed : of the run; by default those that ``weights_of`` chooses.
     """
     path, why = weights_of(name, recipe, seed)
-    if seed is not None and path.parent.name != f"{_recipe_of(path)}-s{seed}":
+    if seed is not None and not path.parent.name.endswith(f"-s{seed}"):
         raise ValueError(f"{name} has no recorded weights of seed {seed}; it has {why}")
     return load_from(name, path)
 
@@ -328,16 +331,9 @@ def weights_of(name: str, recipe: str = "", seed: int | None = None) -> tuple[Pa
     e = find(name)
     if not e.recipes:
         raise ValueError(f"{name} is a classical algorithm; it has no weights")
-    base = records.results_root() / name
-    folders = lambda r: [p for p in base.glob("*/" + records.WEIGHTS) if _recipe_of(p) == r]
-    if recipe and recipe not in e.recipes and not folders(recipe):
+    found = recorded_weights(name, [recipe] if recipe else e.recipes)
+    if recipe and recipe not in e.recipes and not found:
         raise ValueError(f"{name} has no recipe {recipe!r}; it has {', '.join(e.recipes)}")
-    digits = lambda path: path.parent.name.rpartition("-s")[2]
-    by_recipe = {
-        r: {int(digits(p)): p for p in folders(r) if digits(p).isdigit()}
-        for r in ([recipe] if recipe else e.recipes)
-    }
-    found = {r: seeds for r, seeds in by_recipe.items() if seeds}
     if not found:
         of = f" of {recipe}" if recipe else ""
         raise ValueError(f"{name} has no recorded weights{of}; train it, then use --weights FILE")
@@ -349,6 +345,11 @@ def weights_of(name: str, recipe: str = "", seed: int | None = None) -> tuple[Pa
     return found[last][smallest], why
 
 
-def _recipe_of(path: Path) -> str:
-    """The recipe's name in that of a run's folder."""
-    return path.parent.name.rpartition("-s")[0]
+def recorded_weights(name: str, recipes: Iterable[str]) -> dict[str, dict[int, Path]]:
+    """{recipe: {seed: file}} of an experiment's recorded weights, in the recipes' order."""
+    found: dict[str, dict[int, Path]] = {recipe: {} for recipe in recipes}
+    for path in (records.results_root() / name).glob("*/" + records.WEIGHTS):
+        recipe, _, seed = path.parent.name.rpartition("-s")
+        if recipe in found and seed.isdigit():
+            found[recipe][int(seed)] = path
+    return {recipe: seeds for recipe, seeds in found.items() if seeds}

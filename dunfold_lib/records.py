@@ -6,6 +6,7 @@ A run is the folder ``<room>/<experiment>/<recipe>-s<seed>/`` with a ``run.json`
 """
 
 import hashlib
+import itertools
 import json
 import os
 import platform
@@ -215,6 +216,21 @@ def values(name: str, score: str, recipe: str = "", unread: list[str] | None = N
     """A score of every recorded run of an experiment ``room/name``, or of those of one recipe."""
     runs = [r for r in recorded(name, unread=unread) if recipe in ("", r.get("recipe_name"))]
     return [r["scores"][score] for r in runs if r["scores"].get(score) is not None]
+
+
+def save_run(
+    folder: Path, result: Mapping[str, Any], net: nn.Module, losses: Sequence[float]
+) -> None:
+    """Write a trained run: its weights and losses, and ``run.json`` last, which makes it a run."""
+    weights = save_weights(folder, net)
+    save_losses(folder, losses)
+    save(folder, {**result, "matrix": problem_hash(net), "weights": weights})
+
+
+def put_aside(folder: Path) -> Path:
+    """Give a folder another name, ``.old0`` or the next that is free, which is returned."""
+    names = (folder.with_name(f"{folder.name}.old{i}") for i in itertools.count())
+    return folder.rename(next(path for path in names if not path.exists()))
 
 
 def matrix_hash(*matrices: Tensor) -> str:

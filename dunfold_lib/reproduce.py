@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import count
 from pathlib import Path
 
 from dunfold_lib import experiment, records, training
@@ -112,10 +111,7 @@ def put_aside(run: Run) -> None:
         experiment.is_made(run)
         training.check_folder(folder, run.origin)
     except ValueError as error:
-        names = (folder.with_name(f"{folder.name}.old{i}") for i in count())
-        aside = next(path for path in names if not path.exists())
-        folder.rename(aside)
-        what = f"{error}; put aside as {aside}, and made anew"
+        what = f"{error}; put aside as {records.put_aside(folder)}, and made anew"
     print(f"{folder} exists: {what}", file=sys.stderr)
 
 

@@ -3,12 +3,11 @@
 No widgets: ``lab`` puts them around this.
 """
 
-import itertools
 import os
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -90,24 +89,17 @@ class Session:
 
     def weights(self, name: str) -> dict[str, Path]:
         """The recorded weights of an experiment by recipe, of each the smallest seed."""
-        place, found = records.results_root() / self.room / name, dict[str, Path]()
-        for recipe in self.experiments[name].recipes:
-            seeds = sorted(place.glob(f"{recipe}-s[0-9]*/{records.WEIGHTS}"))
-            found |= {recipe: seeds[0]} if seeds else {}
-        return found
+        found = experiment.recorded_weights(f"{self.room}/{name}", self.experiments[name].recipes)
+        return {recipe: seeds[min(seeds)] for recipe, seeds in found.items()}
 
     def recorded(self, name: str, recipe: str = "") -> Any:
         """A recorded network, of this recipe or of the last one that is recorded; or None."""
         found = self.weights(name) if name in self.experiments else {}
         recipe = recipe or next(reversed(found), "")
-        return self._read(name, found[recipe].parent.name) if recipe in found else None
+        return self._read(name, found[recipe]) if recipe in found else None
 
-    def _trained(self, name: str, run: str) -> Any:
-        return experiment.load_from(
-            f"{self.room}/{name}",
-            records.results_root() / self.room / name / run / records.WEIGHTS,
-            self.experiments[name],
-        )
+    def _trained(self, name: str, path: Path) -> Any:
+        return experiment.load_from(f"{self.room}/{name}", path, self.experiments[name])
 
     def _fresh(self, name: str) -> Any:
         net: Any = self.experiments[name].build()
@@ -240,8 +232,8 @@ class Session:
     def _begun(self, job: Job, *, fresh: bool) -> Path | None:
         """The folder of a run that is kept, empty or with a checkpoint to go on from."""
         folder = self.folder(job) if job.keep else None
-        if fresh and folder:
-            put_aside(folder)
+        if fresh and folder and folder.exists():
+            records.put_aside(folder)
         if not fresh and not (folder and any(folder.rglob(training.CHECKPOINT))):
             where = f"{folder} has none" if folder else "checkpoints are off"
             raise ValueError(f"no checkpoint to go on from: {where}; press Start")
@@ -250,10 +242,7 @@ class Session:
     def save(self, run: Run) -> Path:
         """Write run.json, loss.csv and weights.safetensors; their folder."""
         folder = self.folder(run.job)
-        made = run.made | {"matrix": records.problem_hash(run.net)}
-        made["weights"] = records.save_weights(folder, run.net)
-        records.save_losses(folder, run.losses)
-        records.save(folder, made)
+        records.save_run(folder, run.made, run.net, run.losses)
         return folder
 
     # Tables
@@ -288,24 +277,3 @@ class Session:
             seeds = max(len(records.values(f"{self.room}/{n}", s)) for s in scores)
             rows.append([*row, seeds, tables.owed(f"{self.room}/{n}", e)])
         return show.table([*head, "runs", "GPU run owed"], rows, caption)
-
-
-# Recipes
-
-
-def shorter(recipe: Any, share: float) -> Any:
-    """A recipe with this share of its steps (or of a search's evaluations), at least one of each
-    sort."""
-    counts = {
-        f.name: max(int(share * getattr(recipe, f.name)), 4 if f.name == "evaluations" else 1)
-        for f in fields(recipe)
-        if f.name.endswith(("steps", "evaluations"))
-    }
-    return replace(recipe, **counts)
-
-
-def put_aside(folder: Path) -> None:
-    """Rename a folder of an earlier run, so that a new one begins."""
-    if folder.exists():
-        names = (folder.with_name(f"{folder.name}.old{i}") for i in itertools.count())
-        folder.rename(next(name for name in names if not name.exists()))

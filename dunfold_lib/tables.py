@@ -10,17 +10,17 @@ HEAD = ("experiment", "score", "paper", "ours", "GPU run owed")
 NONE = "–"
 
 
-def summary(scores: Sequence[float], digits: int = 2) -> str:
+def summary(scores: Sequence[float], form: str = "{:.2f}") -> str:
     """Mean ± half the spread over seeds; one number alone; or that there is none."""
     if not scores:
         return "not measured"
     mean, spread = sum(scores) / len(scores), (max(scores) - min(scores)) / 2
-    return f"{mean:.{digits}f}" + (f" ± {spread:.{digits}f}" if len(scores) > 1 else "")
+    return form.format(mean) + (f" ± {form.format(spread)}" if len(scores) > 1 else "")
 
 
-def paper(e: Experiment, score: str, digits: int = 2) -> str:
+def paper(e: Experiment, score: str) -> str:
     """The published score of an experiment, or that there is none."""
-    return f"{e.published[score]:.{digits}f}" if score in e.published else NONE
+    return f"{e.published[score]:.2f}" if score in e.published else NONE
 
 
 def ours(

@@ -97,8 +97,8 @@ class Trainer:
         quick = self.scale.value not in e.recipes
         recipe = e.recipes["cpu" if quick and "cpu" in e.recipes else self.scale.value or "cpu"]
         if SMOKE:
-            return replace(session.shorter(recipe, 0.0), **self.form.least)
-        return session.shorter(recipe, self.form.quick) if quick else recipe
+            return replace(training.shorter(recipe, 0.0), **self.form.least)
+        return training.shorter(recipe, self.form.quick) if quick else recipe
 
     def recipe(self) -> Any:
         """The recipe as the fields say."""

@@ -71,6 +71,18 @@ class Recipe:
         return rising * self.lr * (self.end + (1 - self.end) * wave)
 
 
+def shorter(recipe: Any, share: float) -> Any:
+    """A recipe of any kind with this share of its steps (or of a search's evaluations), at least
+    one of each sort."""
+    checks.number("share", share, 0, 1)
+    counts = {
+        f.name: max(int(share * getattr(recipe, f.name)), 4 if f.name == "evaluations" else 1)
+        for f in fields(recipe)
+        if f.name.endswith(("steps", "evaluations"))
+    }
+    return replace(recipe, **counts)
+
+
 @dataclass(frozen=True)
 class Origin:
     """What the numbers of a run come from: its recipe, its seed, and the experiment ``room/name``.

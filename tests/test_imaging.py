@@ -1290,9 +1290,9 @@ def test_a_bound_and_its_right_inverse_undo_each_other(rho, theta):
 
 def test_a_shorter_recipe_has_its_share_of_the_steps_and_nothing_else_changes():
     recipe = runs.Training(steps=1000)
-    assert runs.shorter(recipe, 0.25) == replace(recipe, steps=250)
-    assert runs.shorter(recipe, 0.0).steps == 1
-    assert runs.shorter(recipe, 1) == recipe
+    assert training.shorter(recipe, 0.25) == replace(recipe, steps=250)
+    assert training.shorter(recipe, 0.0).steps == 1
+    assert training.shorter(recipe, 1) == recipe
 
 
 def test_the_covariance_is_read_from_its_record_and_else_computed(scraps, tmp_path, monkeypatch):

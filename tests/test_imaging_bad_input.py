@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from refusals import INF, NAN, cases, ones, refused, spoilt
 
-from dunfold_lib import fetch, metrics
+from dunfold_lib import fetch, metrics, training
 from dunfold_lib.imaging import ISTANet, ISTANetPlus, data, fast, runs, symmetric_loss
 from dunfold_lib.operators import Blockwise, Fourier, Matrix, Sensing
 
@@ -493,7 +493,7 @@ def test_batches_of_images_that_do_not_exist_are_refused():
     ("half", TypeError, "share is 'half'; it must be a number"),
 )
 def test_shorter_refuses(given, error, says):
-    refused(lambda: runs.shorter(runs.Training(), given), error, says)
+    refused(lambda: training.shorter(runs.Training(), given), error, says)
 
 
 @cases(

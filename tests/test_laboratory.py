@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from dunfold_lib import lab, live, records, session, trainer
+from dunfold_lib import lab, live, records, session, trainer, training
 from dunfold_lib.experiment import Experiment
 from dunfold_lib.show import Curves, Frames, line
 from dunfold_lib.training import ALONE, Context, Recipe, fit
@@ -450,5 +450,5 @@ def test_losses_below_zero_have_no_logarithmic_axis_and_looks_have_a_panel() -> 
 
 
 def test_a_shorter_recipe_has_a_share_of_its_steps() -> None:
-    assert session.shorter(Tiny(), 0.5) == Tiny(steps=10)
-    assert session.shorter(Tiny(), 0.0) == Tiny(steps=1)
+    assert training.shorter(Tiny(), 0.5) == Tiny(steps=10)
+    assert training.shorter(Tiny(), 0.0) == Tiny(steps=1)

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dunfold_lib import records, show
+from dunfold_lib import records, show, tables
 from dunfold_lib.hyperspectral import data, lowrank, runs
 from dunfold_lib.hyperspectral.algorithm import Star, star, star_s
 from dunfold_lib.hyperspectral.baselines import lrtdtv, pca, subspace_denoiser
@@ -288,10 +288,8 @@ def recorded_score(name: str, score: str) -> str:
     form = FORMS[score.partition("_")[0]]
     for recipe in reversed([*EXPERIMENTS[name].recipes, ""]):
         if found := records.values(f"hyperspectral/{name}", score, recipe):
-            spread = form.format((max(found) - min(found)) / 2)
-            mean = form.format(sum(found) / len(found))
-            return mean + (f" ± {spread}" if len(found) > 1 else "")
-    return "–"
+            return tables.summary(found, form)
+    return tables.NONE
 
 
 def report(name: str, title: str, scores: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -1,12 +1,12 @@
 """One's own variants of the room's networks: their switches as fields of a recipe."""
 
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 from dunfold_lib import fetch, records
-from dunfold_lib.experiment import Experiment
+from dunfold_lib.experiment import Experiment, as_recipe
 from dunfold_lib.hyperspectral import runs
 from dunfold_lib.hyperspectral.experiments import EXPERIMENTS, SPARSE, WHITE
 from dunfold_lib.hyperspectral.model import SMDSNet, STARNet, STARNetPaper, STARNetS, Sweeps
@@ -128,5 +128,4 @@ def rebuilt(folder: Path) -> Sweeps | None:
     if "low_rank" not in made or name not in EXPERIMENTS:
         return None
     kind = next(n for n, c in KINDS.items() if type(EXPERIMENTS[name].build()) is c)
-    known = {f.name for f in fields(Switched)}
-    return build(kind, Switched(**{n: v for n, v in made.items() if n in known}))
+    return build(kind, as_recipe(Switched, made))

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Mapping
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -153,12 +153,6 @@ def train(net: Network, recipe: Training, context: Context = ALONE) -> list[floa
     fused = isinstance(net, ISTANetPlus) and context.device == "cpu" and not recipe.compile
     loss = partial(plus_loss if fused else symmetric_loss, weight=recipe.symmetry)
     return fit(net, sample, loss, recipe, context)
-
-
-def shorter(recipe: Training, share: float) -> Training:
-    """The recipe with this share of its steps, at least one."""
-    checks.number("share", share, 0, 1)
-    return replace(recipe, steps=max(int(share * recipe.steps), 1))
 
 
 def score(estimate: Tensor, truth: Tensor) -> tuple[float, float]:

@@ -21,9 +21,10 @@ from dunfold_lib.small_target.experiments import (
     PUBLISHED_SIRST,
     PUBLISHED_STAGES,
 )
+from dunfold_lib.small_target.pictures import painted
 
 MADE_UP, INJECTED = "made-up", "injected targets"
-MARKS = "green: found, blue: missed, red: false alarm"
+MARKS = "green: found, blue: missed, orange: false alarm"
 HEADS = {
     "iou": "IoU",
     "niou": "nIoU",
@@ -54,12 +55,8 @@ def stretched(x: Tensor) -> Any:
 
 
 def marked(image: Tensor, found: Tensor, truth: Tensor) -> Any:
-    """An image in grey; found targets green, missed ones blue, false alarms red."""
-    g = 0.85 * image.squeeze().clamp(0, 1)
-    hit, missed, false = (m.squeeze() for m in (found & truth, ~found & truth, found & ~truth))
-    any_ = hit | missed | false
-    channels = [torch.where(own, 1.0, torch.where(any_, 0.15, g)) for own in (false, hit, missed)]
-    return show.array(torch.stack(channels, -1))
+    """An image in grey, and what was found, missed and taken for a target."""
+    return painted(found.squeeze(), truth.squeeze(), image.squeeze().clamp(0, 1))
 
 
 def hats(images: Tensor) -> Tensor:

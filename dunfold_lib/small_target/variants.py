@@ -1,12 +1,12 @@
 """One's own variants of the room's networks: their switches as fields of a recipe."""
 
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from dunfold_lib import checks, fetch, records
-from dunfold_lib.experiment import Experiment
+from dunfold_lib.experiment import Experiment, as_recipe
 from dunfold_lib.small_target import readers, runs
 from dunfold_lib.small_target.experiments import EXPERIMENTS, KINDS, PUBLISHED_SE
 from dunfold_lib.small_target.model import Network
@@ -119,8 +119,7 @@ def rebuilt(folder: Path) -> Network | None:
     made: dict[str, Any] = run.get("recipe", {})
     if "carry_noise" not in made:
         return None
-    known = {f.name for f in fields(Switched)}
-    recipe = Switched(**{n: v for n, v in made.items() if n in known})
+    recipe = as_recipe(Switched, made)
     name = str(run.get("experiment", "")).rpartition("/")[2]
     kind = (
         "two-term" if "two-term" in name else "rpcanet" if "-rpcanet" in f"-{name}" else "lrpcanet"

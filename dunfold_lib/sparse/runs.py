@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -171,18 +171,6 @@ def train(
     at = lambda depth: partial(batch_db, depth)
     stage, finish = recipe.stage(), recipe.finish()
     return grow(net, sample, at, stage, finish, replace(context, origin=context.of(recipe)))
-
-
-def shorter(recipe: Any, share: float) -> Any:
-    """A recipe of any kind with this share of its steps, at least one of each sort."""
-    checks.number("share", share, 0, 1)
-    counts = {f.name: getattr(recipe, f.name) for f in fields(recipe)}
-    scaled = {
-        name: max(int(share * value), 4 if name == "evaluations" else 1)
-        for name, value in counts.items()
-        if name.endswith(("steps", "evaluations"))
-    }
-    return replace(recipe, **scaled)
 
 
 def steps(recipe: Growth | EndToEnd | Search, K: int) -> int:
