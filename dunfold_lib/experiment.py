@@ -331,13 +331,18 @@ def weights_of(name: str, recipe: str = "", seed: int | None = None) -> tuple[Pa
     e = find(name)
     if not e.recipes:
         raise ValueError(f"{name} is a classical algorithm; it has no weights")
-    found = recorded_weights(name, [recipe] if recipe else e.recipes)
+    asked = [recipe] if recipe else [*e.recipes]
+    found = recorded_weights(name, asked)
     if recipe and recipe not in e.recipes and not found:
         raise ValueError(f"{name} has no recipe {recipe!r}; it has {', '.join(e.recipes)}")
     if not found:
+        for r in reversed(asked):
+            _refuse_unkept(name, r, seed or 0)
         of = f" of {recipe}" if recipe else ""
         raise ValueError(f"{name} has no recorded weights{of}; train it, then use --weights FILE")
     last = [*found][-1]
+    if seed not in (None, *found[last]):
+        _refuse_unkept(name, last, seed)
     if seed in found[last]:
         return found[last][seed], f"recipe {last} of {', '.join(found)}, seed {seed}"
     smallest = min(found[last])
@@ -353,3 +358,10 @@ def recorded_weights(name: str, recipes: Iterable[str]) -> dict[str, dict[int, P
         if recipe in found and seed.isdigit():
             found[recipe][int(seed)] = path
     return {recipe: seeds for recipe, seeds in found.items() if seeds}
+
+
+def _refuse_unkept(name: str, recipe: str, seed: int | None) -> None:
+    """Say how weights are made whose run is recorded without them."""
+    if (records.results_root() / name / f"{recipe}-s{seed}/run.json").exists():
+        command = f"python -m dunfold_lib train {name} --recipe {recipe} --seed {seed}"
+        raise ValueError(f"{recipe}-s{seed} of {name} is recorded without weights; make: {command}")

@@ -26,7 +26,8 @@ PROBE = 4096  # bytes that a disk must still take before a run begins
 WEIGHTS = "weights.safetensors"
 LOSSES = "loss.csv"
 LOSS_POINTS = 200  # of a recorded run
-MOST_BYTES = 2 * 2**20  # weights up to this size are kept with a recorded run
+MOST_BYTES = 2 * 2**20  # weights up to this size are kept with a recorded run of seed 0
+SEEDS = 3  # a sentence ranks two methods over at least so many runs of each
 
 
 def commit(folder: Path | None = None) -> str:
@@ -233,6 +234,12 @@ def put_aside(folder: Path) -> Path:
     return folder.rename(next(path for path in names if not path.exists()))
 
 
+def ranks(first: Sequence[float], second: Sequence[float]) -> bool:
+    """Whether a sentence may put the first before the second: three runs of each or more, and every
+    score of the first above every one of the second."""
+    return min(len(first), len(second)) >= SEEDS and min(first) > max(second)
+
+
 def matrix_hash(*matrices: Tensor) -> str:
     """The first 16 digits of a sha256 of matrices' bytes: weights fit one problem alone."""
     digest = hashlib.sha256()
@@ -247,18 +254,24 @@ def problem_hash(net: Any) -> str:
 
 
 def keep(folder: Path, target: Path) -> None:
-    """Copy a run to the committed results: ``run.json``, 200 points of its loss, and weights if
-    small."""
+    """Copy a run to the committed results: ``run.json``, 200 points of its loss, and, if it is of
+    seed 0, its weights if small; of every other run's weights ``run.json`` has the sha256."""
     if target.exists():  # what it has is of another run: never one's scores beside the other's
         prepare(target)
         for name in ("run.json", WEIGHTS, LOSSES):
             (target / name).unlink(missing_ok=True)
     for name in (LOSSES, WEIGHTS, "run.json"):  # run.json last: it makes a run
         path = folder / name
-        if not path.exists() or (name == WEIGHTS and path.stat().st_size > MOST_BYTES):
+        if not path.exists() or (name == WEIGHTS and not keeps_weights(folder)):
             continue
         data = path.read_bytes()
         write_bytes(target / name, thinned(data.decode()).encode() if name == LOSSES else data)
+
+
+def keeps_weights(folder: Path) -> bool:
+    """Whether the committed results keep a run's weights: the small ones of seed 0."""
+    size = (folder / WEIGHTS).stat().st_size
+    return load(folder).get("seed", 0) == 0 and size <= MOST_BYTES
 
 
 def results_root() -> Path:

@@ -14,7 +14,7 @@ import itertools
 import re
 import textwrap
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from typing import Any, Literal, get_args
@@ -49,6 +49,7 @@ STYLE: dict[Any, Any] = {
     "lines.linewidth": 1.8,
     "path.simplify": False,
 }
+QUOTED = "application/papermill.record/"  # MyST-NB keeps such an output and shows it nowhere
 Style = Literal["solid", "dashed", "dots", "path"]
 GUARDS = (
     "checks.",
@@ -280,6 +281,17 @@ def table(
     name = f"<caption>{escape(caption)}</caption>" if caption else ""
     inner = f"{name}<thead><tr>{top}</tr></thead><tbody>{body}</tbody>"
     return Html(f'<table class="df-table">{inner}</table>', caption or " | ".join(head))
+
+
+@checks.door
+def quote(texts: Mapping[str, str]) -> None:
+    """Give a page's sentences their numbers: after it, ``{glue:text}`name``` stands for
+    ``texts[name]``."""
+    from IPython.display import display
+
+    for name, text in texts.items():
+        bundle = {QUOTED + "text/plain": repr(text)}
+        display(bundle, raw=True, metadata={"scrapbook": {"name": name, "mime_prefix": QUOTED}})
 
 
 @checks.door

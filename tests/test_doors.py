@@ -105,7 +105,7 @@ def test_a_recorded_network_is_the_one_that_is_built(name):
         assert run["parameters"] == sum(p.numel() for p in net.parameters())
         assert run["matrix"] == records.problem_hash(net)
         small = run["weights"]["bytes"] <= records.MOST_BYTES
-        assert path.exists() == small or run["seed"] > 0  # seed 0's go with the book
+        assert path.exists() == (small and run["seed"] == 0)
         if path.exists():
             assert hashlib.sha256(path.read_bytes()).hexdigest() == run["weights"]["sha256"]
             records.load_weights(path, net)
@@ -528,6 +528,24 @@ def test_weights_that_are_not_there_are_not_replaced_by_others(learned, more, sa
     assert error.count("\n") == 1
 
 
+def test_weights_that_are_not_kept_are_answered_with_the_command_that_makes_them(
+    learned, results, capsys
+):
+    learned("cpu-s0", 1.0)
+    learned("cpu-s1", 2.0)
+    (results / "room/one/cpu-s1" / records.WEIGHTS).unlink()
+    command = "python -m dunfold_lib train room/one --recipe cpu --seed 1"
+    with pytest.raises(ValueError, match=f"recorded without weights; make: {command}$"):
+        experiment.load("room/one", seed=1)
+    assert main(["evaluate", "room/one", "--seed", "1"]) == 2
+    error = capsys.readouterr().err
+    assert command in error
+    assert error.count("\n") == 1
+    (results / "room/one/cpu-s0" / records.WEIGHTS).unlink()
+    with pytest.raises(ValueError, match="cpu-s0 of room/one is recorded without weights"):
+        experiment.load("room/one")
+
+
 def test_one_flipped_bit_in_the_weights_is_noticed(learned, results, capsys):
     learned("cpu-s0", 1.0)
     path = results / "room/one/cpu-s0/weights.safetensors"
@@ -639,6 +657,25 @@ def test_a_replaced_record_has_nothing_of_the_one_before(tmp_path, monkeypatch):
     records.keep(new, target)
     assert [p.name for p in target.iterdir()] == ["run.json"]
     assert records.load(target) == records.load(new)
+
+
+@pytest.mark.parametrize("seed, kept", [(0, True), (1, False)])
+def test_git_keeps_the_weights_of_seed_0_alone_and_every_sha256(tmp_path, seed, kept):
+    run, target = tmp_path / "run", tmp_path / "target"
+    weights = records.save_weights(run, torch.nn.Linear(2, 2))
+    records.save(run, {"scores": {}, "seed": seed, "weights": weights})
+    records.keep(run, target)
+    assert (target / records.WEIGHTS).exists() == kept
+    assert records.load(target)["weights"] == weights
+
+
+@pytest.mark.parametrize(
+    "first, second, ahead",
+    [([3, 4, 5], [0, 1, 2], True), ([3, 4, 5], [0, 1, 3], False), ([3, 4], [0, 1, 2], False)],
+)
+def test_two_are_ranked_by_three_runs_each_that_do_not_overlap(first, second, ahead):
+    assert records.ranks(first, second) == ahead
+    assert not records.ranks(second, first)
 
 
 def test_a_reader_that_has_enough_is_no_error():

@@ -222,6 +222,15 @@ def test_twins_mark_only_the_words_that_differ():
     assert marked(show.twins(plain, learned)) == ["A.theta[0]"]
 
 
+def test_a_quoted_number_is_kept_by_name_and_shown_nowhere(monkeypatch):
+    sent = []
+    monkeypatch.setattr("IPython.display.display", lambda data, **more: sent.append((data, more)))
+    show.quote({"lead": "−1.5"})
+    ((data, more),) = sent
+    assert data == {"application/papermill.record/text/plain": "'−1.5'"}
+    assert more["metadata"]["scrapbook"]["name"] == "lead"
+
+
 def test_twins_of_one_function_have_no_mark():
     assert marked(show.twins(plain, plain)) == []
 

@@ -236,6 +236,7 @@ FLOOR: Makers = {
     "alt": lambda: "alt",
     "head": lambda: ["a", "b"],
     "rows": lambda: [[1, 2.0]],
+    "texts": lambda: {"a": "1.5"},
     "left": lambda: sm.objective,
     "right": lambda: sm.ista_step,
     "label": lambda: "v",
