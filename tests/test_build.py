@@ -1,6 +1,7 @@
 """How the book is built: which pages run again, and in which surroundings."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -134,3 +135,28 @@ def test_a_first_build_runs_every_page_once_in_two_processes_into_the_books_cach
         shares.append([chapter["file"] for chapter in toc["chapters"]])
     assert sorted(shares[0] + shares[1]) == sorted(pages)
     assert abs(len(shares[0]) - len(shares[1])) <= 1
+
+
+def paragraphs(page: Path) -> list[str]:
+    """A page's paragraphs outside its cells."""
+    prose = re.sub(r"```\{code-cell\}.*?\n```", "", page.read_text("utf-8"), flags=re.S)
+    return [" ".join(block.split()) for block in prose.split("\n\n")]
+
+
+PAGES = sorted(ROOT.glob("book/*/*.md"))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)
+def test_what_is_not_decided_says_what_is_recorded(page: Path) -> None:
+    marked = [p for p in paragraphs(page) if "**Not decided here:**" in p]
+    for text in marked:
+        said = text.partition("**Not decided here:**")[2]
+        assert re.search(r"\(.*?(recorded|one training).*?\)", said), text
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)
+def test_a_number_that_a_sentence_quotes_is_given_by_a_cell(page: Path) -> None:
+    text = page.read_text("utf-8")
+    quoted = set(re.findall(r"\{glue:text\}`(\w+)`", text))
+    assert not quoted or "show.quote(" in text
+    assert not re.search(r"\{glue:text\}`[^`]*[^\w`][^`]*`", text)  # names alone: cells format
