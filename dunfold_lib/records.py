@@ -240,6 +240,11 @@ def ranks(first: Sequence[float], second: Sequence[float]) -> bool:
     return min(len(first), len(second)) >= SEEDS and min(first) > max(second)
 
 
+def undecided(*scores: Sequence[float]) -> bool:
+    """Whether a sentence may put none of these lists of scores before another (`ranks`)."""
+    return not any(ranks(a, b) for a, b in itertools.permutations(scores, 2))
+
+
 def matrix_hash(*matrices: Tensor) -> str:
     """The first 16 digits of a sha256 of matrices' bytes: weights fit one problem alone."""
     digest = hashlib.sha256()

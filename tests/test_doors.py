@@ -676,6 +676,8 @@ def test_git_keeps_the_weights_of_seed_0_alone_and_every_sha256(tmp_path, seed, 
 def test_two_are_ranked_by_three_runs_each_that_do_not_overlap(first, second, ahead):
     assert records.ranks(first, second) == ahead
     assert not records.ranks(second, first)
+    assert records.undecided(first, second) == (not ahead)
+    assert records.undecided([0.0], second, first) == (not ahead)
 
 
 def test_a_reader_that_has_enough_is_no_error():
