@@ -22,6 +22,7 @@ from typing import Any, Literal, get_args
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
@@ -146,7 +147,7 @@ def line(x: Any, y: Any, label: str = "", colour: int = 0, style: Any = "solid")
 def figure(curves: Curves) -> Figure:
     """The curves as a matplotlib figure; line i has the gid ``line-i``."""
     with _styled, matplotlib.rc_context(STYLE):
-        fig = Figure(figsize=curves.size, dpi=72, layout="constrained")
+        fig = Figure(figsize=curves.size, dpi=72)
         ax = fig.subplots()
         for i, c in enumerate(curves.lines):
             colour = COLOURS[c.colour % len(COLOURS)]
@@ -173,8 +174,9 @@ def figure(curves: Curves) -> Figure:
             ax.set_ylim(*curves.ylim)
         if any(c.label for c in curves.lines):
             ax.legend(fontsize=9.5, handlelength=1.8, labelspacing=0.3)
-        fig.draw_without_rendering()
-        fig.set_layout_engine("none")  # the axes stay where they now are
+        # once and by hand: as the figure's own it would be drawn twice more, to no other end
+        ConstrainedLayoutEngine().execute(fig)
+        ax.apply_aspect()
     return fig
 
 
