@@ -4,18 +4,25 @@ The book is read from ``_build/html``, or from the folder that DUNFOLD_HTML name
 """
 
 import os
-import re
 import shutil
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from functools import partial
+from functools import cache, partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from playwright.sync_api import Browser, Error, Page, Playwright, expect, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    Error,
+    Page,
+    Playwright,
+    expect,
+    sync_playwright,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 HTML = Path(os.environ.get("DUNFOLD_HTML") or ROOT / "_build" / "html")
@@ -31,6 +38,7 @@ FLAGS = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",  # nothing leaves this computer
 )
 READY = """async () => {
   await window.MathJax?.startup?.promise;
@@ -40,7 +48,7 @@ AWAKE = "() => [...document.querySelectorAll('.df-explorer')].every((e) => e.dat
 
 
 class Visit(NamedTuple):
-    """An open page, the requests that would have left its origin, and what went wrong on it."""
+    """An open page, its requests to other servers, and what went wrong on it."""
 
     page: Page
     foreign: list[str]
@@ -86,32 +94,32 @@ def site() -> Iterator[str]:
 
 
 @contextmanager
-def watched(browser: Browser, origin: str, **options: Any) -> Iterator[Visit]:
-    """An empty page of a new context that can only reach ``origin``; its complaints are kept."""
-    context = browser.new_context(**options)
+def watched(context: BrowserContext, origin: str) -> Iterator[Visit]:
+    """An empty page; its complaints are kept, and its requests to anything but ``origin``."""
     context.set_default_timeout(1000 * PATIENCE)
     visit = Visit(context.new_page(), [], [])
 
-    def refuse(route: Any) -> None:
-        visit.foreign.append(route.request.url)
-        route.abort()
+    def ask(url: str) -> None:
+        if not url.startswith((origin, "data:", "blob:")):
+            visit.foreign.append(url)
 
     def hear(message: Any) -> None:
         if message.type == "error":
             visit.complaints.append(f"console: {message.text} ({message.location.get('url', '')})")
 
-    context.route(re.compile(rf"^(?!{re.escape(origin)})"), refuse)
+    visit.page.on("request", lambda request: ask(request.url))
+    visit.page.on("websocket", lambda socket: ask(socket.url.replace("ws", "http", 1)))
     visit.page.on("console", hear)
     visit.page.on("pageerror", lambda error: visit.complaints.append(f"page: {error}"))
     try:
         yield visit
     finally:
-        context.close()
+        visit.page.close()
 
 
 @contextmanager
 def _opened(
-    browser: Browser,
+    contexts: Callable[..., BrowserContext],
     site: str,
     path: str,
     width: int = 1280,
@@ -119,13 +127,7 @@ def _opened(
     touch: bool = False,
     script: bool = True,
 ) -> Iterator[Visit]:
-    options = {
-        "viewport": {"width": width, "height": 900},
-        "color_scheme": scheme,
-        "has_touch": touch,
-        "java_script_enabled": script,
-    }
-    with watched(browser, site, **options) as visit:
+    with watched(contexts(width, scheme, touch, script), site) as visit:
         answer = visit.page.goto(f"{site}/{path}")
         assert answer
         assert answer.ok, f"{path} is not in the built book: run `make book` first"
@@ -144,9 +146,28 @@ def _wait(visit: Visit, path: str) -> None:
 
 
 @pytest.fixture(scope="session")
-def opened(browser: Browser, site: str) -> Callable[..., Any]:
+def contexts(browser: Browser) -> Callable[..., BrowserContext]:
+    """``contexts(width, scheme, touch, script)``: one for each kind of reader.
+
+    Its pages share what is kept of scripts and fonts, so that the second page costs half.
+    """
+
+    @cache
+    def made(width: int, scheme: Any, touch: bool, script: bool) -> BrowserContext:
+        return browser.new_context(
+            viewport={"width": width, "height": 900},
+            color_scheme=scheme,
+            has_touch=touch,
+            java_script_enabled=script,
+        )
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def opened(contexts: Callable[..., BrowserContext], site: str) -> Callable[..., Any]:
     """``with opened(path, width=1280, scheme="light", touch=False, script=True) as visit``."""
-    return partial(_opened, browser, site)
+    return partial(_opened, contexts, site)
 
 
 @pytest.fixture

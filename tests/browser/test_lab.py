@@ -164,7 +164,8 @@ def complaints(cells: list[dict[str, Any]]) -> list[Any]:
 
 
 def test_a_slider_moves_a_figure_in_jupyterlab(browser: Browser, lab: str, root: Path) -> None:
-    with watched(browser, lab, viewport={"width": 1280, "height": 1400}) as visit:
+    context = browser.new_context(viewport={"width": 1280, "height": 1400})
+    with context, watched(context, lab) as visit:
         page = visit.page
         page.goto(f"{lab}/lab/tree/{NOTEBOOK.name}")
         page.locator(".jp-Notebook .jp-Cell").first.wait_for()

@@ -24,24 +24,54 @@ def listed(node: Any) -> Iterator[str]:
 
 TOC = [*listed(yaml.safe_load((ROOT / "_toc.yml").read_text()))]
 BUILT = {p.relative_to(HTML).as_posix() for p in HTML.rglob("*.html") if "_static" not in p.parts}
-# index.html only leads on to the first page of the table of contents
-PAGES = sorted({f"{name}.html" for name in TOC} | BUILT - {"index.html"})
 SOURCES = {p.relative_to(ROOT).with_suffix("").as_posix(): p for p in ROOT.glob("book/**/*.md")}
-WITH_EXPLORERS = [f"{n}.html" for n, p in SOURCES.items() if "_explorer()" in p.read_text()]
+WITH_EXPLORERS = sorted(f"{n}.html" for n, p in SOURCES.items() if "_explorer()" in p.read_text())
+# index.html only leads on to the first page of the table of contents
+REST = {f"{name}.html" for name in TOC} | BUILT - {"index.html", *WITH_EXPLORERS}
+# Each page is opened once for all tests of a wide screen, and once for those of a phone. For this
+# pytest needs every list of pages to begin alike: those with explorers come first.
+PAGES = [*WITH_EXPLORERS, *sorted(REST.difference(WITH_EXPLORERS))]
 
 
 @pytest.fixture(scope="module", params=PAGES)
 def desk(request: Any, opened: Callable[..., Any]) -> Iterator[Visit]:
-    """A page on a wide screen, light. The tests that share it only read."""
+    """A page on a wide screen, light. The tests that share it leave it as it was."""
     with opened(request.param) as visit:
         yield visit
 
 
 @pytest.fixture(scope="module", params=PAGES)
-def night(request: Any, opened: Callable[..., Any]) -> Iterator[Visit]:
-    """A page for a reader whose system is dark. The tests that share it only read."""
-    with opened(request.param, scheme="dark") as visit:
+def phone(request: Any, opened: Callable[..., Any]) -> Iterator[Visit]:
+    """A page on a narrow screen that is touched. The tests that share it only move sliders."""
+    with opened(request.param, width=390, touch=True) as visit:
         yield visit
+
+
+@pytest.fixture(scope="module")
+def asleep(request: Any, desk: Visit, opened: Callable[..., Any]) -> Iterator[Page]:
+    """The page of ``desk`` for a reader without JavaScript."""
+    path = desk.page.url.removeprefix(request.getfixturevalue("site")).lstrip("/")
+    with opened(path, script=False) as visit:
+        yield visit.page
+
+
+DARK = """() => document.documentElement.dataset.theme === 'dark'
+  && document.getAnimations().every((a) => a.playState !== 'running')"""
+
+
+@pytest.fixture
+def night(desk: Visit) -> Iterator[Page]:
+    """The page of ``desk`` when the reader's system turns dark, its colours at rest."""
+    desk.page.emulate_media(color_scheme="dark")
+    desk.page.wait_for_function(DARK)
+    yield desk.page
+    desk.page.emulate_media(color_scheme="light")
+    desk.page.wait_for_function(DARK.replace("dark", "light"))
+
+
+on_explorers = lambda where: pytest.mark.parametrize(
+    where, WITH_EXPLORERS, indirect=True, scope="module"
+)
 
 
 # ------------------------------------------------------------------ the book as a whole
@@ -137,11 +167,8 @@ WIDE = """() => {
 }"""
 
 
-@pytest.mark.parametrize("path", PAGES)
-def test_a_phone_shows_a_page_without_scrolling_sideways(
-    path: str, visit: Callable[..., Visit]
-) -> None:
-    assert visit(path, width=390).page.evaluate(WIDE) == []
+def test_a_phone_shows_a_page_without_scrolling_sideways(phone: Visit) -> None:
+    assert phone.page.evaluate(WIDE) == []
 
 
 # ------------------------------------------------------------------ contrast, by WCAG 2's formula
@@ -150,20 +177,24 @@ def test_a_phone_shows_a_page_without_scrolling_sideways(
 # opaque ground among the parents, in numbers from 0 to 255.
 COLOURS = """(drawings) => {
   const pen = document.createElement('canvas').getContext('2d', { willReadFrequently: true });
-  const rgba = (colour) => {
+  const kept = (f, known = new Map()) => (key) => {
+    if (!known.has(key)) known.set(key, f(key));
+    return known.get(key);
+  };
+  const rgba = kept((colour) => {
     pen.clearRect(0, 0, 1, 1);
     pen.fillStyle = colour;
     pen.fillRect(0, 0, 1, 1);
     const [r, g, b, a] = pen.getImageData(0, 0, 1, 1).data;
     return [r, g, b, a / 255];
-  };
+  });
   const over = (top, under, a) => under.map((v, i) => a * top[i] + (1 - a) * v);
-  const ground = (e) => {
+  const ground = kept((e) => {
     if (!e) return [255, 255, 255];
     const c = rgba(getComputedStyle(e).backgroundColor);
     return c[3] === 1 ? c.slice(0, 3) : over(c, ground(e.parentElement), c[3]);
-  };
-  const opacity = (e) => e ? getComputedStyle(e).opacity * opacity(e.parentElement) : 1;
+  });
+  const opacity = kept((e) => e ? getComputedStyle(e).opacity * opacity(e.parentElement) : 1);
   const shown = (e) => {
     const box = e.getBoundingClientRect();
     return e.checkVisibility({ visibilityProperty: true }) && box.width > 1 && box.height > 1;
@@ -221,38 +252,72 @@ def test_by_day_text_is_readable(desk: Visit) -> None:
     assert pale(desk.page, drawings=False, least=4.5) == set()
 
 
-def test_by_night_text_is_readable(night: Visit) -> None:
-    assert night.page.evaluate("document.documentElement.dataset.theme") == "dark"
-    assert pale(night.page, drawings=False, least=4.5) == set()
+def test_a_page_opened_at_night_is_dark(visit: Callable[..., Visit]) -> None:
+    page = visit(WITH_EXPLORERS[0], scheme="dark").page
+    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+    assert pale(page, drawings=False, least=4.5) == set()
+    assert pale(page, drawings=True, least=3) == set()
+
+
+def test_by_night_text_is_readable(night: Page) -> None:
+    assert pale(night, drawings=False, least=4.5) == set()
 
 
 def test_by_day_curves_stand_out(desk: Visit) -> None:
     assert pale(desk.page, drawings=True, least=3) == set()
 
 
-def test_by_night_curves_stand_out(night: Visit) -> None:
-    assert pale(night.page, drawings=True, least=3) == set()
+def test_by_night_curves_stand_out(night: Page) -> None:
+    assert pale(night, drawings=True, least=3) == set()
 
 
 FRAMES = """(all) => all.map((e) => getComputedStyle(e))
   .map((s) => [s.backgroundColor, s.padding, s.filter])"""
 
 
-def test_by_night_a_photograph_gets_no_frame_and_no_shade(night: Visit) -> None:
-    for frame in night.page.locator(".df-image img").evaluate_all(FRAMES):
+def test_by_night_a_photograph_gets_no_frame_and_no_shade(night: Page) -> None:
+    for frame in night.locator(".df-image img").evaluate_all(FRAMES):
         assert frame == ["rgba(0, 0, 0, 0)", "0px", "none"]
 
 
 # ------------------------------------------------------------------ explorers
 
 
-# the drawn lines and images of an explorer, its outputs and its note
+# [left, right, top, bottom] of the points of each line that lie inside its axes
+EXTENTS = """(lines) => lines.map((line) => {
+  const read = (e, names) => names.map((name) => e.getAttribute(name));
+  const rect = line.closest('svg').querySelector('clipPath rect');
+  const [x, y, w, h] = read(rect, ['x', 'y', 'width', 'height']).map(Number);
+  const dots = [...line.querySelectorAll('use')].map((u) => read(u, ['x', 'y']));
+  const ends = [...line.querySelectorAll('path')].filter((p) => !p.closest('defs'))
+    .flatMap((p) => [...p.getAttribute('d').matchAll(/[ML] ?([-.0-9]+) ([-.0-9]+)/g)])
+    .map((match) => match.slice(1));
+  const inside = [...dots, ...ends].map(([a, b]) => [Number(a), Number(b)])
+    .filter(([a, b]) => a > x - 1 && a < x + w + 1 && b > y - 1 && b < y + h + 1);
+  const [xs, ys] = [0, 1].map((i) => inside.map((p) => p[i]));
+  return [Math.min(...xs), Math.max(...xs), Math.min(...ys), Math.max(...ys)];
+})"""
+
+
+@on_explorers("desk")
+def test_an_explorer_wakes_without_a_jump(desk: Visit, asleep: Page) -> None:
+    lines = ".df-explorer [id*='-line-']"
+    before, after = (page.locator(lines).evaluate_all(EXTENTS) for page in (asleep, desk.page))
+    assert before
+    for i, (extent, now) in enumerate(zip(before, after, strict=True)):
+        assert now == pytest.approx(extent, abs=0.2), f"line {i}, in the figure's pixels"
+
+
+# the drawn lines and images of an explorer, as a number that no other drawing has, its outputs and
+# its note
 STATE = """(root) => {
   const all = (where, what) => [...root.querySelectorAll(where)].map(what);
   const curves = all('.df-panel [id*="-line-"] path', (p) => p.getAttribute('d'));
   const images = all('.df-image img', (i) => i.src);
   const [says, note] = ['output', '.df-note'].map((where) => all(where, (e) => e.textContent));
-  return { picture: [...curves, ...images].join(), says, note };
+  const drawing = [...curves, ...images].join(), seen = window.dfSeen ??= new Map();
+  if (!seen.has(drawing)) seen.set(drawing, seen.size);
+  return { picture: seen.get(drawing), says, note };
 }"""
 TEXTS = """(root) => JSON.parse(root.querySelector('script[type="application/json"]').textContent)
   .sliders.map((s) => s.texts)"""
@@ -297,22 +362,17 @@ def walk(root: Locator, i: int, texts: list[str]) -> None:
     assert root.evaluate(STATE) == before
 
 
-@pytest.mark.parametrize("path", WITH_EXPLORERS)
-def test_arrow_keys_move_every_slider_its_text_and_its_picture_and_back(
-    path: str, visit: Callable[..., Visit]
-) -> None:
-    opened = visit(path)
-    for root in explorers(opened.page):
+@on_explorers("desk")
+def test_arrow_keys_move_every_slider_its_text_and_its_picture_and_back(desk: Visit) -> None:
+    for root in explorers(desk.page):
         for i, texts in enumerate(root.evaluate(TEXTS)):
             walk(root, i, texts)
-    assert opened.complaints == []
+    assert desk.complaints == []
 
 
-@pytest.mark.parametrize("path", WITH_EXPLORERS)
-def test_tab_reaches_every_slider_and_each_has_a_name(
-    path: str, visit: Callable[..., Visit]
-) -> None:
-    page = visit(path).page
+@on_explorers("desk")
+def test_tab_reaches_every_slider_and_each_has_a_name(desk: Visit) -> None:
+    page = desk.page
     for root in explorers(page):
         sliders = root.get_by_role("slider").all()
         names = [slider.evaluate("e => e.labels[0].textContent") for slider in sliders]
@@ -327,10 +387,9 @@ def test_tab_reaches_every_slider_and_each_has_a_name(
             assert outline != "none", "a reader with a keyboard does not see where she is"
 
 
-@pytest.mark.parametrize("path", WITH_EXPLORERS)
-def test_a_finger_moves_every_slider(path: str, visit: Callable[..., Visit]) -> None:
-    page = visit(path, width=390, touch=True).page
-    for root in explorers(page):
+@on_explorers("phone")
+def test_a_finger_moves_every_slider(phone: Visit) -> None:
+    for root in explorers(phone.page):
         for i, texts in enumerate(root.evaluate(TEXTS)):
             slider = root.get_by_role("slider").nth(i)
             size = slider.bounding_box()
@@ -350,12 +409,9 @@ DRAWN = """(lines) => lines.map((line) => {
 })"""
 
 
-@pytest.mark.parametrize("path", WITH_EXPLORERS)
-def test_without_javascript_an_explorer_shows_its_first_state(
-    path: str, visit: Callable[..., Visit]
-) -> None:
-    page = visit(path, script=False).page
-    for root in explorers(page):
+@on_explorers("desk")
+def test_without_javascript_an_explorer_shows_its_first_state(asleep: Page) -> None:
+    for root in explorers(asleep):
         pictures = root.locator(".df-image img, .df-panel > svg").all()
         assert pictures
         for picture in pictures:
@@ -364,29 +420,3 @@ def test_without_javascript_an_explorer_shows_its_first_state(
         assert all(root.locator("img").evaluate_all("all => all.map((i) => i.naturalWidth > 1)"))
         assert "need JavaScript" in root.locator("noscript").inner_html()
         assert all(slider.is_disabled() for slider in root.get_by_role("slider").all())
-
-
-# [left, right, top, bottom] of the points of each line that lie inside its axes
-EXTENTS = """(lines) => lines.map((line) => {
-  const read = (e, names) => names.map((name) => e.getAttribute(name));
-  const rect = line.closest('svg').querySelector('clipPath rect');
-  const [x, y, w, h] = read(rect, ['x', 'y', 'width', 'height']).map(Number);
-  const dots = [...line.querySelectorAll('use')].map((u) => read(u, ['x', 'y']));
-  const ends = [...line.querySelectorAll('path')].filter((p) => !p.closest('defs'))
-    .flatMap((p) => [...p.getAttribute('d').matchAll(/[ML] ?([-.0-9]+) ([-.0-9]+)/g)])
-    .map((match) => match.slice(1));
-  const inside = [...dots, ...ends].map(([a, b]) => [Number(a), Number(b)])
-    .filter(([a, b]) => a > x - 1 && a < x + w + 1 && b > y - 1 && b < y + h + 1);
-  const [xs, ys] = [0, 1].map((i) => inside.map((p) => p[i]));
-  return [Math.min(...xs), Math.max(...xs), Math.min(...ys), Math.max(...ys)];
-})"""
-
-
-@pytest.mark.parametrize("path", WITH_EXPLORERS)
-def test_an_explorer_wakes_without_a_jump(path: str, visit: Callable[..., Visit]) -> None:
-    asleep, awake = visit(path, script=False).page, visit(path).page
-    lines = ".df-explorer [id*='-line-']"
-    before, after = (page.locator(lines).evaluate_all(EXTENTS) for page in (asleep, awake))
-    assert before
-    for i, (extent, now) in enumerate(zip(before, after, strict=True)):
-        assert now == pytest.approx(extent, abs=0.2), f"line {i}, in the figure's pixels"

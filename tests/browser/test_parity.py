@@ -50,7 +50,7 @@ def positions(explorer: Explorer) -> list[tuple[int, ...]]:
 @pytest.fixture(scope="module")
 def page(browser: Browser) -> Iterator[Page]:
     """An empty page that has explorer.js."""
-    with watched(browser, "data:") as visit:
+    with browser.new_context() as context, watched(context, "data:") as visit:
         visit.page.set_content("<title>parity</title>")
         visit.page.add_script_tag(path=ROOT / "book" / "_static" / "explorer.js")
         yield visit.page
