@@ -285,6 +285,22 @@ def test_hours_are_a_time(capsys: pytest.CaptureFixture[str], hours: str) -> Non
     assert "hours above 0" in line
 
 
+@pytest.mark.parametrize(("units", "width"), [(True, 32), (False, 32), (False, 8)])
+def test_filters_are_trained_in_the_order_of_the_processor(
+    monkeypatch: pytest.MonkeyPatch, units: bool, width: int
+) -> None:
+    monkeypatch.setattr(engine, "has_units", lambda device: units)
+    net = RPCANet(K=1, c=width)
+    recipe = Training(stages=1, width=width, steps=1, batch=1, crop=32, data="synthetic")
+    train(net, recipe)
+    last = units or width < engine.WIDE
+    wide = [p for p in net.parameters() if p.ndim == 4 and min(p.shape) > 1]
+    assert wide
+    for w in wide:
+        assert w.is_contiguous(memory_format=torch.channels_last) is last
+        assert w.is_contiguous() is not last
+
+
 def test_units_are_looked_for_where_they_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     assert engine.has_units("mps") is False
     assert isinstance(engine.has_units("cpu"), bool)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from dunfold_lib import checks, fetch, records
+from dunfold_lib.engine import order
 from dunfold_lib.small_target import baselines, data, readers, scores, theory
 from dunfold_lib.small_target.data import Frames
 from dunfold_lib.small_target.fast import compact, merged
@@ -181,6 +182,7 @@ def train(net: Network, recipe: Training, context: Context = ALONE) -> list[floa
     """
     frames = part(recipe.data, "train")
     best = Best(net, recipe, context)
+    net.to(memory_format=order(context.device, recipe.width))  # type: ignore[call-overload]
     model = net if recipe.compile or context.device != "cpu" else merged(net)
     losses: list[float] = []
 
