@@ -1,14 +1,23 @@
-"""Figures of the plug-and-play chapter as functions of a few numbers, and their sliders."""
+"""Figures and tables of the plug-and-play chapter, those with sliders first."""
 
+from collections.abc import Mapping, Sequence
 from functools import cache
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from dunfold_lib import records
+from dunfold_lib import records, tables
 from dunfold_lib.explore import Explorer, Slider
 from dunfold_lib.imaging import theory
-from dunfold_lib.imaging.denoising_runs import blurred, denoiser, small_camera
+from dunfold_lib.imaging.denoising_runs import (
+    BASELINES,
+    LONG_SEEN,
+    NAMES,
+    blurred,
+    denoiser,
+    small_camera,
+)
 from dunfold_lib.imaging.plug_and_play import pnp_ista
 from dunfold_lib.metrics import psnr
 from dunfold_lib.show import Curves, Frames, array, line
@@ -17,6 +26,19 @@ STRENGTHS = (1, 3, 8)  # σ·255 told to the denoiser
 STEPS = (1, 4, 10, 20)
 EIGENVALUES = (-1.1, -1.0, -0.9, -0.5, 0.0, 0.5, 0.9, 0.96, 1.0, 1.04, 1.1, 1.3)
 SPECTRAL_STEPS = 40
+LONG = {
+    "deblur-long-cnn": "learned denoiser",
+    "deblur-long-relaxed": "… relaxed by ½",
+    "deblur-long-admm": "… in PnP-ADMM",
+    "deblur-long-tv": "TV",
+    "deblur-long-prox": "learned prox",
+}  # the recorded iterations that go on, by experiment
+SENSED = (
+    *("tv-25", "tv-10", "d-amp-25", "d-amp-10"),
+    *("pnp-hqs-tv-25", "pnp-admm-tv-25", "pnp-hqs-cnn-25", "pnp-admm-cnn-25"),
+)
+
+Table = tuple[Sequence[str], Sequence[Sequence[Any]], str]  # what ``show.table`` takes
 
 
 def plugs() -> dict[str, str]:
@@ -111,3 +133,144 @@ def spectral_explorer() -> Explorer:
         {"value": Slider("eigenvalue in null(Φ)", EIGENVALUES, 7, "{:g}")},
         "Move the eigenvalue across 1, then across −1. What happens exactly at ±1?",
     )
+
+
+# --- tables and curves of what is recorded, and of what the page computes ---
+
+
+def _ours(name: str, score: str = "psnr") -> str:
+    return tables.summary(records.values(f"imaging/{name}", score))
+
+
+def first(name: str, score: str) -> Any:
+    """A score of the recorded run with seed 0, whose noise is the page's; None without a run."""
+    return next(iter(records.values(f"imaging/{name}", score)), None)
+
+
+def denoisers() -> Table:
+    """The recorded PSNR of five denoisers at two noise levels, on Set11 and on two photographs."""
+    head = ["PSNR, dB", "Set11, σ = 15", "σ = 25", "camera, coffee, σ = 15", "σ = 25"]
+    names = ("denoise-wavelet", "denoise-tv", "denoise-nlm", "denoiser", "denoiser-prox")
+    title = lambda n: BASELINES[n].title.removeprefix("denoising, ")
+    scores = [f"psnr_{s}{e}" for e in ("", "_wheels") for s in (15, 25)]
+    rows = [[title(n), *(_ours(n, s) for s in scores)] for n in names]
+    return head, rows, BASELINES["denoiser"].protocol
+
+
+def deblurred() -> Table:
+    """The recorded scores of two algorithms with two denoisers on the blurred photograph."""
+    rows = [
+        [
+            m.upper(),
+            NAMES[d],
+            *(_ours(f"deblur-{m}-{d}", s) for s in ("psnr_input", "psnr", "ssim")),
+        ]
+        for m in ("ista", "hqs")
+        for d in ("tv", "cnn")
+    ]
+    head = ["PnP-", "denoiser", "blurred, dB", "PSNR, dB", "SSIM"]
+    return head, rows, BASELINES["deblur-hqs-cnn"].protocol
+
+
+def moves(found: Mapping[str, Sequence[float]]) -> Curves:
+    """Sizes of the steps of an iteration against k, a line for each denoiser by its name."""
+    steps = lambda m: range(1, len(m) + 1)
+    return Curves(
+        lines=tuple(line(steps(m), m, NAMES[n], i) for i, (n, m) in enumerate(found.items())),
+        xlabel="k",
+        ylabel="‖xᵏ − xᵏ⁻¹‖",
+        logy=True,
+        size=(5.2, 3.2),
+        alt="Size of the step against k on a logarithmic axis: it falls for both denoisers",
+    )
+
+
+def _long(score: str, ylabel: str, logy: bool) -> Curves:
+    style = lambda label: "dashed" if "ADMM" in label else "solid"
+    lines = [
+        line(LONG_SEEN, first(name, score), label, i, style(label))
+        for i, (name, label) in enumerate(LONG.items())
+        if first(name, score)
+    ]
+    alt = f"{ylabel} against k, to 1,500 steps, for five plug-and-play iterations"
+    return Curves(tuple(lines), "k", ylabel, logx=True, logy=logy, size=(4.6, 3.4), alt=alt)
+
+
+def long() -> tuple[Curves, Curves]:
+    """The recorded deblurrings that go on: PSNR against k, and size of the step against k."""
+    return _long("psnr_seen", "PSNR, dB", False), _long("moves", "‖xᵏ − xᵏ⁻¹‖", True)
+
+
+def long_ends() -> Table:
+    """Where the recorded deblurrings that go on arrive: PSNR at three k, last move, radius."""
+    form = {"last": "{:.0e}", "radius": "{:.3f}"}
+    head = ["PnP-ISTA, or ADMM", "PSNR at 60", "at 1,000", "at 1,500", "last move", "radius at x⁶⁰"]
+    rows = []
+    for name, label in LONG.items():
+        found = {s: first(name, s) for s in ("psnr_60", "psnr_1000", "psnr")}
+        found["last"] = (first(name, "moves") or [None])[-1]
+        found["radius"] = first(name, "radius")
+        said = (form.get(s, "{:.2f}").format(v) if v is not None else "–" for s, v in found.items())
+        rows.append([label, *said])
+    return head, rows, BASELINES["deblur-long-cnn"].protocol
+
+
+def two_peaks(v: Tensor, mean: Tensor, slope: Tensor) -> Curves:
+    """A posterior mean and its slope against v, with v itself dashed."""
+    x = array(v)
+    return Curves(
+        lines=(
+            line(x, array(mean), "E[x | v]", 0),
+            line(x, x, "v", 5, "dashed"),
+            line(x, array(slope), "its slope", 1),
+        ),
+        xlabel="v",
+        ylabel="",
+        size=(5.2, 3.2),
+        alt="The posterior mean of a two-peaked prior jumps from one peak to the other; its slope "
+        "is four between them",
+    )
+
+
+def sensed() -> Table:
+    """Methods without training on measurements: the papers' PSNR, ours, SSIM, two photographs."""
+    head = ["", "paper, Set11", "ours, Set11", "SSIM", "camera, coffee"]
+    rows = []
+    for name in SENSED:
+        scores = (_ours(name, s) for s in ("psnr", "ssim", "psnr_wheels"))
+        rows.append([BASELINES[name].title, tables.paper(BASELINES[name], "psnr"), *scores])
+    return head, rows, "PSNR in dB. " + BASELINES["tv-25"].protocol
+
+
+def exploded(error: float | str) -> int | None:
+    """The step at which D-AMP said that z exploded, or None where it gave an error's size."""
+    return int(error.split("step ")[1].split(";")[0]) if isinstance(error, str) else None
+
+
+def amp(errors: Mapping[tuple[bool, str], Sequence[float | str]]) -> Table:
+    """D-AMP's errors by kind of rows (orthonormal or not) and by way of sensing."""
+    told = lambda e: f"{e:.3f}" if exploded(e) is None else f"explodes, step {exploded(e)}"
+    columns = [c for o, c in errors if o]
+    rows = [
+        [kind, *("; ".join(map(told, errors[o, c])) for c in columns)]
+        for o, kind in ((True, "orthonormal"), (False, "Gaussian entries"))
+    ]
+    caption = (
+        "Root mean square error of D-AMP with TV, undamped. 16 blocks: 132×132 pixels; 4 blocks "
+        "and one matrix: 66×66; one matrix: two draws"
+    )
+    return ["rows of Φ", *columns], rows, caption
+
+
+def quotes() -> dict[str, str]:
+    """The recorded numbers that the chapter's sentences quote, by name."""
+    count = lambda name, score: str(len(records.values(f"imaging/{name}", score)))
+    return {
+        "denoiser_seeds": count("denoiser", "psnr_15_wheels"),
+        "prox_end": f"{first('deblur-long-prox', 'psnr'):.1f}",
+        "cnn_best": f"{max(first('deblur-long-cnn', 'psnr_seen')):.1f}",
+        "tv_25": _ours("tv-25"),
+        "tv_10": _ours("tv-10"),
+        "pnp_25": _ours("pnp-admm-cnn-25"),
+        "pnp_seeds": count("pnp-admm-cnn-25", "psnr"),
+    }
