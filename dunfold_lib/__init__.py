@@ -5,3 +5,5 @@ from top to bottom beside the chapter of the same name.
 """
 
 __version__ = "0.1.0"
+
+ROOMS = ("sparse", "imaging", "newton_sr", "hyperspectral", "small_target")

@@ -20,10 +20,9 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from dunfold_lib import records, training
+from dunfold_lib import ROOMS, records, training
 from dunfold_lib.training import Context, Origin
 
-ROOMS = ("sparse", "imaging", "newton_sr", "hyperspectral", "small_target")
 ONE_PROCESS = (
     "note: accelerate launch started one process (with --cpu it starts no more); "
     "for several: torchrun --nproc_per_node=N -m dunfold_lib train …"

@@ -11,20 +11,21 @@ from pathlib import Path
 import pytest
 import yaml
 
+from dunfold_lib import ROOMS
+
 ROOT = Path(__file__).resolve().parents[1]
 SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-ROOMS = {"sparse", "imaging", "newton_sr", "hyperspectral", "small_target"}
 
 
 def contracts():
     return SETTINGS["tool"]["importlinter"]["contracts"]
 
 
-def test_the_contracts_know_all_five_rooms_and_every_built_room_is_checked_inside():
+def test_every_room_is_in_the_one_list_and_each_stands_in_both_contracts():
+    assert {p.parent.name for p in ROOT.glob("dunfold_lib/*/model.py")} == {*ROOMS}
     floors, inside = contracts()[:2]
-    assert set(re.findall(r"\w+", " ".join(floors["layers"]))) >= ROOMS
-    built = {f"dunfold_lib.{p.parent.name}" for p in ROOT.glob("dunfold_lib/*/model.py")}
-    assert built == set(inside["containers"])
+    assert "rooms" in floors["layers"]
+    assert inside["containers"] == ["dunfold_lib.rooms"]
 
 
 @pytest.mark.parametrize(
@@ -42,6 +43,8 @@ def test_the_contracts_know_all_five_rooms_and_every_built_room_is_checked_insid
 def test_a_planted_import_breaks_a_contract(file, line, tmp_path):
     shutil.copytree(ROOT / "dunfold_lib", tmp_path / "dunfold_lib")
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    (tmp_path / "tools").mkdir()
+    shutil.copy(ROOT / "tools/floors.py", tmp_path / "tools")
     if file:
         path = tmp_path / "dunfold_lib" / file
         before = path.read_text("utf-8") if path.exists() else ""
@@ -70,24 +73,26 @@ def test_importing_the_library_loads_no_notebook_package_and_opens_no_connection
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 
 
-def test_every_experiment_is_named_in_the_book():
-    """By its name, or by its method's and its condition's, which a table puts together.
-
-    A room whose chapters are not written yet has none to be named in.
-    """
+def test_what_is_recorded_and_what_pages_ask_for_are_experiments():
     from dunfold_lib.experiment import experiments
-    from dunfold_lib.sparse.experiments import CONDITIONS
 
-    book = "".join(p.read_text(encoding="utf-8") for p in ROOT.glob("book/**/*.md"))
-    quoted = lambda text: f'"{text}"' in book
-    for name in experiments():
-        room, short = name.split("/")
-        if not (ROOT / "book" / room).is_dir():
-            continue
-        assert f"reproduce {room}" in book
-        ends = [end for end in CONDITIONS if end and short.endswith(end)]
-        parts = [(short.removesuffix(end), end) for end in ends]
-        assert quoted(short) or any(quoted(a) and quoted(b) for a, b in parts), name
+    known = {*experiments()}
+    runs = ROOT.glob("results/*/*/*/run.json")
+    recorded = {"/".join(path.parts[-4:-2]) for path in runs}
+    assert len(recorded) > 100
+    assert recorded <= known
+    rooms = "|".join(ROOMS)
+    read = re.compile(rf"""(?:recorded|values|load|find)\(["'](?=(?:{rooms})/)([^"'{{]+)["']""")
+    files = [*ROOT.glob("book/*/*.md"), *ROOT.glob("dunfold_lib/*/figures_*.py")]
+    asked = {name for path in files for name in read.findall(path.read_text("utf-8"))}
+    assert asked
+    assert asked <= known
+
+
+def test_a_page_of_each_room_names_the_command_that_measures_again():
+    for room in ROOMS:
+        pages = [p.read_text("utf-8") for p in ROOT.glob(f"book/{room}/*.md")]
+        assert any(f"reproduce {room}" in page for page in pages), room
 
 
 def test_every_written_chapter_is_in_the_table_of_contents():
