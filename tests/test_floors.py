@@ -82,7 +82,9 @@ def test_what_is_recorded_and_what_pages_ask_for_are_experiments():
     assert len(recorded) > 100
     assert recorded <= known
     rooms = "|".join(ROOMS)
-    read = re.compile(rf"""(?:recorded|values|load|find)\(["'](?=(?:{rooms})/)([^"'{{]+[^"'{{/])["']""")
+    read = re.compile(
+        rf"""(?:recorded|values|load|find)\(["'](?=(?:{rooms})/)([^"'{{]+[^"'{{/])["']"""
+    )
     files = [*ROOT.glob("book/*/*.md"), *ROOT.glob("dunfold_lib/*/figures_*.py")]
     asked = {name for path in files for name in read.findall(path.read_text("utf-8"))}
     assert asked
