@@ -24,8 +24,9 @@ $(READY): requirements-torch.txt requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || \
 	  { echo "'$(PYTHON)' has no venv module. On Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -q -r requirements-torch.txt $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
-	$(BIN)/python -m pip install -q -r requirements.lock
+	@# --no-compile: a module is compiled when it is first imported, and most never are
+	$(BIN)/python -m pip install -q --no-compile -r requirements-torch.txt $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
+	$(BIN)/python -m pip install -q --no-compile -r requirements.lock
 	$(BIN)/python -m pip install -q --no-deps -e .
 	@touch $@
 
@@ -35,7 +36,9 @@ book: $(READY)  ## build the book; a page that raises or warns fails the build
 	OMP_NUM_THREADS=1 $(BIN)/jupyter-book build -q -W -n --keep-going .
 	@echo "The book is at $(CURDIR)/$(HTML)"
 
-test: check book  ## checks, the book, and every test
+# at once, for the last part of a build leaves a core idle
+test: $(READY)  ## checks, the book, and every test
+	@$(MAKE) --no-print-directory -j2 book check
 	$(BIN)/python -m pytest -rs -n 2 --dist loadgroup
 
 lab: $(READY)  ## JupyterLab on the notebooks

@@ -14,7 +14,7 @@ from dunfold_lib import engine, experiment, records, reproduce, training
 from dunfold_lib.engine import Average, Convolutions
 from dunfold_lib.small_target.fast import merged
 from dunfold_lib.small_target.model import LRPCANet, RPCANet, TwoTerm, total_loss
-from dunfold_lib.small_target.runs import Training, train
+from dunfold_lib.small_target.runs import MADE_UP, Training, train
 from dunfold_lib.training import Context, Recipe, fit
 
 
@@ -152,7 +152,11 @@ def test_phases_that_are_none_are_refused(text: str) -> None:
         Training(phases=text)
 
 
-def test_training_in_phases_resumes_to_the_same_numbers(tmp_path: Path) -> None:
+def test_training_in_phases_resumes_to_the_same_numbers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for part, made in {"train": (8, 1), "val": (4, 2)}.items():
+        monkeypatch.setitem(MADE_UP, part, made)
     recipe = Training(
         phases="16:2:0.5:1 32:1:0.5:0.5", steps=6, stages=1, width=2, neck=2, every=2, average=0.5
     )

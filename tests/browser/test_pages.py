@@ -55,18 +55,20 @@ def asleep(request: Any, desk: Visit, opened: Callable[..., Any]) -> Iterator[Pa
         yield visit.page
 
 
+THEME = "document.documentElement.dataset.theme"
 DARK = """() => document.documentElement.dataset.theme === 'dark'
   && document.getAnimations().every((a) => a.playState !== 'running')"""
 
 
-@pytest.fixture
-def night(desk: Visit) -> Iterator[Page]:
-    """The page of ``desk`` when the reader's system turns dark, its colours at rest."""
+@pytest.fixture(scope="module")
+def night(desk: Visit) -> Page:
+    """The page of ``desk`` when the reader's system turns dark, its colours at rest; it stays so.
+
+    The tests by day stand above the tests by night, and say so if they do not.
+    """
     desk.page.emulate_media(color_scheme="dark")
     desk.page.wait_for_function(DARK)
-    yield desk.page
-    desk.page.emulate_media(color_scheme="light")
-    desk.page.wait_for_function(DARK.replace("dark", "light"))
+    return desk.page
 
 
 on_explorers = lambda where: pytest.mark.parametrize(
@@ -249,22 +251,24 @@ def test_contrast_is_what_wcag_says_it_is() -> None:
 
 
 def test_by_day_text_is_readable(desk: Visit) -> None:
+    assert desk.page.evaluate(THEME) == "light"
     assert pale(desk.page, drawings=False, least=4.5) == set()
+
+
+def test_by_day_curves_stand_out(desk: Visit) -> None:
+    assert desk.page.evaluate(THEME) == "light"
+    assert pale(desk.page, drawings=True, least=3) == set()
 
 
 def test_a_page_opened_at_night_is_dark(visit: Callable[..., Visit]) -> None:
     page = visit(WITH_EXPLORERS[0], scheme="dark").page
-    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+    assert page.evaluate(THEME) == "dark"
     assert pale(page, drawings=False, least=4.5) == set()
     assert pale(page, drawings=True, least=3) == set()
 
 
 def test_by_night_text_is_readable(night: Page) -> None:
     assert pale(night, drawings=False, least=4.5) == set()
-
-
-def test_by_day_curves_stand_out(desk: Visit) -> None:
-    assert pale(desk.page, drawings=True, least=3) == set()
 
 
 def test_by_night_curves_stand_out(night: Page) -> None:
