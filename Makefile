@@ -39,7 +39,7 @@ book: $(READY)  ## build the book; a page that raises or warns fails the build
 # at once, for the last part of a build leaves a core idle
 test: $(READY)  ## checks, the book, and every test
 	@$(MAKE) --no-print-directory -j2 book check
-	$(BIN)/python -m pytest -rs -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -rs -n 2 --dist loadgroup --no-loadscope-reorder
 
 lab: $(READY)  ## JupyterLab on the notebooks
 	$(BIN)/jupyter lab --notebook-dir=. notebooks/sparse.ipynb

@@ -22,7 +22,7 @@ def pytest_configure() -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """In several processes: the longest first, each notebook alone, other files whole."""
-    first = ("test_every_cell_runs", "tests/browser/")
+    first = ("test_every_cell_runs", "tests/browser/", "test_training", "test_doors")
     rank = lambda item: [name in item.nodeid for name in first]
     items.sort(key=rank, reverse=True)
     for item in items:
