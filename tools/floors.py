@@ -1,10 +1,13 @@
 """The import contract on floors, in words that no new room changes (pyproject.toml, importlinter).
 
 import-linter's contract on layers, with three things more: ``rooms`` stands for every room that
-``dunfold_lib.ROOMS`` names, ``figures_*`` for every module whose name begins so, and a module of
-a layer may be missing while one that stands in no layer breaks the contract.
+``dunfold_lib.ROOMS`` names, ``figures_*`` for every module whose name begins so and that no layer
+above has named, and a module of a layer may be missing while one that stands in no layer breaks
+the contract.
 """
 
+from collections.abc import Sequence
+from fnmatch import fnmatch
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -23,7 +26,7 @@ class FloorsContract(LayersContract):
         self, name: str, session_options: dict[str, Any], contract_options: dict[str, Any]
     ) -> None:
         containers = [c for given in contract_options["containers"] for c in _containers(given)]
-        layers = [_layer(line.split(" | "), containers) for line in contract_options["layers"]]
+        layers = _layers(contract_options["layers"], containers)
         meant = {"containers": containers, "layers": layers, "exhaustive": "true"}
         super().__init__(name, session_options, contract_options | meant)
 
@@ -33,19 +36,21 @@ def _containers(name: str) -> list[str]:
     return [f"{package}.{room}" for room in ROOMS] if last == "rooms" else [name]
 
 
-def _layer(names: list[str], containers: list[str]) -> str:
-    """A layer as import-linter reads it, each module in parentheses: it may be missing."""
-    known = sorted({module for package in containers for module in _modules(package)})
-    found = [m for name in names for m in _meant(name, known)]
-    return " | ".join(f"({module})" for module in dict.fromkeys(found))
+def _layers(lines: Sequence[str], containers: list[str]) -> list[str]:
+    """Layers as import-linter reads them, each module in parentheses: it may be missing."""
+    free = sorted({module for package in containers for module in _modules(package)})
+    made = []
+    for line in lines:
+        found = dict.fromkeys(m for name in line.split(" | ") for m in _meant(name, free))
+        made.append(" | ".join(f"({module})" for module in found))
+        free = [module for module in free if module not in found]
+    return [layer for layer in made if layer]
 
 
-def _meant(name: str, known: list[str]) -> list[str]:
+def _meant(name: str, free: list[str]) -> list[str]:
     if name == "rooms":
         return [*ROOMS]
-    if name.endswith("*"):
-        return [m for m in known if m.startswith(name[:-1])]
-    return [name]
+    return [m for m in free if fnmatch(m, name)] if "*" in name else [name]
 
 
 def _modules(package: str) -> set[str]:

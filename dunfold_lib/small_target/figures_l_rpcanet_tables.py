@@ -1,0 +1,302 @@
+"""Tables of detections for the chapter on L-RPCANet, as recorded on SIRST v1 and other scenes.
+
+Each function returns what ``show.page`` or ``show.table`` takes, read from
+``results/small_target``.
+"""
+
+from collections.abc import Iterable, Sequence
+from functools import cache
+from typing import Any
+
+from torch import Tensor
+
+from dunfold_lib import records, tables
+from dunfold_lib.show import Frames, array
+from dunfold_lib.small_target import data, runs, scores
+from dunfold_lib.small_target import figures_l_rpcanet as figures
+from dunfold_lib.small_target.baselines import DETECTORS
+from dunfold_lib.small_target.experiments import COLUMNS, PUBLISHED_SIRST
+from dunfold_lib.small_target.pictures import painted
+from dunfold_lib.small_target.scores import Counts, Detection
+
+Table = tuple[list[str], list[list[str]], str]  # head, rows, caption: what ``show.table`` takes
+Named = tuple[str, str]  # an experiment and its recipe, "" for those without one
+RECIPES = {
+    "gpu": "the paper's size, trained on SIRST v1",
+    "full": "the paper's size, trained on SIRST v1 on a CPU",
+    "cpu-sirst": "narrow (K = 3, c = 8), trained on SIRST v1",
+    "cpu": "narrow, trained on made-up scenes",
+}
+SHORT = {"gpu": "full", "full": "full, CPU", "cpu-sirst": "narrow", "cpu": "narrow, made-up"}
+SCORES = {
+    "iou": "IoU",
+    "niou": "nIoU",
+    "f1": "F1",
+    "pd": "Pd",
+    "fa_1e-5": "Fa, 1e-5",
+    "pd_3px": "Pd, 3 px",
+    "fa_3px_1e-6": "Fa, 3 px, 1e-6",
+}
+CLASSICAL = {
+    "top-hat": "top-hat-sirst",
+    "MPCM": "mpcm-sirst",
+    "PSTNN": "pstnn-sirst",
+    "IPI": "ipi-sirst",
+}
+NETWORKS = {"RPCANet": "rpcanet-sirst", "L-RPCANet": "lrpcanet-sirst"}
+ELSEWHERE = {
+    "top-hat": "top-hat-elsewhere",
+    "MPCM": "mpcm-elsewhere",
+    "PSTNN": "pstnn-elsewhere",
+    "IPI": "ipi-elsewhere",
+    "RPCANet, narrow": "rpcanet-elsewhere",
+    "L-RPCANet, narrow": "lrpcanet-elsewhere",
+    "L-RPCANet, narrow, made-up": "lrpcanet-elsewhere-made-up",
+}
+MAIN = ("lrpcanet-sirst", "cpu-sirst")
+AGAINST = {
+    "IPI": ("ipi-sirst", ""),
+    "PSTNN": ("pstnn-sirst", ""),
+    "MPCM": ("mpcm-sirst", ""),
+    "top-hat": ("top-hat-sirst", ""),
+    "RPCANet, narrow": ("rpcanet-sirst", "cpu-sirst"),
+}
+PARTS = {
+    "L-RPCANet": "lrpcanet-sirst",
+    "RPCANet": "rpcanet-sirst",
+    "L-RPCANet, 500 steps": "robust-lrpcanet",
+    "without N, 500 steps": "robust-two-term",
+}
+SIDE_BY_SIDE = {
+    "MPCM": ("mpcm-sirst", ""),
+    "PSTNN": ("pstnn-sirst", ""),
+    "RPCANet": ("rpcanet-sirst", "cpu-sirst"),
+    "L-RPCANet": ("lrpcanet-sirst", "cpu-sirst"),
+}
+
+
+def of(name: str, score: str, recipe: str = "") -> list[Any]:
+    """A score of every recorded run of one of the room's experiments."""
+    return records.values(f"small_target/{name}", score, recipe)
+
+
+def one(name: str, score: str, recipe: str = "cpu-sirst") -> Any:
+    """A score of the first recorded run."""
+    return of(name, score, recipe)[0]
+
+
+def mean(values: Sequence[float]) -> float:
+    """The mean over seeds."""
+    return sum(values) / len(values)
+
+
+def common(names: Iterable[str], score: str = "iou") -> str:
+    """The first recipe by which all of these were recorded; else the one that recorded most."""
+    names = list(names)
+    return max(RECIPES, key=lambda r: sum(bool(of(n, score, r)) for n in names))
+
+
+def cell(name: str, score: str, recipe: str = "") -> str:
+    """Mean ± half the spread of a score; – where it is not measured."""
+    text = tables.summary(of(name, score, recipe)).replace("not measured", "–")
+    return text.replace(" ± 0.00", "").replace(" ± ", "\u202f±\u202f")
+
+
+def steps() -> Table:
+    """Lipschitz constants of F_T and F_N measured from below, and their products with the steps."""
+    recipe = common(["lipschitz"])
+    labels = ("‖J‖ of F_", "pairs, F_", "")
+    named = [
+        (label + letter if label else f"{step} ‖J‖", f"{key}_F{letter}")
+        for letter, step in (("T", "ε"), ("N", "σ"))
+        for label, key in zip(labels, ("jacobian", "pairs", "step_jacobian"), strict=True)
+    ]
+    rows = [
+        [label, *(f"{v:.2f}" for v in found)]
+        for label, key in named
+        for found in of("lipschitz", key, recipe)[:1]
+    ] or [["not measured", ""]]
+    head = ["", *(f"stage {k}" for k in range(1, len(rows[0])))]
+    return head, rows, f"lipschitz, {RECIPES[recipe]}, seed 0; four SIRST test frames"
+
+
+def rows_of(ending: str = "") -> dict[str, list[str]]:
+    """By method: its ``SCORES`` on the frames that an ending of the scores' names means."""
+    rows = {label: [cell(name, s + ending) for s in SCORES] for label, name in CLASSICAL.items()}
+    for recipe, told in SHORT.items():
+        for label, name in NETWORKS.items():
+            if of(name, "iou" + ending, recipe):
+                rows[f"{label}, {told}"] = [cell(name, s + ending, recipe) for s in SCORES]
+    return rows
+
+
+def ours() -> Table:
+    """All scores on the test frames of SIRST v1, at the usual cuts."""
+    known = lambda label: label in ELSEWHERE and of(ELSEWHERE[label], "iou")
+    unseen = lambda label: cell(ELSEWHERE[label], "iou") if known(label) else ""
+    published = dict(zip(COLUMNS, PUBLISHED_SIRST["RPCANet"], strict=True))
+    paper = ["RPCANet, published", *(str(published.get(s, "–")) for s in SCORES), ""]
+    return (
+        ["86 test frames", *SCORES.values(), "other scenes: IoU"],
+        [*([label, *row, unseen(label)] for label, row in rows_of().items()), paper],
+        "256×256; IoU, nIoU, F1, Pd in %; logits > 0, classical maps above half of their maximum. "
+        "Full: the paper's size; narrow: K = 3, c = 8; made-up: trained on made-up scenes, the "
+        "others on SIRST v1. Mean ± half the spread over recorded seeds; – : not printed. Other "
+        "scenes: made-up targets in scenes of SIRST v2, below",
+    )
+
+
+def made_up() -> Table:
+    """All scores on the made-up scenes."""
+    rows = [[label, *row] for label, row in rows_of("_synthetic").items()]
+    return ["64 made-up scenes", *SCORES.values()], rows, "as above"
+
+
+def pixels(name: str, recipe: str = "", end: str = "") -> Counts:
+    """Pixels of the targets, frame by frame, of the first recorded run."""
+    return Counts(*(one(name, key + end, recipe) for key in Counts._fields))
+
+
+def with_interval(name: str, recipe: str = "", end: str = "") -> str:
+    """IoU of the first recorded run with its 95 % interval, where the frames were recorded."""
+    found = of(name, "iou" + end, recipe)
+    if not of(name, "union" + end, recipe):
+        return f"{found[0]:.1f}" if found else "–"
+    low, high = scores.interval(pixels(name, recipe, end))
+    return f"{found[0]:.1f} [{low:.0f}, {high:.0f}]"
+
+
+def gap(first: Named, second: Named, end: str = "_chosen") -> tuple[float, float, float]:
+    """IoU of the first minus the second at the chosen cut, and its interval on paired frames."""
+    low, high = scores.difference(pixels(*first, end), pixels(*second, end))
+    found = [one(name, "iou" + end, recipe) for name, recipe in (first, second)]
+    return found[0] - found[1], low, high
+
+
+def words(difference: float, low: float, high: float) -> str:
+    """A ``gap`` in words: not resolved where its interval holds 0."""
+    text = f"{difference:+.1f} [{low:.1f}, {high:.1f}]".replace("-", "−")
+    return text if low > 0 or high < 0 else text + ", not resolved"
+
+
+def _compared() -> dict[str, Named]:
+    """The rows of ``fair`` by their labels."""
+    rows = {label: (name, "") for label, name in CLASSICAL.items()}
+    rows |= {f"{label}, narrow": (name, "cpu-sirst") for label, name in NETWORKS.items()}
+    large = [(r, label, name) for r in ("full", "gpu") for label, name in NETWORKS.items()]
+    rows |= {f"{label}, {SHORT[r]}": (n, r) for r, label, n in large if of(n, "iou_chosen", r)}
+    in_pairs = NETWORKS | {"without N": "two-term-sirst"}
+    return rows | {
+        f"{label}, narrow, in pairs": (name, "sirst-awake")
+        for label, name in in_pairs.items()
+        if of(name, "iou", "sirst-awake")
+    }
+
+
+def fair() -> Table:
+    """Every method at its usual cut and at the one with the highest IoU on validation."""
+    first = lambda n, score, r: next((f"{v:.4g}" for v in of(n, score, r)), "–")
+    rows = [
+        [
+            label,
+            with_interval(n, r),
+            first(n, "fa_1e-5", r),
+            first(n, "cut", r),
+            with_interval(n, r, "_chosen"),
+            first(n, "pd_chosen", r),
+            first(n, "fa_1e-5_chosen", r),
+        ]
+        for label, (n, r) in _compared().items()
+    ]
+    return (
+        [
+            "86 test frames",
+            "usual cut: IoU",
+            "Fa, 1e-5",
+            "cut",
+            "chosen cut: IoU",
+            "Pd",
+            "Fa, 1e-5",
+        ],
+        rows,
+        "Usual: logits above 0, classical maps above half of their maximum. Chosen: the cut (a "
+        "logit, a share of the maximum) with the highest IoU on validation. In brackets the 95 % "
+        "interval of a bootstrap over the frames",
+    )
+
+
+def against() -> Table:
+    """IoU of the narrow L-RPCANet minus each of the others, on paired frames."""
+    rows = [
+        [label, words(*gap(MAIN, other, "")), words(*gap(MAIN, other))]
+        for label, other in AGAINST.items()
+        if of(other[0], "union_chosen")
+    ]
+    head = ["IoU of L-RPCANet, narrow, minus", "usual cut", "chosen cut"]
+    return head, rows, "Points of IoU; 95 % interval of the paired bootstrap; one training"
+
+
+def three_parts() -> Table:
+    """IoU on frames that were trained on, on those of validation, and on the test."""
+    rows = [
+        [label, *(f"{one(n, k):.1f}" for k in ("iou_train", "iou_val", "iou"))]
+        for label, n in PARTS.items()
+    ]
+    head = ["IoU at cut 0", "train", "validation", "test"]
+    return head, rows, "Narrow networks; the first 85 training frames"
+
+
+def away() -> dict[str, str]:
+    """``ELSEWHERE``, those that are recorded."""
+    return {label: name for label, name in ELSEWHERE.items() if of(name, "iou")}
+
+
+def elsewhere() -> Table:
+    """Made-up targets in real scenes of another set, at both cuts."""
+    keys = {"iou": 1, "pd": 0, "fa_1e-5": 0, "iou_chosen": 1, "pd_chosen": 0, "fa_1e-5_chosen": 0}
+    over_draws = lambda n, k, digits: f"{mean(of(n, k)):.{digits}f}"
+    rows = [
+        [label, *(over_draws(n, k, digits) for k, digits in keys.items())]
+        for label, n in away().items()
+    ]
+    head = ["", "usual cut: IoU", "Pd", "Fa, 1e-5", "chosen: IoU", "Pd", "Fa, 1e-5"]
+    return (
+        head,
+        rows,
+        "Made-up targets in real scenes of another set. The cut was chosen on SIRST v1's "
+        "validation part; means over three draws of 128 frames; one training each",
+    )
+
+
+@cache
+def found_in(scene: str) -> dict[str, Tensor]:
+    """By method: its mask of a made-up scene at the cut that validation chose for it."""
+    frames = figures.scene(scene)
+    made = {}
+    for method, (name, recipe) in SIDE_BY_SIDE.items():
+        if recipe:
+            shown = runs.logits(figures.network(name, recipe), data.images(frames))
+        else:
+            shown = runs.shares(DETECTORS[name.removesuffix("-sirst")], frames)
+        made[method] = shown > of(name, "cut", recipe)[0]
+    return made
+
+
+def side_by_side() -> list[Frames]:
+    """Each made-up scene and what four detectors find in it."""
+    return [_found_in(scene) for scene in figures.SCENES]
+
+
+def _found_in(scene: str) -> Frames:
+    frames, found = figures.scene(scene), found_in(scene)
+    image = data.images(frames)[0, 0]
+    said = lambda m, d: f"{m}: {d.hits} of {d.targets}, {d.false} false"
+    counted: dict[str, Detection] = {
+        m: scores.by_overlap(mask, frames.mask) for m, mask in found.items()
+    }
+    return Frames(
+        (array(image), *(painted(m[0, 0], frames.mask[0, 0], image) for m in found.values())),
+        (scene, *(said(m, d) for m, d in counted.items())),
+        f"Scene {scene} and what four detectors find in it",
+        zoom=1,
+    )
