@@ -20,7 +20,6 @@ NOT_YET = {
     "imaging/ista_net",
     "newton_sr/network",
     "newton_sr/newton",
-    "small_target/l_rpcanet",
     "small_target/rpca",
     "sparse/alista",
     "sparse/ista",
