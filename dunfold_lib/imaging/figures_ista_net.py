@@ -1,5 +1,6 @@
 """Figures of the chapter on ISTA-Net: its phases, its features, and what noise does to it."""
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -15,7 +16,7 @@ from dunfold_lib.imaging.fast import image_phases
 from dunfold_lib.imaging.model import ISTANet, ISTANetPlus
 from dunfold_lib.imaging.plug_and_play import pnp_ista
 from dunfold_lib.metrics import psnr
-from dunfold_lib.operators import Blockwise
+from dunfold_lib.operators import Blockwise, Fourier
 from dunfold_lib.show import Curves, Frames, array, line
 
 SIZE = 132  # of a crop, in pixels: 4×4 blocks
@@ -182,6 +183,64 @@ def features(k: int = 1, channel: int = 1) -> Frames:
         captions=(f"r of phase {k}", "feature, grey is 0", f"after soft, {zeros:.0%} are 0"),
         alt=PHOTOGRAPH,
         note=f"phase {k}, feature {channel}: θ = {theta:.4f}, largest value {largest:.3f}",
+    )
+
+
+def measured_slice(share: int = 20) -> Frames:
+    """A slice of a head, the frequencies that a scanner measures, and the zero-filled slice.
+
+    share : of the frequencies, in per cent; the lowest are shown in the middle.
+    """
+    mask, head = data.radial_mask(share), data.head_slices("test")[5:6]
+    A = Fourier(mask)
+    zero_filled = A.T(A(head))
+    said = f"zero-filled, {score(zero_filled, head):.1f} dB"
+    return Frames(
+        (array(head)[0, 0], array(torch.fft.fftshift(mask)), array(zero_filled)[0, 0]),
+        ("slice", f"measured, {share} %", said),
+        "An axial slice of an average head and its measurement",
+    )
+
+
+def wanted(F: Sequence[float], dB: Sequence[float], tv: float) -> tuple[Curves, Curves]:
+    """The objective F of wavelet ISTA against k, and its PSNR dB beside total variation's."""
+    k, last = range(len(F)), len(F) - 1
+    objective = Curves(
+        (line(k, F, "F(xᵏ)", 0),),
+        "step k",
+        "objective",
+        size=(4.2, 3.1),
+        alt="The objective falls at every step",
+    )
+    quality = Curves(
+        (
+            line(k, dB, "wavelet ISTA", 0),
+            line([0, last], [tv, tv], "total variation", 2, "dashed"),
+        ),
+        "step k",
+        "PSNR, dB",
+        size=(4.2, 3.1),
+        alt="PSNR rises for about ten steps and then falls below the linear start",
+    )
+    return objective, quality
+
+
+def distances(k: int, images: Tensor, features: Tensor) -> Curves:
+    """Squared distances of features against those of images, a dot a block, in phase k + 1."""
+    ends = torch.stack([images.min(), images.max()])
+    median = (features / images).median().item() * ends
+    return Curves(
+        lines=(
+            line(images, features, "one block", 0, "dots"),
+            line(ends, median, "median ratio", 1, "dashed"),
+        ),
+        xlabel="‖x − r‖²",
+        ylabel="‖F(x) − F(r)‖²",
+        logx=True,
+        logy=True,
+        title=f"phase {k + 1}",
+        size=(4.2, 3.4),
+        alt="Squared distance of features against squared distance of images, on logarithmic axes",
     )
 
 
