@@ -19,7 +19,6 @@ NOT_YET = {
     "hyperspectral/star_net",
     "newton_sr/network",
     "newton_sr/newton",
-    "small_target/rpca",
     "sparse/alista",
     "sparse/ista",
     "sparse/lista",

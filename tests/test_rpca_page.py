@@ -8,13 +8,15 @@ import pages
 import pytest
 import torch
 
+from dunfold_lib import fetch, records
 from dunfold_lib.explore import MOST_FRAMES
 from dunfold_lib.show import Curves
-from dunfold_lib.small_target import algorithm, baselines, data
+from dunfold_lib.small_target import algorithm, baselines, data, readers
 from dunfold_lib.small_target import figures_rpca as figures
-from dunfold_lib.small_target.experiments import EXPERIMENTS
+from dunfold_lib.small_target import figures_rpca_tables as tables
+from dunfold_lib.small_target.experiments import EXPERIMENTS, PUBLISHED
 from dunfold_lib.small_target.pictures import FALSE, HIT, MISSED, painted
-from dunfold_lib.small_target.scores import by_centroid, by_overlap, iou
+from dunfold_lib.small_target.scores import NEAR, by_centroid, by_overlap, iou
 
 SOLUTIONS = pages.solutions("small_target/rpca")
 F64 = torch.float64
@@ -185,6 +187,101 @@ def test_every_solution_is_shown_and_tested():
     shown = re.findall(r":pyobject: (\w+)", text)
     assert shown == ["certificates", "growing", "stripes", "squares"]
     assert text.count(":::{exercise}") == len(shown) == text.count(":::{solution}")
+
+
+# what the page says: each test is named after a sentence, and fails where it would be wrong
+
+
+def test_the_page_uses_six_scenes_of_six_consecutive_seeds_with_eleven_targets():
+    assert list(np.diff(figures.SEEDS)) == [1] * 5
+    truth = figures.scenes().mask[:, 0]
+    assert by_overlap(truth, truth).targets == 11
+
+
+def test_our_targets_have_the_areas_of_real_ones_are_more_and_five_times_fainter():
+    made = tables.made_up()
+    ours = tables.statistics(made)
+    assert (figures.AROUND, figures.GUARD, len(made.image)) == (12, 3, 64)
+    assert 4.5 < tables.SIRST["contrast"][2] / ours["contrast"][2] < 6.5
+    assert ours["targets"][0] < 0.35 < tables.SIRST["targets"][0]
+    assert abs(tables.SIRST["area"][2] - ours["area"][2]) < 5
+    assert 4 < ours["area"][2] ** 0.5 < 5
+    assert made.mask.float().mean() < 0.001
+
+
+@pytest.mark.skipif(not fetch.folder("istd/SIRSTv1"), reason="SIRST v1 is not in the data folder")
+def test_the_numbers_of_SIRST_v1_are_those_of_its_427_images():
+    read = [readers.frames("sirst", p) for p in readers.PARTS]
+    image, mask = (torch.cat([getattr(f, key) for f in read]) for key in ("image", "mask"))
+    assert len(image) == 427
+    measured = tables.statistics(data.Frames(sum((f.names for f in read), ()), image, mask))
+    assert measured["area"] == tables.SIRST["area"]
+    assert measured["contrast"] == tables.SIRST["contrast"]
+    np.testing.assert_allclose(measured["targets"], tables.SIRST["targets"], atol=6e-4)
+
+
+def test_by_centroids_a_hit_is_nearer_than_three_pixels():
+    assert NEAR == 3.0
+
+
+def test_on_SIRST_v1_IPI_and_PSTNN_are_far_above_top_hat_and_MPCM():
+    iou = tables.by_detector("iou")
+    assert min(iou["pstnn"], iou["ipi"]) > max(iou["top-hat"], iou["mpcm"]) + 5
+
+
+def test_all_four_hit_most_targets_and_what_sets_them_apart_is_false_alarms():
+    assert min(tables.by_detector("pd").values()) > 85
+    fa = tables.by_detector("fa_1e-5")
+    assert fa.pop("top-hat") > 2 * max(fa.values())
+    assert min(tables.lost().values()) > 0
+
+
+def test_the_made_up_scenes_are_harder_every_IoU_is_far_lower():
+    for name, real in tables.by_detector("iou").items():
+        assert tables.mean(name, "iou_synthetic") < 0.6 * real
+
+
+def test_of_the_three_on_three_draws_PSTNN_has_the_highest_IoU_and_top_hat_the_highest_Pd():
+    for key, first, others in (
+        ("iou_synthetic", "pstnn", ("top-hat", "mpcm")),
+        ("pd_synthetic", "top-hat", ("mpcm", "pstnn")),
+    ):
+        for other in others:
+            assert records.ranks(tables.of(first, key), tables.of(other, key))
+
+
+def test_PSTNN_and_MPCM_gain_points_from_one_number_and_pay_with_false_alarms():
+    assert min(tables.gain("mpcm"), tables.gain("pstnn")) > 5
+    grew = lambda n: tables.mean(n, "fa_1e-5_chosen") / tables.mean(n, "fa_1e-5")
+    assert grew("pstnn") > 2
+    assert grew("mpcm") > 1
+
+
+def test_the_best_cut_of_PSTNN_is_zero_and_it_is_ahead_of_MPCM_on_the_same_frames():
+    assert tables.mean("pstnn", "cut") == 0
+    assert tables.ahead()[0] > 0
+
+
+def test_the_counts_of_the_frames_are_those_of_the_recorded_IoU():
+    intersection, union = tables.counted("mpcm")
+    assert 100 * sum(intersection) / sum(union) == pytest.approx(tables.mean("mpcm", "iou"))
+
+
+def test_the_printed_F1_differs_by_up_to_half_a_point_from_that_of_the_IoU():
+    _, rows, _ = tables.published()
+    assert 0.4 < max(abs(float(r[3]) - float(r[-1])) for r in rows) < 0.5
+
+
+def test_the_printed_rows_of_MPCM_and_PSTNN_agree_within_051_in_every_column():
+    pairs = [zip(PUBLISHED["MPCM"][s], PUBLISHED["PSTNN"][s], strict=True) for s in tables.SETS]
+    assert max(abs(a - b) for pair in pairs for a, b in pair) <= 0.51
+
+
+def test_by_the_papers_clock_IPI_takes_three_seconds_and_MPCM_a_sixteenth_of_one():
+    mpcm, pstnn, ipi = (PUBLISHED[n]["seconds_cpu"] for n in ("MPCM", "PSTNN", "IPI"))
+    assert mpcm * 16 == pytest.approx(1, abs=0.01)
+    assert ipi == pytest.approx(3, abs=0.01)
+    assert ipi > 10 * pstnn > 30 * mpcm
 
 
 # solutions
