@@ -1,13 +1,19 @@
 """The chapter on semi-smooth Newton: its explorers and the solutions of its exercises."""
 
+import inspect
 from itertools import pairwise
 
 import pages
 import pytest
 import torch
 
+from dunfold_lib import records
+from dunfold_lib.newton_sr import L1, runs
 from dunfold_lib.newton_sr import figures_newton as figures
+from dunfold_lib.newton_sr import figures_newton_tables as tables
+from dunfold_lib.newton_sr import ssnal as solvers
 from dunfold_lib.newton_sr.algorithm import minimise
+from dunfold_lib.newton_sr.experiments import EXPERIMENTS
 from dunfold_lib.newton_sr.jacobians import (
     Groups,
     clarke,
@@ -106,6 +112,105 @@ def test_a_bad_penalty_is_answered_in_one_line():
         with pytest.raises(ValueError, match=r"^s is ") as caught:
             figures.depth(s)
         assert "\n" not in str(caught.value)
+
+
+# what the sentences say of records, settings and code
+
+
+def recorded(name, score="newton"):
+    found = records.values(f"newton_sr/{name}", score)
+    assert len(found) == 3, f"newton_sr/{name} has {len(found)} runs; the page says three seeds"
+    return found
+
+
+def mean(name, score):
+    return sum(recorded(name, score)) / 3
+
+
+def test_the_tables_captions_are_the_recorded_problems():
+    """Caption: three seeds, the sizes, λ = 0.02 λ_max, at most 5000 steps."""
+    assert "300 × 1200, 40 non-zeros" in EXPERIMENTS["lasso-1e3"].protocol
+    assert "200 × 800, 10 groups of 4" in EXPERIMENTS["group-lasso-1e3"].protocol
+    assert (runs.LIMIT, runs.LASSO_SHARE) == (5000, 0.02)
+    for table in (tables.newton_counts, tables.first_order_counts):
+        head, rows, _ = table()
+        assert [len(row) for row in rows] == [len(head)] * len(tables.LASSOS)
+        assert all("not measured" not in row for row in rows)
+
+
+def test_newton_steps_hardly_grow_with_the_conditioning():
+    """Sentence: "between … and … in every run from 10¹ to 10⁷"; every run ends at 1e-12."""
+    plain = [v for n in tables.LASSOS[:4] for v in recorded(n)]
+    assert 30 <= min(plain) <= max(plain) <= 45
+    assert max(plain) < 1.5 * min(plain)
+    assert max(recorded("group-lasso-1e3")) <= 45
+    assert all(max(recorded(n, "kkt")) <= 1e-12 for n in tables.LASSOS)
+    assert all(found[-1] >= 1.5 for found in recorded("group-lasso-1e3", "orders"))
+
+
+def test_ista_needs_eight_times_as_many_steps_and_does_not_arrive_at_1e5():
+    """Sentences: "ISTA needs … times as many steps at 10³ as at 10¹, and does not reach 10⁻⁶ in
+    5,000 steps at 10⁵"."""
+    assert 7.5 < mean("lasso-1e3", "ista_1e-06") / mean("lasso-1e1", "ista_1e-06") < 8.5
+    assert min(recorded("lasso-1e5", "ista_1e-06")) > runs.LIMIT
+
+
+def test_the_products_grow_and_for_a_rough_answer_fista_needs_fewer():
+    """Sentences: "the CG steps *do* grow"; "for a rough answer FISTA needs fewer products in every
+    row"; "for 10⁻⁸ it needs more … in every row but the first"; "ADMM needs fewer still from 10³
+    on"; FISTA slows down with the conditioning."""
+    assert mean("lasso-1e7", "cg") > 4 * mean("lasso-1e1", "cg")
+    assert all(mean(n, "fista_1e-06") < mean(n, "cg") for n in tables.LASSOS)
+    for n in tables.LASSOS[1:]:
+        assert mean(n, "fista_1e-08") > mean(n, "cg") > mean(n, "admm_1e-08")
+    first = "lasso-1e1"
+    assert mean(first, "cg") < mean(first, "ista_1e-08")
+    assert mean(first, "fista_1e-08") < mean(first, "cg") < mean(first, "admm_1e-08")
+    assert mean("lasso-1e7", "fista_1e-06") > 4 * mean(first, "fista_1e-06")
+
+
+def test_the_quoted_numbers_are_the_tables():
+    quoted = tables.quotes()
+    rows = tables.newton_counts()[1]
+    assert float(quoted["cg_times"]) == pytest.approx(int(rows[3][-1]) / int(rows[0][-1]), abs=0.06)
+    assert int(quoted["newton_least"]) <= int(rows[0][2]) <= int(quoted["newton_most"])
+
+
+def test_the_algorithms_box_shows_the_codes_own_lines():
+    """The code beside the steps of the Newton–CG augmented Lagrangian is from ``ssnal``; "there η̄
+    is 0.01, τ = 1, μ = 10⁻⁴ and ρ = 3"; a hundredth of the last KKT residual."""
+    code = inspect.getsource(solvers.ssnal) + inspect.getsource(solvers._inner)
+    page = (pages.BOOK / "newton_sr/newton.md").read_text(encoding="utf-8")
+    box = page[page.index(":label: alg-newton-ssnal") :]
+    shown = [text for text in box[: box.index("\n:::\n")].split("`")[1::2] if " = " in text]
+    assert len(shown) == 7
+    assert [text for text in shown if text not in code] == []
+    made = (solvers.ETA, solvers.TAU, solvers.ARMIJO, solvers.GROWTH)
+    assert made == (0.01, 1.0, 1e-4, 3.0)
+    assert inspect.signature(solvers.ssnal).parameters["inner"].default == 0.01
+
+
+def onto_groups(u, r):
+    groups = u.unflatten(-1, (-1, 4))
+    return (groups * (r / groups.norm(dim=-1, keepdim=True)).clamp(max=1)).flatten(-2)
+
+
+@pytest.mark.parametrize(
+    "p, ball", [(L1(), lambda u, r: u.clamp(-r, r)), (Groups(4), onto_groups)], ids=["l1", "groups"]
+)
+def test_the_minimum_over_z_its_minimiser_and_the_multipliers_step(p, ball):
+    """Sentences: "the best z is the projection of v/σ onto B"; its value is the prox's square over
+    2σ; "the multiplier's step … is P(v) too"."""
+    A, x, xi, lam, sigma = randn(5, 12), randn(12, seed=1), randn(5, seed=2), 0.4, 3.0
+    v = x - sigma * (A.T @ xi)
+    gap = lambda z: A.T @ xi + z
+    part = lambda z: (
+        -x @ gap(z) + sigma / 2 * gap(z).square().sum() + x.square().sum() / (2 * sigma)
+    )
+    z, P = ball(v / sigma, lam), p.prox(v, sigma * lam)
+    assert float(part(z)) == pytest.approx(float(P.square().sum() / (2 * sigma)), abs=1e-12)
+    torch.testing.assert_close(x - sigma * gap(z), P, rtol=0, atol=1e-12)
+    assert all(part(ball(z + 0.1 * randn(12, seed=s), lam)) >= part(z) for s in range(50))
 
 
 # solutions

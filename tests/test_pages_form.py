@@ -18,7 +18,6 @@ NOT_YET = {
     "hyperspectral/star",
     "hyperspectral/star_net",
     "newton_sr/network",
-    "newton_sr/newton",
     "sparse/alista",
     "sparse/ista",
     "sparse/lista",

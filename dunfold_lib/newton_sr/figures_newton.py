@@ -1,9 +1,10 @@
 """Figures of the chapter on semi-smooth Newton as functions of a few numbers, and their sliders."""
 
+from collections.abc import Mapping, Sequence
 from functools import cache
 from itertools import accumulate, islice
 from math import log2
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -11,12 +12,26 @@ from torch import Tensor
 from dunfold_lib import checks
 from dunfold_lib.explore import Explorer, Slider
 from dunfold_lib.newton_sr import data
-from dunfold_lib.newton_sr.algorithm import Problem, accelerated, armijo, newton_direction
+from dunfold_lib.newton_sr.algorithm import (
+    Problem,
+    Solution,
+    accelerated,
+    armijo,
+    minimise,
+    newton_direction,
+)
 from dunfold_lib.newton_sr.downsampling import Downsample, up
-from dunfold_lib.newton_sr.jacobians import Curvature, Shrink, clarke, filter_norm, majorised
+from dunfold_lib.newton_sr.jacobians import (
+    Curvature,
+    Shrink,
+    clarke,
+    dense,
+    filter_norm,
+    majorised,
+)
 from dunfold_lib.newton_sr.model import Filters
 from dunfold_lib.newton_sr.ssnal import Lasso, admm, fista, ista, ssnal
-from dunfold_lib.show import Curves, line
+from dunfold_lib.show import Curves, Frames, array, line
 
 CONDITIONS = tuple(10.0**k for k in range(1, 8))  # cond(AAᵀ)
 SHARES = (0.05, 0.2)  # λ/λ_max
@@ -27,6 +42,10 @@ PENALTIES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)  # s
 CG_STEPS = (4, 16, 400)  # most conjugate-gradient steps in a Newton step
 NEWTON_STEPS, MOST_PRODUCTS = 20, 400
 SMOOTH, EDGE, CONTRAST = 2e-4, 0.03, 0.01  # sθ of φ; sθ of ψ, and the guide's edge that quarters it
+
+FALLS = {"10": 1e-1, "10²": 1e-2, "10⁴": 1e-4, "10⁸": 1e-8}  # of ‖F‖, by name
+
+Table = tuple[Sequence[str], Sequence[Sequence[Any]], str]  # what ``show.table`` takes
 
 
 class Trace(NamedTuple):
@@ -118,11 +137,8 @@ def depth(s: float, side: int = 16, ratio: int = 2) -> Depth:
     D = Downsample((side, side), ratio, 1, torch.float64)
     noise = torch.randn(1, *D.codomain, generator=torch.Generator().manual_seed(0)).double()
     Z = D(truth) + 0.005 * ratio * noise
-    first, second, zero = (
-        differences([0.0, -1.0, 1.0]),
-        differences([1.0, -2.0, 1.0]),
-        Z.new_zeros(()),
-    )
+    first, second = differences([0.0, -1.0, 1.0]), differences([1.0, -2.0, 1.0])
+    zero = Z.new_zeros(())
     edges = 1 / (1 + (first(Y) / CONTRAST) ** 2)
     priors = (Shrink(second, zero + SMOOTH / s, zero), Shrink(first, EDGE / s * edges, zero))
     return Depth(
@@ -227,3 +243,108 @@ def primal_explorer() -> Explorer:
         },
         "Follow the first three steps, then the last ones. Then allow only four steps of CG.",
     )
+
+
+# --- tables and curves of what is recorded, and of what the page computes ---
+
+
+def local(found: Mapping[str, Sequence[float]]) -> Curves:
+    """‖F‖ against Newton steps, one curve for each inner problem by its name."""
+    return Curves(
+        lines=tuple(
+            line(range(len(sizes)), sizes, name, 1 - i, "path")
+            for i, (name, sizes) in enumerate(found.items())
+        ),
+        xlabel="Newton step k",
+        ylabel="‖F(ξᵏ)‖",
+        logy=True,
+        alt="Norm of the gradient of the inner problem against Newton steps on a logarithmic axis: "
+        "both curves bend down and end at rounding",
+        size=(5.4, 3.4),
+    )
+
+
+def spectrum(s: float) -> list[float]:
+    """Smallest eigenvalue of V at the start and at the minimiser, the largest there, Newton steps.
+
+    s : both penalties of ``depth``. V is Clarke's element without ε.
+    """
+    problem, start, *_ = depth(s)
+    U, sizes, *_ = minimise(problem, start, 1e-10, 60, 400)
+    values = lambda x: torch.linalg.eigvalsh(dense(problem.V(x, 0.0, clarke), x))
+    first, last = values(start), values(U)
+    return [max(float(first[0]), 0.0), float(last[0]), float(last[-1]), len(sizes) - 1]
+
+
+def spectra(found: Mapping[float, Sequence[float]]) -> tuple[Any, ...]:
+    """A table of ``spectrum`` by the penalty; zero up to rounding is 0."""
+    rows = [[f"{s:g}", *("0" if v < 1e-12 else v for v in row)] for s, row in found.items()]
+    return (
+        [
+            "s",
+            "smallest eigenvalue of V at U⁰",
+            "at the minimiser",
+            "largest there",
+            "Newton steps",
+        ],
+        rows,
+        "V without ε, Clarke's element; 16 × 16 pixels from 8 × 8 measurements; ‖F‖ to 1e-10",
+        "{:.2g}",
+    )
+
+
+def solved(d: Depth, found: Solution) -> tuple[Frames, Curves]:
+    """Truth, guide, start and minimiser of a depth image; ‖F‖ over all Newton steps."""
+    error = lambda U: float(255 * (U - d.truth).square().mean().sqrt())
+    curve, at = [], 0
+    for i, sizes in enumerate(found.residuals):
+        curve.append(line(range(at, at + len(sizes)), sizes, "", i % 2, "path"))
+        at += len(sizes) - 1
+    frames = Frames(
+        images=tuple(array(x).squeeze() for x in (d.truth, d.Y, d.start, found.U)),
+        captions=(
+            "truth",
+            "guide",
+            f"bicubic ×4, RMSE {error(d.start):.1f}",
+            f"minimiser, RMSE {error(found.U):.1f}",
+        ),
+        alt="Made-up depth image of five planar regions, 32 by 32 pixels",
+        zoom=5,
+    )
+    curves = Curves(
+        lines=tuple(curve),
+        xlabel="Newton steps, all outer steps in a row",
+        ylabel="‖F‖",
+        logy=True,
+        size=(5.2, 3.2),
+        alt="Norm of F against Newton steps on a logarithmic axis, one piece for each outer step",
+    )
+    return frames, curves
+
+
+def products_needed(s: float) -> dict[str, list[float | None]]:
+    """Pairs of D and Dᵀ until ‖F‖ of ``depth(s)`` has fallen by each of ``FALLS``; None: never."""
+    problem, start, *_ = depth(s)
+    traces = {
+        "Newton": newton_trace(problem, start, clarke, 40, 400),
+        "gradient": gradient_trace(s),
+    }
+    pairs = lambda t, fall: next(
+        (p for p, e in zip(t.products, t.error, strict=True) if e <= fall * t.error[0]), None
+    )
+    return {name: [pairs(t, fall) for fall in FALLS.values()] for name, t in traces.items()}
+
+
+def products_table(found: Mapping[float, Mapping[str, Sequence[float | None]]]) -> Table:
+    """A table of ``products_needed`` by the penalty."""
+    said = lambda v: f"{v:.0f}" if v is not None else f">\u00a0{MOST_PRODUCTS}"
+    rows = [
+        [f"{s:g}", name, *map(said, counts)]
+        for s, methods in found.items()
+        for name, counts in methods.items()
+    ]
+    caption = (
+        "Products with D and Dᵀ until ‖F‖ has fallen by a factor; one inner problem, 16 × 16 "
+        "pixels from 8 × 8; at most 400 gradient steps"
+    )
+    return ["s", "", *(f"‖F‖ / {fall}" for fall in FALLS)], rows, caption

@@ -1,0 +1,67 @@
+"""Tables of the chapter on semi-smooth Newton: the recorded counts of steps on lassos."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from dunfold_lib import records
+from dunfold_lib.newton_sr import runs
+
+LASSOS = ("lasso-1e1", "lasso-1e3", "lasso-1e5", "lasso-1e7", "group-lasso-1e3")
+
+Table = tuple[Sequence[str], Sequence[Sequence[Any]], str]  # what ``show.table`` takes
+
+
+def lasso_mean(name: str, score: str) -> float | None:
+    """The mean of a recorded score over the seeds; None where nothing is recorded."""
+    found = records.values(f"newton_sr/{name}", score)
+    return sum(found) / len(found) if found else None
+
+
+def _counts(scores: Sequence[str]) -> list[list[str]]:
+    """A row for each of ``LASSOS``: its conditioning, and the mean counts over the seeds."""
+    label = lambda n: ("group lasso, " if "group" in n else "") + n[-3:]
+    rows = []
+    for name in LASSOS:
+        means = [lasso_mean(name, s) for s in scores]
+        over = f">\u00a0{runs.LIMIT}"
+        said = [
+            "not measured" if v is None else over if v > runs.LIMIT else f"{v:.0f}" for v in means
+        ]
+        rows.append([label(name), *said])
+    return rows
+
+
+def newton_counts() -> Table:
+    """The recorded outer, Newton and conjugate-gradient steps of SSNAL on the lassos."""
+    caption = (
+        "SSNAL to a KKT residual of 1e-12. Mean over three seeds; 300 × 1200, 40 non-zeros, 1 % "
+        "noise, λ = 0.02 λ_max, float64; the group lasso: 200 × 800, 10 groups of 4"
+    )
+    head = ["cond(AAᵀ)", "outer steps", "Newton steps", "CG steps"]
+    return head, _counts(("outer", "newton", "cg")), caption
+
+
+def first_order_counts() -> Table:
+    """The recorded steps of three first-order methods on the same lassos, to two accuracies."""
+    methods, gaps = ("ISTA", "FISTA", "ADMM"), ("6", "8")
+    head = [f"{m} 1e-{gap}" for m in methods for gap in gaps]
+    scores = [f"{m.lower()}_1e-0{gap}" for m in methods for gap in gaps]
+    caption = "Steps of first-order methods to a KKT residual of 1e-6 and 1e-8, at most 5000"
+    return ["cond(AAᵀ)", *head], _counts(scores), caption
+
+
+def _one(a: float | None, b: float | None) -> str:
+    """a over b with one decimal."""
+    return f"{a / b:.1f}" if a is not None and b else "not measured"
+
+
+def quotes() -> dict[str, str]:
+    """The recorded numbers that the chapter's sentences quote, by name."""
+    newton = [v for n in LASSOS[:4] for v in records.values(f"newton_sr/{n}", "newton")]
+    times = lambda score, name: _one(lasso_mean(name, score), lasso_mean("lasso-1e1", score))
+    return {
+        "newton_least": f"{min(newton):.0f}",
+        "newton_most": f"{max(newton):.0f}",
+        "ista_times": times("ista_1e-06", "lasso-1e3"),
+        "cg_times": times("cg", "lasso-1e7"),
+    }
