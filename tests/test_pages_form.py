@@ -17,7 +17,6 @@ FOLDED = {"hide-input", "hide-cell", "remove-input", "remove-cell"}
 NOT_YET = {
     "hyperspectral/star",
     "hyperspectral/star_net",
-    "newton_sr/network",
     "sparse/alista",
     "sparse/ista",
     "sparse/lista",
