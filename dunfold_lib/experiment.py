@@ -29,7 +29,11 @@ ONE_PROCESS = (
 )
 
 
-@dataclass(frozen=True)
+def no_network(recipe: Any = None, seed: int = 0) -> None:
+    """What a classical algorithm builds."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Experiment:
     """One row of a published table or figure, and how to measure ours.
 
@@ -51,11 +55,11 @@ class Experiment:
     """
 
     title: str
-    source: str
     protocol: str
-    published: Mapping[str, float]
-    build: Callable[..., nn.Module | None]
     measure: Callable[..., dict[str, Any]]
+    source: str = "no published figure"
+    published: Mapping[str, float] = field(default_factory=dict)
+    build: Callable[..., nn.Module | None] = no_network
     train: Callable[[Any, Any, Context], list[float]] | None = None
     recipes: Mapping[str, Any] = field(default_factory=dict)
     own: tuple[str, ...] = ()
@@ -347,6 +351,12 @@ def weights_of(name: str, recipe: str = "", seed: int | None = None) -> tuple[Pa
     smallest = min(found[last])
     why = f"recipe {last} of {', '.join(found)}, seed {smallest} of {len(found[last])} recorded"
     return found[last][smallest], why
+
+
+def first_recorded(names: Iterable[str], recipes: Iterable[str]) -> str:
+    """The first of these recipes by which all experiments have weights of seed 0, or ""."""
+    there = lambda name, recipe: 0 in recorded_weights(name, [recipe]).get(recipe, {})
+    return next((r for r in recipes if all(there(name, r) for name in names)), "")
 
 
 def recorded_weights(name: str, recipes: Iterable[str]) -> dict[str, dict[int, Path]]:

@@ -220,8 +220,11 @@ def indian_pines() -> Path:
     return in_package("tensorly", f"datasets/data/{PINES}", "Indian Pines", "book")
 
 
-def weights(path: Path) -> dict[str, Tensor]:
-    """A released state dict by name, of an .npz or of a file that torch saved; nothing is run."""
+def weights(source: Path | str | Mapping[str, Any]) -> dict[str, Tensor]:
+    """A released state dict by name: a mapping, an .npz or what torch saved; nothing is run."""
+    if isinstance(source, Mapping):
+        return state_dict(source)
+    path = Path(source)
     held = saved(path)
     if not isinstance(held, Mapping):
         raise ValueError(f"{path}: holds a {type(held).__name__}; it must be a state dict")

@@ -93,31 +93,32 @@ def ergas(estimate: AnyTensor, truth: AnyTensor, ratio: float = 1.0) -> float:
     Images (batch, C, h, w).  ratio : pixel size of the low-resolution image over the other's; 1 for
     denoising.
     """
-    _pair(estimate, truth)
-    _bands(truth)
     checks.number("ratio", ratio, 0, open_low=True)
-    mse = (estimate - truth).double().square().mean((0, 2, 3))
-    mean = truth.double().mean((0, 2, 3))
+    mse, mean = _by_band(estimate, truth)
     if not bool(mean.all()):
         raise ValueError("truth has a band whose mean is 0; ERGAS divides by it")
     return float(100 / ratio * (mse / mean.square()).mean().sqrt())
 
 
 @checks.door
-def ergas_mse_over_mean(estimate: AnyTensor, truth: AnyTensor, ratio: float = 1.0) -> float:
-    """100/ratio · √(mean over bands of MSE/μ): μ is not squared, so the scale of values counts.
+def ergas_mse_over_mean(estimate: AnyTensor, truth: AnyTensor) -> float:
+    """100 · √(mean over bands of MSE/μ): μ is not squared, so the scale of values counts.
 
     What released codes of denoising networks compute, with values from 0 to 255, and what their
     papers print as ERGAS. Images (batch, C, h, w) whose bands have means above 0.
     """
-    _pair(estimate, truth)
-    _bands(truth)
-    checks.number("ratio", ratio, 0, open_low=True)
-    mse = (estimate - truth).double().square().mean((0, 2, 3))
-    mean = truth.double().mean((0, 2, 3))
+    mse, mean = _by_band(estimate, truth)
     if not bool((mean > 0).all()):
         raise ValueError("truth has a band whose mean is not above 0; MSE/μ needs that")
-    return float(100 / ratio * (mse / mean).mean().sqrt())
+    return float(100 * (mse / mean).mean().sqrt())
+
+
+def _by_band(estimate: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+    """(the mean square error, the truth's mean) of every band."""
+    _pair(estimate, truth)
+    _bands(truth)
+    mse = (estimate - truth).double().square().mean((0, 2, 3))
+    return mse, truth.double().mean((0, 2, 3))
 
 
 def _bands(truth: Tensor) -> None:

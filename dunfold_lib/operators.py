@@ -392,3 +392,32 @@ class Compose(Linear):
     def known_norm(self) -> float | None:
         """An orthogonal inner map leaves the norm alone."""
         return self.outer.known_norm() if isinstance(self.inner, Wavelet) else None
+
+
+def starting_point(A: Linear, b: Tensor, start: Tensor | None) -> Tensor:
+    """x⁰: ``start``, which must have as many rows as b and its dtype, or zero."""
+    if start is None:
+        return b.new_zeros(len(b), *A.domain)
+    checks.finite("start", start)
+    checks.rows("start", start, A.domain)
+    if len(start) != len(b) or start.dtype != b.dtype:
+        given = f"{len(start)} rows of {start.dtype}"
+        raise ValueError(f"start has {given}; b has {len(b)} rows of {b.dtype}")
+    return start
+
+
+@checks.door
+def gradient(x: Tensor) -> Tensor:
+    """Forward differences, (batch, C, h, w) to (batch, 2, C, h, w): 0 past the last pixel."""
+    checks.shaped("x", x, ("batch", "C", "h", "w"))
+    down = torch.diff(x, dim=2, append=x[:, :, -1:])
+    return torch.stack([down, torch.diff(x, dim=3, append=x[..., -1:])], 1)
+
+
+@checks.door
+def gradient_T(p: Tensor) -> Tensor:
+    """The transpose of ``gradient``: minus the divergence."""
+    checks.shaped("p", p, ("batch", 2, "C", "h", "w"))
+    down, across = p[:, 0, :, :-1], p[:, 1, ..., :-1]
+    pad = torch.nn.functional.pad
+    return -torch.diff(pad(down, (0, 0, 1, 1)), dim=2) - torch.diff(pad(across, (1, 1)), dim=3)

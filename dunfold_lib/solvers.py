@@ -1,6 +1,6 @@
 """What the algorithms of more than one room are made of."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -43,3 +43,34 @@ def conjugate_gradients(
         rr, old = dot(r, r), rr
         d = r + torch.where(going, rr / old.where(going, 1), 0) * d
     return x
+
+
+def momentum() -> Iterator[float]:
+    """(t⁰ − 1)/t¹ = 0, (t¹ − 1)/t², … of t⁰ = 1, tᵏ⁺¹ = (1 + √(1 + 4 tᵏ²))/2 (Nesterov 1983)."""
+    t = 1.0
+    while True:
+        t, past = (1 + (1 + 4 * t * t) ** 0.5) / 2, t
+        yield (past - 1) / t
+
+
+@checks.door
+def jacobian_norm(
+    f: Callable[[Tensor], Tensor], x: Tensor, steps: int, generator: torch.Generator
+) -> float:
+    """‖J‖₂ of f's Jacobian at x by the power method on JᵀJ, from below; f must be differentiable.
+
+    x : any shape; a batch counts as one point. The value grows with ``steps``. For a denoiser D,
+    f = lambda v: D(v, sigma) − v gives the local Lipschitz constant of D − I.
+    """
+    checks.finite("x", x)
+    checks.whole("steps", steps, 1)
+    d = torch.randn(x.shape, generator=generator, dtype=x.dtype)
+    jvp, vjp = torch.autograd.functional.jvp, torch.autograd.functional.vjp
+    largest = 0.0
+    for _ in range(steps):
+        pushed = jvp(f, x, d / d.norm())[1]
+        largest = float(pushed.norm())
+        d = vjp(f, x, pushed)[1]
+        if not bool(d.any()):
+            return 0.0
+    return largest

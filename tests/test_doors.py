@@ -23,8 +23,8 @@ from dunfold_lib.metrics import nmse_db
 from dunfold_lib.newton_sr.experiments import CONDITIONS, EXPERIMENTS
 from dunfold_lib.operators import Matrix
 from dunfold_lib.sparse import LISTA, fista, theory
+from dunfold_lib.sparse import evaluation as sparse_evaluation
 from dunfold_lib.sparse import experiments as sparse_experiments
-from dunfold_lib.sparse import runs as sparse_runs
 from dunfold_lib.sparse.data import SparseProblem
 from dunfold_lib.sparse.experiments import METHODS
 from dunfold_lib.training import Recipe
@@ -941,7 +941,7 @@ def dictionary(folder):
 def test_a_solver_is_measured_on_a_dictionary_from_a_file_of_any_kind(tmp_path, capsys):
     A = dictionary(tmp_path)
     problem = SparseProblem(A=A)
-    b, x = sparse_runs.test_signals(problem, 2)
+    b, x = sparse_evaluation.test_signals(problem, 2)
     wanted = nmse_db(fista(Matrix(A), b, 0.2, 16)[-1], x)
     for name in ("a.npy", "a.npz", "a.mat", "a.pt", "b.pt"):
         call = ["evaluate", "sparse/fista-lam0.2", "--operator", str(tmp_path / name)]
@@ -963,7 +963,7 @@ def test_a_network_on_a_dictionary_of_ones_own_needs_weights_for_it(tmp_path, ca
     assert "sparse/lista has no weights for that matrix" in capsys.readouterr().err
     assert main([*call, "--weights", str(tmp_path / records.WEIGHTS), "--json"]) == 0
     made = json.loads(capsys.readouterr().out)
-    b, x = sparse_runs.test_signals(SparseProblem(A=A), 0)
+    b, x = sparse_evaluation.test_signals(SparseProblem(A=A), 0)
     with torch.no_grad():
         assert made["scores"]["nmse_db"] == pytest.approx(nmse_db(net(b), x), abs=1e-4)
     records.save(tmp_path, {"scores": {}, "matrix": "0123456789abcdef"})

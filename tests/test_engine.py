@@ -14,7 +14,7 @@ from dunfold_lib import engine, experiment, records, reproduce, training
 from dunfold_lib.engine import Average, Convolutions
 from dunfold_lib.small_target.fast import merged
 from dunfold_lib.small_target.model import LRPCANet, RPCANet, TwoTerm, total_loss
-from dunfold_lib.small_target.runs import MADE_UP, Training, train
+from dunfold_lib.small_target.training import MADE_UP, Training, train
 from dunfold_lib.training import Context, Recipe, fit
 
 
@@ -195,7 +195,7 @@ def tiny_queue(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     from dataclasses import replace
 
     from dunfold_lib.sparse.experiments import EXPERIMENTS
-    from dunfold_lib.sparse.runs import EndToEnd
+    from dunfold_lib.sparse.training import EndToEnd
 
     small = EndToEnd(steps=4, batch=2)
     made = {

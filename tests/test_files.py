@@ -20,13 +20,13 @@ from scipy.io import savemat
 
 from dunfold_lib import cubes, fetch, images
 from dunfold_lib.__main__ import main
+from dunfold_lib.hyperspectral import evaluation as hsi_evaluation
 from dunfold_lib.hyperspectral import readers as hsi_folders
-from dunfold_lib.hyperspectral import runs as hsi_runs
 from dunfold_lib.imaging import data as imaging_data
-from dunfold_lib.imaging import runs as imaging_runs
+from dunfold_lib.imaging import evaluation as imaging_evaluation
 from dunfold_lib.newton_sr import data as sr_data
+from dunfold_lib.small_target import LRPCANet, evaluation, readers, scores, training
 from dunfold_lib.small_target import data as target_data
-from dunfold_lib.small_target import readers, runs
 
 TOOLS = Path(__file__).parents[1] / "tools"
 G = np.random.default_rng(0)
@@ -221,10 +221,10 @@ def test_frames_of_several_sizes_are_measured_at_their_own(tmp_path):
         cut = (slice(0, size[0]), slice(0, size[1]))
         save(tmp_path / "images" / f"{i}.png", scene.image[0, 0][cut].numpy())
         save(tmp_path / "masks" / f"{i}.png", scene.mask[0, 0][cut].numpy())
-    found = runs.where("sirst", 0, tmp_path, 0)[""]
+    found = evaluation.where("sirst", 0, tmp_path, 0)[""]
     assert sorted(f.image.shape for f in found.frames) == [(1, 1, 72, 60), (2, 1, 64, 80)]
-    net = runs.build(runs.LRPCANet, runs.Training(stages=1, width=4, neck=2, noise_layers=1))
-    made = runs.measure("sirst", net, 0, tmp_path, 0)
+    net = training.build(LRPCANet, training.Training(stages=1, width=4, neck=2, noise_layers=1))
+    made = evaluation.measure("sirst", net, 0, tmp_path, 0)
     assert 0 <= made["auc"] <= 1
 
 
@@ -238,7 +238,7 @@ def test_deep_frames_score_as_their_twins_of_8_bit(tmp_path, deep):
             save(tmp_path / kind / "images" / f"{name}.tif", b)
             save(tmp_path / kind / "masks" / f"{name}.png", mask[0].numpy())
     found = [
-        runs.measure_method("sirst", "top-hat", None, 0, tmp_path / kind, 0)
+        evaluation.measure_method("sirst", "top-hat", None, 0, tmp_path / kind, 0)
         for kind in ("8", "deep")
     ]
     assert found[0]["iou"] == found[1]["iou"] > 0
@@ -246,10 +246,10 @@ def test_deep_frames_score_as_their_twins_of_8_bit(tmp_path, deep):
 
 def test_frames_without_a_target_have_false_alarms_alone(tmp_path):
     a_set(tmp_path, GREY.repeat(4, 0).repeat(4, 1), 0 * TRUTH.repeat(4, 0).repeat(4, 1))
-    made = runs.scores_of([torch.zeros(4, 4, dtype=torch.bool)], [torch.zeros(4, 4) > 0], "")
+    made = scores.scores_of([torch.zeros(4, 4, dtype=torch.bool)], [torch.zeros(4, 4) > 0], "")
     assert {k for k, v in made.items() if v is not None} == {"fa_1e-5", "fa_3px_1e-6"}
-    net = runs.build(runs.LRPCANet, runs.Training(stages=1, width=4, neck=2, noise_layers=1))
-    made = runs.measure("sirst", net, 0, tmp_path)
+    net = training.build(LRPCANet, training.Training(stages=1, width=4, neck=2, noise_layers=1))
+    made = evaluation.measure("sirst", net, 0, tmp_path)
     assert made["pd"] is made["auc"] is made["iou"] is None
     assert made["fa_1e-5"] >= 0
 
@@ -257,7 +257,9 @@ def test_frames_without_a_target_have_false_alarms_alone(tmp_path):
 def test_one_item_without_a_score_is_named_and_the_others_are_scored(tmp_path):
     save(tmp_path / "photos/large.png", GREY.repeat(4, 0).repeat(4, 1))
     save(tmp_path / "photos/small.png", GREY[:3, :3])
-    made = imaging_runs.scores(lambda x: x, imaging_data.read_folder(tmp_path / "photos"))
+    made = imaging_evaluation.mean_scores(
+        lambda x: x, imaging_data.read_folder(tmp_path / "photos")
+    )
     assert list(made["psnr_each"]) == ["large"]
     assert made["notes"][0] == "1 of 2 have no score"
     assert made["notes"][1].startswith("small is left out: image small: ")
@@ -265,7 +267,7 @@ def test_one_item_without_a_score_is_named_and_the_others_are_scored(tmp_path):
     (tmp_path / "cubes").mkdir()
     np.save(tmp_path / "cubes/large.npy", cube)
     np.save(tmp_path / "cubes/small.npy", cube[:8, :9])
-    made = hsi_runs.white(lambda Y, sigma: Y, 0, tmp_path / "cubes")
+    made = hsi_evaluation.white(lambda Y, sigma: Y, 0, tmp_path / "cubes")
     assert "psnr_10_large" in made
     assert not any("small" in k for k in made)
     assert "small is left out: " in made["notes"][1]
@@ -337,7 +339,7 @@ def test_a_mended_file_and_another_data_folder_are_seen(tmp_path, monkeypatch):
     made = []
     for place in ("one", "two"):
         monkeypatch.setenv("DUNFOLD_DATA", str(tmp_path / place))
-        made.append(runs.part("sirst", "train").image)
+        made.append(training.part("sirst", "train").image)
     assert not torch.equal(made[0], made[1])
 
 

@@ -17,7 +17,17 @@ from scipy.io import savemat
 from skimage.metrics import structural_similarity
 
 from dunfold_lib import fetch, metrics, training
-from dunfold_lib.hyperspectral import algorithm, baselines, data, fast, published, readers, runs
+from dunfold_lib.hyperspectral import (
+    algorithm,
+    baselines,
+    data,
+    evaluation,
+    fast,
+    published,
+    readers,
+    scores,
+)
+from dunfold_lib.hyperspectral import training as hyperspectral_training
 from dunfold_lib.hyperspectral.algorithm import Star, history, star, star_s
 from dunfold_lib.hyperspectral.classify import class_map, classify, discriminant, kappa
 from dunfold_lib.hyperspectral.experiments import ABLATIONS, EXPERIMENTS, NETWORKS
@@ -368,15 +378,17 @@ def test_star_scales_with_its_input_and_treats_rows_alone():
 
 def test_star_meets_its_bar_on_indian_pines_in_under_two_seconds():
     truth = data.part("test")
-    Y = runs.noised(truth, data.Noise(50), 0)
+    Y = evaluation.noised(truth, data.Noise(50), 0)
     begun = time.process_time()
     made = star(Y, 50 / 255)
     assert time.process_time() - begun < 2
-    assert runs.psnr(made, truth) > 38.0  # the bar is 36.3
+    assert scores.psnr(made, truth) > 38.0  # the bar is 36.3
     fixed = star(Y, 50 / 255, Star(moving=False))
-    assert runs.psnr(made, truth) > runs.psnr(fixed, truth) + 0.2
+    assert scores.psnr(made, truth) > scores.psnr(fixed, truth) + 0.2
     papers = star(Y, 50 / 255, Star(gamma1=1.2, mixed=True))
-    assert runs.psnr(made, truth) > runs.psnr(papers, truth) + 0.5  # eigen-images need no mixing
+    assert (
+        scores.psnr(made, truth) > scores.psnr(papers, truth) + 0.5
+    )  # eigen-images need no mixing
 
 
 def test_star_s_is_four_sweeps_of_the_settings_it_names():
@@ -387,11 +399,11 @@ def test_star_s_is_four_sweeps_of_the_settings_it_names():
 
 def test_star_s_is_three_decibels_above_star_at_five_per_cent_impulses():
     truth = data.part("test")[..., :48, :]
-    Y = runs.noised(truth, data.NOISES["impulse"], 0)
-    with_s = runs.psnr(star_s(Y, 10 / 255), truth)
+    Y = evaluation.noised(truth, data.NOISES["impulse"], 0)
+    with_s = scores.psnr(star_s(Y, 10 / 255), truth)
     for window, sweeps in ((0, 6), (5, 4)):
         without = star(Y, 10 / 255, Star(gamma1=1.1), sweeps, window=window)
-        assert with_s > runs.psnr(without, truth) + 3
+        assert with_s > scores.psnr(without, truth) + 3
 
 
 WHITE = [
@@ -642,13 +654,13 @@ def test_in_the_subspace_the_loss_is_that_of_the_cube_up_to_what_the_subspace_le
 def test_the_baselines_take_noise_away():
     truth = data.synthetic(seeded(2), (32, 30), 24, 4)
     Y = data.Noise(30)(truth, seeded(3))
-    before = runs.psnr(Y, truth)
-    by_pca = runs.psnr(baselines.pca(Y, 30 / 255), truth)
+    before = scores.psnr(Y, truth)
+    by_pca = scores.psnr(baselines.pca(Y, 30 / 255), truth)
     assert by_pca > before + 5
     for name, f in baselines.DENOISERS.items():
         made = baselines.subspace_denoiser(Y, 30 / 255, f)
-        assert runs.psnr(made, truth) > by_pca, name
-    assert runs.psnr(baselines.lrtdtv(Y, 30 / 255), truth) > before + 5
+        assert scores.psnr(made, truth) > by_pca, name
+    assert scores.psnr(baselines.lrtdtv(Y, 30 / 255), truth) > before + 5
 
 
 def test_lrtdtvs_parts():
@@ -736,7 +748,7 @@ def test_indian_pines_is_repaired_where_its_bytes_say_so():
 @pytest.mark.parametrize("level, expected", [(10, 28.13), (30, 18.59), (50, 14.15), (70, 11.23)])
 def test_white_noise_has_the_psnr_that_its_level_gives(level, expected):
     truth = data.part("test")
-    assert runs.psnr(runs.noised(truth, data.Noise(level), 0), truth) == pytest.approx(
+    assert scores.psnr(evaluation.noised(truth, data.Noise(level), 0), truth) == pytest.approx(
         expected, abs=0.02
     )
 
@@ -860,7 +872,7 @@ def test_indian_pines_in_the_data_folder_comes_first(tmp_path, monkeypatch):
 def test_scores_by_hand_and_against_scikit_image():
     truth = torch.full((1, 2, 12, 13), 0.5)
     off = truth + torch.tensor([0.1, 0.01])[:, None, None]
-    assert runs.psnr(off, truth) == pytest.approx((20 + 40) / 2, abs=1e-4)
+    assert scores.psnr(off, truth) == pytest.approx((20 + 40) / 2, abs=1e-4)
     assert metrics.ergas_mse_over_mean(255 * off, 255 * truth) == pytest.approx(
         100 * math.sqrt((25.5**2 + 2.55**2) / 2 / 127.5), rel=1e-5
     )
@@ -880,7 +892,7 @@ def test_scores_by_hand_and_against_scikit_image():
         )
         for x, y in zip(a[0], b[0])
     ]
-    assert runs.ssim(a, b) == pytest.approx(sum(each) / 3, abs=1e-10)
+    assert scores.ssim(a, b) == pytest.approx(sum(each) / 3, abs=1e-10)
 
 
 def test_the_discriminant_is_scikit_learns():
@@ -933,13 +945,13 @@ def test_a_map_of_classes_is_what_the_score_counts():
 @pytest.mark.parametrize("kind", NETWORKS_HERE)
 @pytest.mark.parametrize("whole", [False, True])
 def test_two_steps_of_training(kind, whole):
-    recipe = runs.Training(
+    recipe = hyperspectral_training.Training(
         data="synthetic", steps=2, batch=2, patch=12, layers=2, draws=2, whole=whole, sparse=whole
     )
-    net = runs.build(kind, recipe)
+    net = hyperspectral_training.build(kind, recipe)
     before = [p.detach().clone() for p in net.parameters()]
     procrustes = net.procrustes
-    losses = runs.train(net, recipe)
+    losses = hyperspectral_training.train(net, recipe)
     assert len(losses) == 2
     assert all(map(math.isfinite, losses))
     assert any(not torch.equal(p, q) for p, q in zip(before, net.parameters()))
@@ -947,34 +959,39 @@ def test_two_steps_of_training(kind, whole):
 
 
 def test_training_lowers_the_loss_on_cubes_that_were_not_seen():
-    recipe = runs.Training(data="synthetic", steps=25, patch=18, layers=2, draws=8)
-    net = runs.build(STARNet, recipe)
+    recipe = hyperspectral_training.Training(
+        data="synthetic", steps=25, patch=18, layers=2, draws=8
+    )
+    net = hyperspectral_training.build(STARNet, recipe)
     truth = data.synthetic(seeded(99))
     Y = data.Noise(40)(truth, seeded(98))
-    before = runs.psnr(denoise(net, Y, 40 / 255), truth)
-    runs.train(net, recipe)
-    assert runs.psnr(denoise(net, Y, 40 / 255), truth) > before + 0.5
+    before = scores.psnr(denoise(net, Y, 40 / 255), truth)
+    hyperspectral_training.train(net, recipe)
+    assert scores.psnr(denoise(net, Y, 40 / 255), truth) > before + 0.5
 
 
 def test_training_takes_the_recipes_noise():
-    recipe = runs.Training(low=20, high=21, sparse=True)
-    drawn = [runs.drawn_noise(recipe, seeded(i)) for i in range(40)]
+    recipe = hyperspectral_training.Training(low=20, high=21, sparse=True)
+    drawn = [hyperspectral_training.drawn_noise(recipe, seeded(i)) for i in range(40)]
     assert all(20 <= n.sigma <= 21 for n in drawn)
     assert any(n.impulse and not n.stripes for n in drawn)
     assert any(n.impulse and n.stripes and n.dead for n in drawn)
-    plain = runs.drawn_noise(runs.Training(), seeded())
+    plain = hyperspectral_training.drawn_noise(hyperspectral_training.Training(), seeded())
     assert (plain.impulse, plain.stripes, plain.dead) == (0, 0, 0)
 
 
 def test_levels_are_drawn_by_their_logarithm():
-    drawn = [runs.drawn_noise(runs.Training(), seeded(i)).sigma for i in range(300)]
+    drawn = [
+        hyperspectral_training.drawn_noise(hyperspectral_training.Training(), seeded(i)).sigma
+        for i in range(300)
+    ]
     assert 5 <= min(drawn) <= max(drawn) <= 80
     assert np.median(drawn) == pytest.approx(20, rel=0.2)  # √(5·80), and not (5 + 80)/2
 
 
 def test_the_tests_noise_is_none_that_a_seed_of_training_draws():
     cube = data.synthetic(seeded(), (8, 8), 5, 2)
-    Y = runs.noised(cube, data.Noise(30), 5)
+    Y = evaluation.noised(cube, data.Noise(30), 5)
     assert torch.equal(Y, data.Noise(30)(cube, seeded(2**31 + 5)))
     assert not torch.equal(Y, data.Noise(30)(cube, seeded(5)))
 
@@ -991,12 +1008,12 @@ def test_networks_are_measured_at_stride_one_and_classes_right_of_the_training_p
     little, monkeypatch
 ):
     seen = []
-    found = runs.classify
-    monkeypatch.setattr(runs, "classify", lambda X, *a: seen.append(X.shape) or found(X, *a))
+    found = evaluation.classify
+    monkeypatch.setattr(evaluation, "classify", lambda X, *a: seen.append(X.shape) or found(X, *a))
     coarse, fine = (STARNet(2, stride=s) for s in (3, 1))
-    assert runs.measure(coarse, 0) == runs.measure(fine, 0)
+    assert evaluation.measure(coarse, 0) == evaluation.measure(fine, 0)
     assert {shape[3] for shape in seen} == {100 - 81}
-    one, other = (runs.measure_sparse(STARNetS(2, stride=s), 0) for s in (3, 1))
+    one, other = (evaluation.measure_sparse(STARNetS(2, stride=s), 0) for s in (3, 1))
     assert one == other
 
 
@@ -1008,33 +1025,35 @@ def little(monkeypatch):
     monkeypatch.setattr(data, "part", lambda name, as_is=False: cube[..., :20])
     monkeypatch.setattr(data, "indian_pines", lambda as_is=False: cube)
     monkeypatch.setattr(data, "labels", lambda: 1 + cube[0].argmax(0) // 4)
-    monkeypatch.setattr(runs, "LEVELS", (10, 50))
+    monkeypatch.setattr(evaluation, "LEVELS", (10, 50))
 
 
 def test_what_is_measured(little):
-    net = runs.build(STARNet, runs.Training(layers=2))
-    made = runs.measure(net, 0)
+    net = hyperspectral_training.build(STARNet, hyperspectral_training.Training(layers=2))
+    made = evaluation.measure(net, 0)
     for level in (10, 50):
         names = ("psnr", "ssim", "sam", "ergas", "ergas_mse_over_mean", "psnr_blind", "psnr_fixed")
         assert {f"{n}_{level}" for n in (*names, "accuracy", "kappa")} <= set(made)
         assert len(made[f"layers_{level}"]) == 3
         assert made[f"layers_{level}"][-1] == pytest.approx(made[f"psnr_{level}"], abs=1e-3)
     assert made["psnr_10"] > made["psnr_50"]
-    spoilt = runs.measure_sparse(runs.build(STARNetS, runs.Training(layers=2)), 0)
+    spoilt = evaluation.measure_sparse(
+        hyperspectral_training.build(STARNetS, hyperspectral_training.Training(layers=2)), 0
+    )
     assert {f"psnr_{k}" for k in ("impulse", "stripes", "dead", "mixed")} <= set(spoilt)
-    plain = runs.measure_method(runs.noisy, None, 0)
+    plain = evaluation.measure_method(baselines.noisy, None, 0)
     assert made["psnr_50"] > plain["psnr_50"] + 3
     assert "accuracy_50" in plain
-    assert "psnr_mixed" in runs.measure_method_sparse(runs.noisy, None, 0)
+    assert "psnr_mixed" in evaluation.measure_method_sparse(baselines.noisy, None, 0)
 
 
 def test_a_readers_cubes_are_measured(tmp_path):
     cube = data.synthetic(seeded(), (20, 22), 10, 3)[0].permute(1, 2, 0)
     np.save(tmp_path / "mine.npy", cube.numpy())
-    made = runs.measure_method(star, None, 0, tmp_path)
+    made = evaluation.measure_method(star, None, 0, tmp_path)
     assert {"psnr_10_mine", "ergas_70_mine"} <= set(made)
-    net = runs.build(SMDSNet, runs.Training(layers=1))
-    assert "psnr_50_mine" in runs.measure(net, 0, tmp_path)
+    net = hyperspectral_training.build(SMDSNet, hyperspectral_training.Training(layers=1))
+    assert "psnr_50_mine" in evaluation.measure(net, 0, tmp_path)
 
 
 def test_experiments_are_complete_and_build_their_networks():
@@ -1042,7 +1061,7 @@ def test_experiments_are_complete_and_build_their_networks():
         assert all((e.title, e.protocol, e.source)), name
         assert (e.train is None) == (not e.recipes)
         for recipe in e.recipes.values():
-            assert isinstance(recipe, runs.Training)
+            assert isinstance(recipe, hyperspectral_training.Training)
             assert isinstance(recipe, training.Recipe)
         net = e.build()
         assert (net is None) == (e.train is None)
@@ -1072,8 +1091,8 @@ def test_the_ablations_change_one_thing():
 def test_published_averages_are_those_of_their_rows():
     rows = list(csv.reader(StringIO("ICVL\nPAVIAU")))
     for (name,) in rows:
-        for method, scores in getattr(published, name).items():
-            for score, values in scores.items():
+        for method, table in getattr(published, name).items():
+            for score, values in table.items():
                 assert len(values) == len(published.SIGMAS) + 1
                 average = sum(values[:4]) / 4
                 assert values[4] == pytest.approx(average, rel=0.02), (name, method, score)

@@ -8,7 +8,7 @@ from refusals import INF, NAN, cases, ones, refused, spoilt
 from scipy.io import savemat
 
 from dunfold_lib import fetch, metrics
-from dunfold_lib.hyperspectral import baselines, data, readers, runs
+from dunfold_lib.hyperspectral import baselines, data, readers, scores, training
 from dunfold_lib.hyperspectral.algorithm import Star, star, star_s
 from dunfold_lib.hyperspectral.classify import classify, discriminant
 from dunfold_lib.hyperspectral.fast import denoise
@@ -207,7 +207,7 @@ def test_noise_refuses(given, error, says):
     (lambda: data.synthetic(seeded(), (0, 3)), ValueError, r"size is \(0, 3\); it must be .*"),
     (lambda: data.synthetic(seeded(), bands=0), ValueError, "bands is 0; it must be at least 1"),
     (lambda: data.crops(CUBE, 1, 13, seeded()), ValueError, r"the cube .* holds no crop of 13×13"),
-    (lambda: data.crop(CUBE, 13, seeded()), ValueError, r"the cube .* holds no crop of 13×13"),
+    (lambda: data.crops(CUBE, 1, 13, seeded()), ValueError, r"the cube .* holds no crop of 13×13"),
     (lambda: data.crops(CUBE, 0, 3, seeded()), ValueError, "batch is 0; it must be at least 1"),
     (
         lambda: data.scaled(np.ones((3, 3)), "mine"),
@@ -303,7 +303,7 @@ def test_a_matlab_file_without_h5py_says_what_to_install(tmp_path, monkeypatch):
 def test_training_data_that_are_not_here_say_where_they_belong(monkeypatch):
     monkeypatch.delenv("DUNFOLD_DATA", raising=False)
     says = "icvl is not here: put it into hsi/icvl of the folder DUNFOLD_DATA names"
-    refused(lambda: runs.training_cubes("icvl"), ValueError, says)
+    refused(lambda: training.training_set("icvl"), ValueError, says)
 
 
 # runs
@@ -324,20 +324,24 @@ def test_training_data_that_are_not_here_say_where_they_belong(monkeypatch):
     ({"lr": 0.0}, ValueError, r"lr is 0; .*"),
 )
 def test_a_recipe_refuses(given, error, says):
-    refused(lambda: runs.Training(**given), error, says)
+    refused(lambda: training.Training(**given), error, says)
 
 
 @cases(
-    (lambda: runs.psnr(CUBE, CUBE[0]), ValueError, "estimate and truth have shapes .*"),
-    (lambda: runs.psnr(spoilt(CUBE), CUBE), ValueError, f"estimate {ONE_BAD}"),
-    (lambda: runs.ssim(CUBE[..., :9], CUBE[..., :9]), ValueError, r"truth is \(12, 9\); .* 11"),
+    (lambda: scores.psnr(CUBE, CUBE[0]), ValueError, "estimate and truth have shapes .*"),
+    (lambda: scores.psnr(spoilt(CUBE), CUBE), ValueError, f"estimate {ONE_BAD}"),
+    (lambda: scores.ssim(CUBE[..., :9], CUBE[..., :9]), ValueError, r"truth is \(12, 9\); .* 11"),
     (
         lambda: metrics.ergas_mse_over_mean(CUBE, 0 * CUBE),
         ValueError,
         "truth has a band whose mean is not above 0; MSE/μ needs that",
     ),
-    (lambda: metrics.ergas_mse_over_mean(CUBE, CUBE, 0.0), ValueError, "ratio is 0; .*"),
-    (lambda: runs.build(dict, runs.Training()), TypeError, "kind is .*; it must be a network .*"),
+    (lambda: metrics.ergas(CUBE, CUBE, 0.0), ValueError, "ratio is 0; .*"),
+    (
+        lambda: training.build(dict, training.Training()),
+        TypeError,
+        "kind is .*; it must be a network .*",
+    ),
     (
         lambda: classify(CUBE, torch.ones(3, 3).long(), 0.1, seeded()),
         ValueError,

@@ -20,7 +20,8 @@ from torch.testing import assert_close
 
 from dunfold_lib import experiment, fetch, records, training
 from dunfold_lib.__main__ import main
-from dunfold_lib.imaging import data, experiments, fast, model, runs
+from dunfold_lib.imaging import data, evaluation, experiments, fast, model, published
+from dunfold_lib.imaging import training as imaging_training
 from dunfold_lib.imaging.baselines import wavelet_phase
 from dunfold_lib.imaging.model import (
     ISTANet,
@@ -538,7 +539,7 @@ def test_T91_gives_the_papers_88912_patches():
         pytest.skip("T91 is not here: DUNFOLD_DATA names no folder with images/T91")
     images = data.training_images("T91")
     assert len(images) == 91
-    cut = data.patches([*images.values()], stride=runs.STRIDE)
+    cut = data.patches([*images.values()], stride=imaging_training.STRIDE)
     assert len(cut) == 11_114
     assert 8 * len(cut) == 88_912
 
@@ -1055,8 +1056,8 @@ def negative(net):
 
 
 def constrained(net):
-    parametrize.register_parametrization(shaken(net), "rho", runs.Within(0.0, 2.0))
-    parametrize.register_parametrization(net, "theta", runs.Within(0.0))
+    parametrize.register_parametrization(shaken(net), "rho", imaging_training.Within(0.0, 2.0))
+    parametrize.register_parametrization(net, "theta", imaging_training.Within(0.0))
     return net
 
 
@@ -1139,12 +1140,12 @@ def scraps(monkeypatch):
     """A few blocks 33×33 in the place of the training images, and tiny recipes."""
     smooth = torch.nn.functional.avg_pool2d(uniform(12, 1, 35, 35).float(), 3, 1)
     cut = (smooth * 2 - 0.5).clamp(0, 1)
-    monkeypatch.setattr(runs, "training_patches", lambda name: cut)
-    monkeypatch.setattr(runs, "patch_covariance", lambda name: data.covariance(cut))
+    monkeypatch.setattr(imaging_training, "training_set", lambda name: cut)
+    monkeypatch.setattr(imaging_training, "patch_covariance", lambda name: data.covariance(cut))
     return cut
 
 
-TINY = runs.Training(phases=2, channels=2, steps=4, batch=3, lr=1e-2)
+TINY = imaging_training.Training(phases=2, channels=2, steps=4, batch=3, lr=1e-2)
 
 
 def state(net):
@@ -1158,9 +1159,9 @@ def same(u, v):
 @kinds
 def test_two_steps_of_training_are_two_steps_of_adam_by_hand(scraps, Network):
     recipe = replace(TINY, steps=2, symmetry=0.3, clip=0.5)
-    trained, hand = (runs.build(Network, 1, recipe) for _ in range(2))
-    history = runs.train(trained, recipe, Context(seed=5))
-    draw, g = runs.sampler(recipe), torch.Generator().manual_seed(5)
+    trained, hand = (imaging_training.build(Network, 1, recipe) for _ in range(2))
+    history = imaging_training.train(trained, recipe, Context(seed=5))
+    draw, g = imaging_training.sampler(recipe), torch.Generator().manual_seed(5)
     adam = torch.optim.Adam(hand.parameters())
     for step in range(2):
         truth = draw(3, g)
@@ -1183,25 +1184,25 @@ class Killed(BaseException):
 @pytest.mark.parametrize("constrained", [False, True], ids=["free", "constrained"])
 def test_a_killed_run_goes_on_to_the_same_numbers(scraps, constrained, tmp_path, monkeypatch):
     monkeypatch.setattr(training, "SAVE_EVERY", 2)
-    build = runs.build_constrained if constrained else runs.build
+    build = imaging_training.build_constrained if constrained else imaging_training.build
     made = lambda: build(ISTANetPlus, 1, TINY)
     whole = made()
-    losses = runs.train(whole, TINY, Context(tmp_path / "whole", 3))
+    losses = imaging_training.train(whole, TINY, Context(tmp_path / "whole", 3))
 
     def killer(step, loss):
         if step == 2:
             raise Killed
 
     with pytest.raises(Killed):
-        runs.train(made(), TINY, Context(tmp_path / "cut", 3, watch=killer))
+        imaging_training.train(made(), TINY, Context(tmp_path / "cut", 3, watch=killer))
     resumed = made()
-    assert runs.train(resumed, TINY, Context(tmp_path / "cut", 3)) == losses
+    assert imaging_training.train(resumed, TINY, Context(tmp_path / "cut", 3)) == losses
     assert same(whole, resumed)
     assert not same(whole, made())
 
 
 def test_batches_are_training_blocks_in_some_symmetry_and_a_seed_names_them(scraps):
-    draw = runs.sampler(TINY)
+    draw = imaging_training.sampler(TINY)
     at = lambda seed: draw(200, torch.Generator().manual_seed(seed))
     first = at(0)
     assert first.shape == (200, 1, 33, 33)
@@ -1220,7 +1221,7 @@ def test_batches_are_training_blocks_in_some_symmetry_and_a_seed_names_them(scra
 def test_batches_for_slices_are_slices_of_the_head(monkeypatch):
     slices = uniform(5, 1, 8, 8).float()
     monkeypatch.setattr(data, "head_slices", lambda part: {"train": slices}[part])
-    draw = runs.sampler(runs.Training(data="head"))
+    draw = imaging_training.sampler(imaging_training.Training(data="head"))
     x = draw(6, torch.Generator().manual_seed(0))
     assert x.shape == (6, 1, 8, 8)
     away = (x.sum((1, 2, 3))[:, None] - slices.sum((1, 2, 3))).abs()
@@ -1234,7 +1235,7 @@ def test_a_network_for_slices_trains(precision, monkeypatch):
     recipe = replace(TINY, data="head", quiet=False, precision=precision)
     net = ISTANetPlus(Fourier(data.radial_mask(40, 12)), 2, 2)
     before = state(net)
-    losses = runs.train(net, recipe)
+    losses = imaging_training.train(net, recipe)
     assert len(losses) == 4
     assert all(map(math.isfinite, losses))
     assert not any(torch.equal(v, before[k]) for k, v in net.state_dict().items())
@@ -1243,7 +1244,7 @@ def test_a_network_for_slices_trains(precision, monkeypatch):
 @kinds
 @pytest.mark.parametrize("quiet", [True, False])
 def test_a_built_network_has_the_recipes_size_and_its_start(scraps, Network, quiet):
-    net = runs.build(Network, 1, replace(TINY, quiet=quiet))
+    net = imaging_training.build(Network, 1, replace(TINY, quiet=quiet))
     assert (net.K, net.C1[0].shape[0]) == (2, 2)
     assert torch.equal(net.A.Phi, data.sensing_matrix(1))
     close(net.Q, data.linear_start(net.A.Phi, data.covariance(scraps)), 1e-7)
@@ -1253,7 +1254,7 @@ def test_a_built_network_has_the_recipes_size_and_its_start(scraps, Network, qui
 
 
 def test_a_built_network_for_slices_measures_by_its_mask():
-    net = runs.build_mri(ISTANetPlus, 20, replace(TINY, phases=1))
+    net = imaging_training.build_mri(ISTANetPlus, 20, replace(TINY, phases=1))
     assert torch.equal(net.A.mask, data.radial_mask(20))
     assert net.Q is None
     assert net.rho.tolist() == [1.0]
@@ -1261,13 +1262,15 @@ def test_a_built_network_for_slices_measures_by_its_mask():
 
 @kinds
 def test_a_constrained_network_starts_as_the_free_one_and_cannot_leave_its_bounds(scraps, Network):
-    free, held = (f(Network, 1, TINY) for f in (runs.build, runs.build_constrained))
+    free, held = (
+        f(Network, 1, TINY) for f in (imaging_training.build, imaging_training.build_constrained)
+    )
     close(held.rho, free.rho, 1e-6)
     close(held.theta, free.theta, 2e-6)
     assert count(held) == count(free)
     b = held.A(scraps)
     close(held(b), free(b), 1e-4)
-    runs.train(held, replace(TINY, lr=3.0, steps=6))
+    imaging_training.train(held, replace(TINY, lr=3.0, steps=6))
     for push in (0.0, -30.0, 30.0):
         with torch.no_grad():
             for name in ("rho", "theta"):
@@ -1276,20 +1279,23 @@ def test_a_constrained_network_starts_as_the_free_one_and_cannot_leave_its_bound
         assert bool((held.theta >= 0).all())
         if push == 0:
             assert bool(((held.rho > 0) & (held.rho < 2) & (held.theta > 0)).all())
-    other = runs.build_constrained(Network, 1, TINY)
+    other = imaging_training.build_constrained(Network, 1, TINY)
     other.load_state_dict(held.state_dict())
     assert same(held, other)
 
 
 @given(st.floats(0.05, 1.95), st.floats(1e-4, 20))
 def test_a_bound_and_its_right_inverse_undo_each_other(rho, theta):
-    for bound, value in ((runs.Within(0.0, 2.0), rho), (runs.Within(0.0), theta)):
+    for bound, value in (
+        (imaging_training.Within(0.0, 2.0), rho),
+        (imaging_training.Within(0.0), theta),
+    ):
         x = torch.tensor([value], dtype=torch.float64)
         assert_close(bound(bound.right_inverse(x)), x, rtol=1e-10, atol=0)
 
 
 def test_a_shorter_recipe_has_its_share_of_the_steps_and_nothing_else_changes():
-    recipe = runs.Training(steps=1000)
+    recipe = imaging_training.Training(steps=1000)
     assert training.shorter(recipe, 0.25) == replace(recipe, steps=250)
     assert training.shorter(recipe, 0.0).steps == 1
     assert training.shorter(recipe, 1) == recipe
@@ -1297,14 +1303,14 @@ def test_a_shorter_recipe_has_its_share_of_the_steps_and_nothing_else_changes():
 
 def test_the_covariance_is_read_from_its_record_and_else_computed(scraps, tmp_path, monkeypatch):
     monkeypatch.undo()
-    monkeypatch.setattr(runs, "training_patches", lambda name: scraps)
+    monkeypatch.setattr(imaging_training, "training_set", lambda name: scraps)
     monkeypatch.setattr(records, "results_root", lambda: tmp_path)
-    fresh = runs.patch_covariance.__wrapped__
+    fresh = imaging_training.patch_covariance.__wrapped__
     computed = fresh("mine")
     assert torch.equal(computed, data.covariance(scraps))
-    path = runs.record_covariance("mine")
+    path = imaging_training.record_covariance("mine")
     assert path == tmp_path / "imaging/covariance-mine.safetensors"
-    monkeypatch.setattr(runs, "training_patches", None)  # not asked any more
+    monkeypatch.setattr(imaging_training, "training_set", None)  # not asked any more
     found = fresh("mine")
     assert found.dtype == torch.float64
     assert_close(found, computed, rtol=1e-6, atol=0)
@@ -1321,9 +1327,11 @@ def test_the_linear_start_from_the_wheels_images_reaches_its_bar():
     for name, low, high in (("wheels", 26.6, 27.2), ("T91", 26.7, 27.2)):
         if name == "T91" and data.data_folder(name) is None:
             continue
-        Q = data.linear_start(Phi, runs.patch_covariance(name))
+        Q = data.linear_start(Phi, imaging_training.patch_covariance(name))
         net = ISTANet(Sensing(Phi), 1, 2, Q)
-        made = runs.scores(lambda x, net=net: runs.started(net, x), data.read_folder(folder))
+        made = evaluation.mean_scores(
+            lambda x, net=net: evaluation.started(net, x), data.read_folder(folder)
+        )
         assert low <= made["psnr"] <= high
 
 
@@ -1333,7 +1341,7 @@ def test_the_linear_start_from_the_wheels_images_reaches_its_bar():
 def test_a_score_is_clipped_and_not_rounded():
     truth, estimate = uniform(1, 1, 12, 9), 1.4 * uniform(1, 1, 12, 9, seed=1) - 0.2
     u, v = truth[0, 0].numpy(), estimate[0, 0].clamp(0, 1).numpy()
-    found = runs.score(estimate, truth)
+    found = evaluation.score(estimate, truth)
     assert found[0] == pytest.approx(-10 * math.log10(((u - v) ** 2).mean()), abs=1e-12)
     assert found[1] == pytest.approx(structural(u, v, 1.0), abs=1e-12)
     assert found[1] == pytest.approx(
@@ -1344,8 +1352,8 @@ def test_a_score_is_clipped_and_not_rounded():
 def test_scores_are_means_over_images_of_their_own_scores():
     images = {"a": uniform(1, 1, 9, 9), "b": uniform(1, 1, 12, 10, seed=1)}
     run = lambda x: 0.9 * x
-    made = runs.scores(run, images, "_mine")
-    each = [runs.score(run(x), x) for x in images.values()]
+    made = evaluation.mean_scores(run, images, "_mine")
+    each = [evaluation.score(run(x), x) for x in images.values()]
     assert set(made) == {"psnr_mine", "ssim_mine", "psnr_each_mine"}
     assert made["psnr_mine"] == pytest.approx((each[0][0] + each[1][0]) / 2, abs=1e-12)
     assert made["ssim_mine"] == pytest.approx((each[0][1] + each[1][1]) / 2, abs=1e-12)
@@ -1357,24 +1365,24 @@ def test_scores_are_means_over_images_of_their_own_scores():
 def test_an_images_start_is_what_the_first_phase_begins_from():
     net = small(ISTANet)
     image = uniform(1, 1, 7, 12)
-    close(runs.started(net, image), next(fast.image_phases(net, image))["x"])
+    close(evaluation.started(net, image), next(fast.image_phases(net, image))["x"])
     slices = mri(ISTANet)
     image = uniform(1, 1, 6, 9)
-    close(runs.started(slices, image), slices.A.T(slices.A(image)))
+    close(evaluation.started(slices, image), slices.A.T(slices.A(image)))
 
 
 def test_a_measurement_holds_scores_of_the_network_and_of_its_start(scraps, tmp_path):
     for name, size in (("a", (40, 33)), ("b", (66, 20))):
         picture = (255 * uniform(*size)).byte().numpy()
         Image.fromarray(picture).save(tmp_path / f"{name}.png")
-    net = runs.build(ISTANetPlus, 1, TINY)
+    net = imaging_training.build(ISTANetPlus, 1, TINY)
     net.rho.data[1] = 0.5
-    made = runs.measure(runs.block_tests, net, 0, tmp_path)
+    made = evaluation.measure(evaluation.block_tests, net, 0, tmp_path)
     images = data.read_folder(tmp_path)
-    each = [runs.score(fast.reconstruct(net, x), x) for x in images.values()]
+    each = [evaluation.score(fast.reconstruct(net, x), x) for x in images.values()]
     assert made["psnr"] == pytest.approx(sum(s[0] for s in each) / 2, abs=1e-12)
     assert made["ssim"] == pytest.approx(sum(s[1] for s in each) / 2, abs=1e-12)
-    starts = [runs.score(runs.started(net, x), x)[0] for x in images.values()]
+    starts = [evaluation.score(evaluation.started(net, x), x)[0] for x in images.values()]
     assert made["psnr_start"] == pytest.approx(sum(starts) / 2, abs=1e-12)
     assert list(made["psnr_each"]) == ["a", "b"]
     assert made["rho"] == [1.0, 0.5]
@@ -1387,19 +1395,19 @@ def test_methods_are_measured_on_the_wheels_images_and_where_there_is_one_the_da
     tmp_path, monkeypatch
 ):
     monkeypatch.delenv("DUNFOLD_DATA", raising=False)
-    assert list(runs.block_tests()) == ["_wheels"]
-    assert list(runs.block_tests()["_wheels"]) == ["camera", "coffee"]
+    assert list(evaluation.block_tests()) == ["_wheels"]
+    assert list(evaluation.block_tests()["_wheels"]) == ["camera", "coffee"]
     for name in ("Set11", "Brain50"):
         folder = tmp_path / "images" / name
         folder.mkdir(parents=True)
         Image.fromarray(GREY).save(folder / "one.png")
     monkeypatch.setenv("DUNFOLD_DATA", str(tmp_path))
-    assert list(runs.block_tests()) == ["", "_wheels"]
-    assert list(runs.block_tests()[""]) == ["one"]
-    assert list(runs.block_tests(tmp_path / "images/Set11")) == [""]
-    assert list(runs.mri_tests(tmp_path / "images/Brain50")) == [""]
+    assert list(evaluation.block_tests()) == ["", "_wheels"]
+    assert list(evaluation.block_tests()[""]) == ["one"]
+    assert list(evaluation.block_tests(tmp_path / "images/Set11")) == [""]
+    assert list(evaluation.mri_tests(tmp_path / "images/Brain50")) == [""]
     pytest.importorskip("nilearn")
-    both = runs.mri_tests()
+    both = evaluation.mri_tests()
     assert list(both) == ["", "_head"]
     assert len(both["_head"]) == 12
     assert {x.shape for x in both["_head"].values()} == {(1, 1, 256, 256)}
@@ -1431,7 +1439,7 @@ def test_every_network_of_the_papers_tables_is_an_experiment_with_its_published_
 
 def test_the_paper_has_14_networks_for_blocks_and_4_for_slices():
     assert len(PAPER) == 14 + 4
-    assert experiments.PUBLISHED_MRI["istanet"] == {20: 38.30, 30: 40.52, 40: 42.12, 50: 43.60}
+    assert published.BRAIN50["ISTA-Net"] == {20: 38.30, 30: 40.52, 40: 42.12, 50: 43.60}
 
 
 def test_every_experiment_says_what_it_is_and_titles_differ():
@@ -1475,7 +1483,7 @@ def test_an_experiment_builds_its_own_network_of_a_recipes_size(scraps):
 def test_the_command_line_trains_records_and_evaluates(name, scraps, tmp_path, monkeypatch, capsys):
     """With a recipe of another size, which the record brings to the network that is evaluated."""
     monkeypatch.delenv("DUNFOLD_DATA", raising=False)
-    monkeypatch.setattr(runs.data, "wheel_images", lambda part: {"one": uniform(1, 1, 40, 40)})
+    monkeypatch.setattr(data, "wheel_images", lambda part: {"one": uniform(1, 1, 40, 40)})
     changes = ["phases=2", "channels=2", "steps=2", "batch=2"]
     where = f"imaging/{name}"
     assert main(["train", where, "--out", str(tmp_path), *changes]) == 0
@@ -1506,7 +1514,9 @@ def test_a_machine_without_nilearn_reads_the_head_from_the_data_folder(tmp_path,
 
 
 def test_a_constrained_networks_steps_fill_0_to_2_and_its_thresholds_all_above_zero():
-    net = runs.build_constrained(ISTANetPlus, 1, runs.Training(phases=3, channels=2))
+    net = imaging_training.build_constrained(
+        ISTANetPlus, 1, imaging_training.Training(phases=3, channels=2)
+    )
     free = {n: getattr(net.parametrizations, n).original for n in ("rho", "theta")}
     with torch.no_grad():
         free["rho"].copy_(torch.tensor([-20.0, 0.0, 20.0]))

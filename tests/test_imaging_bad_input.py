@@ -9,7 +9,8 @@ from PIL import Image
 from refusals import INF, NAN, cases, ones, refused, spoilt
 
 from dunfold_lib import fetch, metrics, training
-from dunfold_lib.imaging import ISTANet, ISTANetPlus, data, fast, runs, symmetric_loss
+from dunfold_lib.imaging import ISTANet, ISTANetPlus, data, evaluation, fast, symmetric_loss
+from dunfold_lib.imaging import training as imaging_training
 from dunfold_lib.operators import Blockwise, Fourier, Matrix, Sensing
 
 LIST = "is a list; it must be a torch.Tensor"
@@ -451,39 +452,57 @@ def test_a_slice_of_another_size_than_the_mask_is_refused(run):
     ({"symmetry": NAN}, ValueError, "symmetry is nan; it must be finite .*"),
 )
 def test_a_recipe_refuses(given, error, says):
-    refused(lambda: runs.Training(**given), error, says)
+    refused(lambda: imaging_training.Training(**given), error, says)
 
 
 @cases(
-    ((ISTANet, 25, runs.Training(data="T92")), ValueError, "data is 'T92'; it must be .*"),
-    ((ISTANet, 26, runs.Training()), ValueError, "ratio is 26; it must be one of .*"),
-    ((ISTANet, 1, runs.Training(phases=0)), ValueError, "K is 0; it must be at least 1"),
-    ((ISTANet, 1, runs.Training(channels=1)), ValueError, "channels is 1; it must be at least 2"),
+    (
+        (ISTANet, 25, imaging_training.Training(data="T92")),
+        ValueError,
+        "data is 'T92'; it must be .*",
+    ),
+    ((ISTANet, 26, imaging_training.Training()), ValueError, "ratio is 26; it must be one of .*"),
+    (
+        (ISTANet, 1, imaging_training.Training(phases=0)),
+        ValueError,
+        "K is 0; it must be at least 1",
+    ),
+    (
+        (ISTANet, 1, imaging_training.Training(channels=1)),
+        ValueError,
+        "channels is 1; it must be at least 2",
+    ),
 )
 def test_a_network_that_cannot_be_built_is_refused(given, error, says, monkeypatch):
-    monkeypatch.setattr(runs.data, "patches", lambda images, stride: ones(1, 1, 33, 33).float())
-    runs.training_patches.cache_clear()
-    monkeypatch.setattr(runs, "patch_covariance", covariance)
-    for build in (runs.build, runs.build_constrained):
+    monkeypatch.setattr(data, "patches", lambda images, stride: ones(1, 1, 33, 33).float())
+    imaging_training.training_set.cache_clear()
+    monkeypatch.setattr(imaging_training, "patch_covariance", covariance)
+    for build in (imaging_training.build, imaging_training.build_constrained):
         refused(lambda build=build: build(*given), error, says)
-    runs.training_patches.cache_clear()
+    imaging_training.training_set.cache_clear()
 
 
 def covariance(name):
     """A covariance without images."""
     if name != "wheels":
-        return data.covariance(runs.training_patches(name))
+        return data.covariance(imaging_training.training_set(name))
     return torch.eye(1089, dtype=torch.float64)
 
 
 def test_a_mask_that_cannot_be_built_is_refused():
     says = r"ratio is 0; it must be finite and in \(0, .*\]"
-    refused(lambda: runs.build_mri(ISTANet, 0, runs.Training()), ValueError, says)
+    refused(
+        lambda: imaging_training.build_mri(ISTANet, 0, imaging_training.Training()),
+        ValueError,
+        says,
+    )
 
 
 def test_batches_of_images_that_do_not_exist_are_refused():
     says = "data is 'tail'; it must be .*"
-    refused(lambda: runs.sampler(runs.Training(data="tail")), ValueError, says)
+    refused(
+        lambda: imaging_training.sampler(imaging_training.Training(data="tail")), ValueError, says
+    )
 
 
 @cases(
@@ -493,7 +512,7 @@ def test_batches_of_images_that_do_not_exist_are_refused():
     ("half", TypeError, "share is 'half'; it must be a number"),
 )
 def test_shorter_refuses(given, error, says):
-    refused(lambda: training.shorter(runs.Training(), given), error, says)
+    refused(lambda: training.shorter(imaging_training.Training(), given), error, says)
 
 
 @cases(
@@ -502,10 +521,10 @@ def test_shorter_refuses(given, error, says):
     ((ones(1, 1, 5, 8), 0 * ones(1, 1, 5, 8)), ValueError, r"truth has shape \(5, 8\); .* from 7"),
 )
 def test_a_score_refuses(given, error, says):
-    refused(lambda: runs.score(*given), error, says)
+    refused(lambda: evaluation.score(*given), error, says)
 
 
 def test_tests_on_a_folder_that_is_none_are_refused(tmp_path):
-    for tests in (runs.block_tests, runs.mri_tests):
+    for tests in (evaluation.block_tests, evaluation.mri_tests):
         says = ".*gone is no folder; it must be a folder of images"
         refused(lambda tests=tests: tests(tmp_path / "gone"), ValueError, says)

@@ -23,16 +23,16 @@ from dunfold_lib.small_target import figures_l_rpcanet_maps as maps
 from dunfold_lib.small_target import figures_l_rpcanet_printed as printed
 from dunfold_lib.small_target import figures_l_rpcanet_studies as studies
 from dunfold_lib.small_target import figures_l_rpcanet_tables as tables
-from dunfold_lib.small_target.experiments import (
-    EXPERIMENTS,
+from dunfold_lib.small_target.experiments import EXPERIMENTS
+from dunfold_lib.small_target.model import Excite, macs
+from dunfold_lib.small_target.pictures import DARK, FALSE, HIT, MISSED, painted
+from dunfold_lib.small_target.published import (
     PUBLISHED,
     PUBLISHED_AVERAGE,
     PUBLISHED_SE,
     PUBLISHED_SIRST,
     PUBLISHED_STAGES,
 )
-from dunfold_lib.small_target.model import Excite, macs
-from dunfold_lib.small_target.pictures import DARK, FALSE, HIT, MISSED, painted
 
 SOLUTIONS = pages.solutions("small_target/l_rpcanet")
 cleared = pages.clearing(figures)

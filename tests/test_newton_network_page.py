@@ -18,8 +18,10 @@ from dunfold_lib.newton_sr import (
     Problem,
     Shrink,
     data,
+    downsampling,
     readers,
-    runs,
+    scores,
+    training,
 )
 from dunfold_lib.newton_sr import (
     figures_network as figures,
@@ -82,7 +84,7 @@ def test_a_stage_shows_the_networks_own_iterate(unrecorded):
     shown = torch.from_numpy(frames.images[2]).float()[None, None]
     torch.testing.assert_close(shown, U.clamp(0, 1), rtol=0, atol=1e-6)
     assert [c.label for c in curve.lines] == [*CLASSES, "shown"]
-    assert curve.lines[0].y[2] == curve.lines[3].y[0] == pytest.approx(runs.rmse(U, truth))
+    assert curve.lines[0].y[2] == curve.lines[3].y[0] == pytest.approx(scores.rmse(U, truth))
     start = [c.y[0] for c in curve.lines[:3]]
     assert start == pytest.approx([start[0]] * 3)  # all three start from the same interpolation
 
@@ -221,7 +223,7 @@ def test_the_formula_counts_the_parameters(kind, K, c, f, C, Cy):
 def little_pair(side=16):
     g = torch.Generator().manual_seed(2)
     scene = figures.data.planes(g, side)
-    return Pair(*(t.double() for t in runs.degraded(*scene, 4)))
+    return Pair(*(t.double() for t in downsampling.degraded(*scene, 4)))
 
 
 def test_the_bound_on_conjugate_gradients_holds_and_its_condition_is_one():
@@ -276,7 +278,7 @@ def test_what_the_solutions_say_of_the_recorded_network():
     for name, better in (("rear", True), ("planes", False), ("floor", False)):
         U, residuals = SOLUTIONS.to_the_end(net, scene(name))
         assert residuals[-1] <= 1e-3
-        change = runs.rmse(U.float(), figures.scene(name).truth)
+        change = scores.rmse(U.float(), figures.scene(name).truth)
         change -= figures.run_of("Newton", name).rmse[-1]
         assert -0.6 < change < -0.1 if better else change > 0.3
     b, steps = scene("rear"), (4, 16, 64)
@@ -487,7 +489,7 @@ def test_filters_that_average_along_the_guide_gain_little_over_bicubic():
 def test_the_protocol_of_the_tables():
     """Sentences: "six pixels at the border left out"; "four other scenes of Middlebury"; "24
     made-up scenes of planes"."""
-    assert (len(data.MIDDLEBURY_TRAIN), runs.TRAIN_SCENES, runs.BORDER) == (4, 24, 6)
+    assert (len(data.MIDDLEBURY_TRAIN), training.TRAIN_SCENES, scores.BORDER) == (4, 24, 6)
 
 
 @pytest.mark.parametrize("score", [f"rmse_{s}" for s in tables.TESTS])

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from dunfold_lib import records
-from dunfold_lib.newton_sr import L1, runs
+from dunfold_lib.newton_sr import L1, evaluation
 from dunfold_lib.newton_sr import figures_newton as figures
 from dunfold_lib.newton_sr import figures_newton_tables as tables
 from dunfold_lib.newton_sr import ssnal as solvers
@@ -131,7 +131,7 @@ def test_the_tables_captions_are_the_recorded_problems():
     """Caption: three seeds, the sizes, λ = 0.02 λ_max, at most 5000 steps."""
     assert "300 × 1200, 40 non-zeros" in EXPERIMENTS["lasso-1e3"].protocol
     assert "200 × 800, 10 groups of 4" in EXPERIMENTS["group-lasso-1e3"].protocol
-    assert (runs.LIMIT, runs.LASSO_SHARE) == (5000, 0.02)
+    assert (evaluation.LIMIT, evaluation.LASSO_SHARE) == (5000, 0.02)
     for table in (tables.newton_counts, tables.first_order_counts):
         head, rows, _ = table()
         assert [len(row) for row in rows] == [len(head)] * len(tables.LASSOS)
@@ -152,7 +152,7 @@ def test_ista_needs_eight_times_as_many_steps_and_does_not_arrive_at_1e5():
     """Sentences: "ISTA needs … times as many steps at 10³ as at 10¹, and does not reach 10⁻⁶ in
     5,000 steps at 10⁵"."""
     assert 7.5 < mean("lasso-1e3", "ista_1e-06") / mean("lasso-1e1", "ista_1e-06") < 8.5
-    assert min(recorded("lasso-1e5", "ista_1e-06")) > runs.LIMIT
+    assert min(recorded("lasso-1e5", "ista_1e-06")) > evaluation.LIMIT
 
 
 def test_the_products_grow_and_for_a_rough_answer_fista_needs_fewer():

@@ -15,7 +15,17 @@ from PIL import Image
 from refusals import refused
 
 from dunfold_lib import fetch, metrics, records, training
-from dunfold_lib.newton_sr import algorithm, baselines, data, downsampling, jacobians, readers, runs
+from dunfold_lib.newton_sr import (
+    algorithm,
+    baselines,
+    data,
+    downsampling,
+    evaluation,
+    jacobians,
+    readers,
+    scores,
+)
+from dunfold_lib.newton_sr import training as newton_sr_training
 from dunfold_lib.newton_sr.algorithm import Problem, accelerated, augmented_lagrangian
 from dunfold_lib.newton_sr.downsampling import Downsample, Spectral, keys_matrix, up
 from dunfold_lib.newton_sr.experiments import ABLATIONS, EXPERIMENTS
@@ -52,7 +62,8 @@ from dunfold_lib.newton_sr.ssnal import (
     ista,
     ssnal,
 )
-from dunfold_lib.operators import norm
+from dunfold_lib.operators import gradient as differences
+from dunfold_lib.operators import gradient_T, norm
 from dunfold_lib.solvers import conjugate_gradients
 
 F64 = torch.float64
@@ -321,7 +332,7 @@ def test_conjugate_gradients_treat_each_row_alone_and_pass_gradients():
 @pytest.mark.slow
 @pytest.mark.parametrize("condition", CONDITIONS)
 def test_ssnal_needs_few_newton_steps_at_every_conditioning(condition):
-    problem = runs.lasso_problem(condition, 0)
+    problem = evaluation.lasso_problem(condition, 0)
     found = ssnal(problem)
     assert sum(found.newton) <= 80
     assert found.kkt[-1] <= 1e-10
@@ -331,7 +342,7 @@ def test_ssnal_needs_few_newton_steps_at_every_conditioning(condition):
 
 @pytest.mark.slow
 def test_newtons_residuals_fall_quadratically_on_the_group_lasso():
-    problem = runs.lasso_problem(1e3, 0, 4)
+    problem = evaluation.lasso_problem(1e3, 0, 4)
     found = ssnal(problem, inner=1e-12)
     assert found.kkt[-1] <= 1e-10
     for residuals in found.residuals[:2]:
@@ -343,7 +354,7 @@ def test_newtons_residuals_fall_quadratically_on_the_group_lasso():
 def test_first_order_methods_slow_down_with_the_conditioning_and_ssnal_does_not():
     counts = {}
     for condition in (1e1, 1e3):
-        problem = runs.lasso_problem(condition, 0)
+        problem = evaluation.lasso_problem(condition, 0)
         for method in (ista, fista, admm):
             kkt = history(problem, method(problem), 1500, 1e-6)
             counts[method.__name__, condition] = len(kkt)
@@ -703,14 +714,14 @@ def test_guided_tv_minimises_its_objective():
     ours = float(baselines.weighted_tv(U, Z, Y, lam, contrast))
     X = cp.Variable((12, 12))
     R = keys_matrix(12, 4).numpy()
-    w = (-baselines.gradient(Y).abs() / contrast).exp()[0, :, 0].numpy()
+    w = (-differences(Y).abs() / contrast).exp()[0, :, 0].numpy()
     tv = cp.sum(cp.multiply(w[0][:-1], cp.abs(X[1:] - X[:-1])))
     tv += cp.sum(cp.multiply(w[1][:, :-1], cp.abs(X[:, 1:] - X[:, :-1])))
     fit = 0.5 * cp.sum_squares(4 * R @ X @ R.T - 4 * Z[0, 0].numpy())
     best = cp.Problem(cp.Minimize(fit + lam * tv)).solve(solver=cp.CLARABEL)
     assert ours == pytest.approx(best, rel=1e-4)
     p, q = randn(2, 1, 5, 6), randn(2, 2, 1, 5, 6, seed=1)
-    there, back = baselines.gradient(p) * q, p * baselines.gradient_T(q)
+    there, back = differences(p) * q, p * gradient_T(q)
     assert float(there.sum()) == pytest.approx(float(back.sum()), abs=1e-12)
 
 
@@ -866,7 +877,7 @@ def test_cave_is_read_band_by_band_and_its_guide_is_the_response(tmp_path):
 def test_a_readers_cube_is_fused(tmp_path):
     write_cave(tmp_path, size=16)
     glp, bicubic = (
-        runs.measure_method("cave", method, 4, None, 0, tmp_path)
+        evaluation.measure_method("cave", method, 4, None, 0, tmp_path)
         for method in (baselines.glp, baselines.bicubic)
     )
     assert {"psnr", "sam", "ergas", "protocol", "notes"} == set(glp)
@@ -881,10 +892,10 @@ def test_cave_and_nyu_are_split_into_training_and_test(tmp_path, monkeypatch):
         write_cave(tmp_path / "multimodal" / "cave", name)
     write_nyu(tmp_path / "multimodal" / "nyu")
     monkeypatch.setenv("DUNFOLD_DATA", str(tmp_path))
-    assert list(runs.training_scenes("cave")) == ["a", "c"]
-    assert list(runs.measured_on("cave", 0)[""]) == ["b"]
-    assert len(runs.training_scenes("nyu")) == 1000
-    assert list(runs.measured_on("nyu", 0)["_nyu"]) == ["1001", "1002"]
+    assert list(newton_sr_training.training_set("cave")) == ["a", "c"]
+    assert list(evaluation.measured_on("cave", 0)[""]) == ["b"]
+    assert len(newton_sr_training.training_set("nyu")) == 1000
+    assert list(evaluation.measured_on("nyu", 0)["_nyu"]) == ["1001", "1002"]
 
 
 def test_indian_pines_comes_from_tensorlys_wheel_or_the_data_folder(tmp_path, monkeypatch):
@@ -895,9 +906,9 @@ def test_indian_pines_comes_from_tensorlys_wheel_or_the_data_folder(tmp_path, mo
         assert (truth.shape, Y.shape) == ((1, 20, 145, 145), (1, 4, 145, 145))
         assert float(truth.max()) == 1
         assert float(truth.min()) > 0.05  # radiance: no band is dark
-        test = runs.measured_on("indian-pines", 0)[""]["indian-pines"]
+        test = evaluation.measured_on("indian-pines", 0)[""]["indian-pines"]
         assert torch.equal(test.truth, truth[:, :, 96:])
-        (train,) = runs.training_scenes("indian-pines").values()
+        (train,) = newton_sr_training.training_set("indian-pines").values()
         assert torch.equal(train.Y, Y[:, :, :96])
     place = tmp_path / "hsi"
     place.mkdir()
@@ -919,14 +930,14 @@ def test_indian_pines_comes_from_tensorlys_wheel_or_the_data_folder(tmp_path, mo
 
 def test_training_and_test_share_no_row_and_no_seed():
     whole = readers.indian_pines().truth
-    upper = runs.training_scenes("indian-pines")["indian-pines"]
-    lower = runs.measured_on("indian-pines", 0)[""]["indian-pines"]
+    upper = newton_sr_training.training_set("indian-pines")["indian-pines"]
+    lower = evaluation.measured_on("indian-pines", 0)[""]["indian-pines"]
     for i in range(2):
         assert upper[i].shape[2] + lower[i].shape[2] == whole.shape[2]
     assert torch.equal(torch.cat([upper.truth, lower.truth], 2), whole)
-    first = runs.measured_on("fusion", 0)[""]["0"].truth
+    first = evaluation.measured_on("fusion", 0)[""]["0"].truth
     assert torch.equal(first, data.fusion(seeded(2**31)).truth)
-    trained = runs.training_scenes("fusion").values()
+    trained = newton_sr_training.training_set("fusion").values()
     assert not any(torch.equal(first, s.truth) for s in trained)
 
 
@@ -941,7 +952,7 @@ def test_a_made_up_guide_has_six_levels_that_neighbours_may_share():
 
 @pytest.mark.parametrize("group", [1, 4])
 def test_lambda_is_a_fiftieth_of_the_least_that_leaves_nothing(group):
-    problem = runs.lasso_problem(1e1, 0, group)
+    problem = evaluation.lasso_problem(1e1, 0, group)
     least = problem.lam / 0.02
     zero = torch.zeros(problem.A.shape[1], dtype=F64)
     assert problem._replace(lam=1.0001 * least).kkt(zero) == 0
@@ -974,11 +985,11 @@ def test_scores_by_hand():
     estimate = truth + 0.1
     for border in (np.s_[..., :6, :], np.s_[..., -6:, :], np.s_[..., :6], np.s_[..., -6:]):
         estimate[border] = 9.0  # the border is not looked at, on any side
-    assert runs.rmse(estimate, truth) == pytest.approx(25.5)
+    assert scores.rmse(estimate, truth) == pytest.approx(25.5)
     for inside in ((6, 10), (13, 10), (10, 6), (10, 13)):  # and what lies just within it is
         changed = estimate.clone()
         changed[0, 0, inside[0], inside[1]] = 9.0
-        assert runs.rmse(changed, truth) > 26
+        assert scores.rmse(changed, truth) > 26
     a, b = torch.zeros(1, 2, 1, 1), torch.zeros(1, 2, 1, 1)
     a[0, 0], b[0, :] = 1.0, 1.0
     assert metrics.sam(a, b) == pytest.approx(math.pi / 4)
@@ -992,13 +1003,13 @@ def test_scores_by_hand():
 def test_two_steps_of_training_and_the_measuring(kind, monkeypatch):
     monkeypatch.delenv("DUNFOLD_DATA", raising=False)
     monkeypatch.setattr(data, "motorcycle", lambda: data.planes(seeded(3), 32))
-    monkeypatch.setattr(runs, "TRAIN_SCENES", 2)
-    recipe = runs.Training(steps=2, batch=2, patch=16, stages=2, filters=2, width=3)
-    net = runs.build(kind, 4, recipe)
-    losses = runs.train(net, recipe)
+    monkeypatch.setattr(newton_sr_training, "TRAIN_SCENES", 2)
+    recipe = newton_sr_training.Training(steps=2, batch=2, patch=16, stages=2, filters=2, width=3)
+    net = newton_sr_training.build(kind, 4, recipe)
+    losses = newton_sr_training.train(net, recipe)
     assert len(losses) == 2
     assert all(map(math.isfinite, losses))
-    made = runs.measure("planes", net, 0)
+    made = evaluation.measure("planes", net, 0)
     assert set(made) >= {"rmse_planes", "rmse_motorcycle"}
     if kind is PlainSR:
         return
@@ -1007,27 +1018,29 @@ def test_two_steps_of_training_and_the_measuring(kind, monkeypatch):
 
 
 def test_training_lowers_the_loss():
-    recipe = runs.Training(steps=60, batch=2, patch=16, stages=2, filters=4, width=4)
-    net = runs.build(NewtonSR, 4, recipe)
-    truth, Y = data.patches(runs.training_scenes("planes"), 32, 16, seeded(9))
-    b = runs.degraded(truth, Y, 4)
+    recipe = newton_sr_training.Training(steps=60, batch=2, patch=16, stages=2, filters=4, width=4)
+    net = newton_sr_training.build(NewtonSR, 4, recipe)
+    truth, Y = data.patches(newton_sr_training.training_set("planes"), 32, 16, seeded(9))
+    b = downsampling.degraded(truth, Y, 4)
     before = float(charbonnier(net, b, truth).detach())
-    runs.train(net, recipe)
+    newton_sr_training.train(net, recipe)
     assert float(charbonnier(net, b, truth).detach()) < 0.9 * before
 
 
 def test_several_bands_are_built_trained_and_measured():
-    recipe = runs.Training(data="fusion", steps=1, batch=1, patch=16, stages=1, filters=2, width=3)
-    net = runs.build(NewtonSR, 4, recipe, alpha=1.0)
+    recipe = newton_sr_training.Training(
+        data="fusion", steps=1, batch=1, patch=16, stages=1, filters=2, width=3
+    )
+    net = newton_sr_training.build(NewtonSR, 4, recipe, alpha=1.0)
     assert net.H.shape == (3, 8)
-    assert len(runs.train(net, recipe)) == 1
-    made = runs.measure("fusion", net, 0)
+    assert len(newton_sr_training.train(net, recipe)) == 1
+    made = evaluation.measure("fusion", net, 0)
     assert {"psnr", "sam", "ergas"} <= set(made)
 
 
 def test_a_readers_folder_is_measured(tmp_path):
     write_pair(tmp_path, "mine", (32, 36))
-    made = runs.measure_method("planes", baselines.bicubic, 4, None, 0, tmp_path)
+    made = evaluation.measure_method("planes", baselines.bicubic, 4, None, 0, tmp_path)
     assert set(made) == {"rmse", "protocol", "notes"}
     assert made["protocol"].startswith(f"data: {tmp_path}; 1 pairs; depth: 8 bit over 255; guide: ")
 
@@ -1036,7 +1049,7 @@ def test_experiments_are_complete_and_build_their_networks():
     for name, e in EXPERIMENTS.items():
         assert all((e.title, e.protocol, e.source)), name
         for recipe in e.recipes.values():
-            assert isinstance(recipe, runs.Training)
+            assert isinstance(recipe, newton_sr_training.Training)
             assert isinstance(recipe, training.Recipe)
             ratio = int(name.rpartition("-")[2]) if name[-1].isdigit() else 4
             assert recipe.patch % ratio == 0, name
@@ -1058,8 +1071,8 @@ def test_the_ablations_change_one_thing():
 
 def test_the_lasso_experiments_scores(monkeypatch):
     small = Lasso(*data.ill_conditioned(seeded(), 1e1, 20, 40, 4)[:2], 0.05)
-    monkeypatch.setattr(runs, "lasso_problem", lambda *a: small)
-    made = runs.measure_lasso(1e1, 1, None, 0)
+    monkeypatch.setattr(evaluation, "lasso_problem", lambda *a: small)
+    made = evaluation.measure_lasso(1e1, 1, None, 0)
     assert made["kkt"] <= 1e-12
     assert made["newton"] >= made["outer"]
     assert made["ista_1e-08"] >= made["ista_1e-06"] >= 1
@@ -1127,18 +1140,30 @@ BAD = [
     ),
     (lambda: conjugate_gradients(lambda x: x, OK, -1), ValueError, "steps is -1; it must be .*"),
     (
-        lambda: runs.Training(data="moon"),
+        lambda: newton_sr_training.Training(data="moon"),
         ValueError,
         "data is 'moon'; it must be one of planes, .*",
     ),
     (
-        lambda: runs.Training(curvature="hessian"),
+        lambda: newton_sr_training.Training(curvature="hessian"),
         ValueError,
         "curvature is 'hessian'; it must be 'majorised' or 'clarke'",
     ),
-    (lambda: runs.Training(residual=-1.0), ValueError, r"residual is -1; it must be finite .*"),
-    (lambda: runs.Training(fourier=math.nan), ValueError, "fourier is nan; it must be finite .*"),
-    (lambda: runs.build(NewtonSR, 4, runs.Training(cg=0)), ValueError, "cg is 0; it must be .*"),
+    (
+        lambda: newton_sr_training.Training(residual=-1.0),
+        ValueError,
+        r"residual is -1; it must be finite .*",
+    ),
+    (
+        lambda: newton_sr_training.Training(fourier=math.nan),
+        ValueError,
+        "fourier is nan; it must be finite .*",
+    ),
+    (
+        lambda: newton_sr_training.build(NewtonSR, 4, newton_sr_training.Training(cg=0)),
+        ValueError,
+        "cg is 0; it must be .*",
+    ),
     (lambda: PlainSR(f=0), ValueError, "f is 0; it must be at least 1"),
     (lambda: PlainSR(ratio=1), ValueError, "ratio is 1; it must be at least 2"),
     (lambda: metrics.sam(OK, OK), ValueError, r"truth has shape \(2, 3\); it must be .*"),
@@ -1147,7 +1172,7 @@ BAD = [
         ValueError,
         "truth has a band whose mean is 0; ERGAS divides by it",
     ),
-    (lambda: runs.rmse(OK, OK), ValueError, "estimate and truth have shapes .*"),
+    (lambda: scores.rmse(OK, OK), ValueError, "estimate and truth have shapes .*"),
     (lambda: data.planes(seeded(), side=1), ValueError, "side is 1; it must be at least 2"),
     (lambda: data.middlebury("all"), ValueError, "part is 'all'; it must be 'train' or 'test'"),
     (lambda: data.patches({}, 1, 8, seeded()), ValueError, r"scene \(none\) holds no patch .*"),
@@ -1191,7 +1216,7 @@ def test_files_that_cannot_be_used_are_refused_in_one_line(tmp_path, monkeypatch
 
 
 def test_solvers_that_do_not_arrive_say_so():
-    problem = runs.lasso_problem(1e3, 0, 4)
+    problem = evaluation.lasso_problem(1e3, 0, 4)
     refused(
         lambda: ssnal(problem, outer=1), RuntimeError, r"KKT is \S+ at best in 1 steps; 1.0e-12 .*"
     )

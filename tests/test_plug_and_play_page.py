@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from dunfold_lib import records
-from dunfold_lib.imaging import data, denoising_runs
+from dunfold_lib.imaging import data, evaluation
 from dunfold_lib.imaging import figures_plug_and_play as figures
 from dunfold_lib.imaging.denoisers import Denoiser, LearnedProx
-from dunfold_lib.imaging.denoising_runs import BASELINES
+from dunfold_lib.imaging.experiments import EXPERIMENTS
 
 
 def values(name, score="psnr"):
@@ -45,8 +45,8 @@ def test_on_two_photographs_non_local_means_stand_above_tv_and_tv_above_wavelets
 
 def test_eight_steps_of_hqs_end_above_fifty_of_ista_for_both_denoisers():
     """Sentence: "eight steps of HQS with a falling noise level end above fifty of ISTA"."""
-    assert denoising_runs.DEBLUR_STEPS == 8
-    assert denoising_runs.DEBLUR_ISTA_STEPS == 50
+    assert evaluation.DEBLUR_STEPS == 8
+    assert evaluation.DEBLUR_ISTA_STEPS == 50
     assert best("deblur-hqs-cnn") >= best("deblur-ista-cnn") + 0.2
     assert best("deblur-hqs-tv") >= best("deblur-ista-tv") + 0.1
 
@@ -77,7 +77,7 @@ def test_the_figures_with_1500_steps_draw_five_iterations():
     """The figure and the table below "Go on": five iterations, to 1,500 steps."""
     image, moves = figures.long()
     assert len(image.lines) == len(moves.lines) == len(figures.LONG) == 5
-    assert max(denoising_runs.LONG_SEEN) == 1500
+    assert max(evaluation.LONG_SEEN) == 1500
     assert len(figures.long_ends()[1]) == 5
 
 
@@ -85,7 +85,7 @@ def test_total_variation_here_stands_above_the_papers_figure():
     """Sentences: "The papers' tables print 27.92 dB at 25 % and 22.99 dB at 10 % for TVAL3"; total
     variation, solved well, is better than that."""
     for name, printed in (("tv-25", 27.92), ("tv-10", 22.99)):
-        assert BASELINES[name].published["psnr"] == printed
+        assert EXPERIMENTS[name].published["psnr"] == printed
         assert best(name) > printed + 0.5
 
 

@@ -22,11 +22,11 @@ from dunfold_lib.__main__ import main
 from dunfold_lib.imaging import (
     ISTANet,
     ISTANetPlus,
+    evaluation,
     load_operator,
     load_released,
     reconstruct,
     released,
-    runs,
 )
 from dunfold_lib.imaging.experiments import EXPERIMENTS
 from dunfold_lib.operators import Fourier, Sensing
@@ -334,7 +334,7 @@ def scored(shown, pixels):
 @pytest.fixture
 def quick(monkeypatch):
     """Measurements without the seconds of an image."""
-    monkeypatch.setattr(runs, "image_seconds", lambda net: {"cpu": 1.0})
+    monkeypatch.setattr(evaluation, "image_seconds", lambda net: {"cpu": 1.0})
     monkeypatch.delenv("DUNFOLD_DATA", raising=False)
 
 

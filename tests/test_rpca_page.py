@@ -14,8 +14,9 @@ from dunfold_lib.show import Curves
 from dunfold_lib.small_target import algorithm, baselines, data, readers
 from dunfold_lib.small_target import figures_rpca as figures
 from dunfold_lib.small_target import figures_rpca_tables as tables
-from dunfold_lib.small_target.experiments import EXPERIMENTS, PUBLISHED
+from dunfold_lib.small_target.experiments import EXPERIMENTS
 from dunfold_lib.small_target.pictures import FALSE, HIT, MISSED, painted
+from dunfold_lib.small_target.published import PUBLISHED
 from dunfold_lib.small_target.scores import NEAR, by_centroid, by_overlap, iou
 
 SOLUTIONS = pages.solutions("small_target/rpca")

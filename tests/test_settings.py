@@ -11,25 +11,33 @@ from torch.testing import assert_close
 
 from dunfold_lib import records
 from dunfold_lib.hyperspectral import data as cubes_data
-from dunfold_lib.hyperspectral import runs as cube_runs
+from dunfold_lib.hyperspectral import evaluation as cube_evaluation
+from dunfold_lib.hyperspectral import scores as cube_scores
+from dunfold_lib.hyperspectral import training as cube_training
 from dunfold_lib.hyperspectral.algorithm import star
 from dunfold_lib.hyperspectral.experiments import EXPERIMENTS as CUBE_TABLE
 from dunfold_lib.hyperspectral.model import STARNet, STARNetS
-from dunfold_lib.imaging import baselines, denoisers, denoising_runs
+from dunfold_lib.imaging import baselines, denoisers
 from dunfold_lib.imaging import data as image_data
-from dunfold_lib.imaging import runs as image_runs
+from dunfold_lib.imaging import evaluation as image_evaluation
+from dunfold_lib.imaging import experiments as image_experiments
+from dunfold_lib.imaging import training as image_training
 from dunfold_lib.newton_sr import algorithm as newton
-from dunfold_lib.newton_sr import runs as sr_runs
+from dunfold_lib.newton_sr import evaluation as sr_evaluation
 from dunfold_lib.newton_sr import ssnal as lassos
+from dunfold_lib.newton_sr import training as sr_training
 from dunfold_lib.newton_sr.jacobians import Shrink
 from dunfold_lib.operators import Matrix
 from dunfold_lib.small_target import data as target_data
+from dunfold_lib.small_target import evaluation as target_evaluation
 from dunfold_lib.small_target import experiments as target_experiments
+from dunfold_lib.small_target import maps as target_maps
+from dunfold_lib.small_target import published as target_published
 from dunfold_lib.small_target import readers
-from dunfold_lib.small_target import runs as target_runs
+from dunfold_lib.small_target import training as target_training
 from dunfold_lib.small_target.model import LRPCANet
 from dunfold_lib.sparse import duality_gap, fista, ista, lasso, nesterov
-from dunfold_lib.sparse import runs as sparse_runs
+from dunfold_lib.sparse import evaluation as sparse_evaluation
 from dunfold_lib.sparse.data import masked, photograph
 
 
@@ -44,7 +52,9 @@ def normal(*shape, seed=0):
 # seeds and splits
 
 
-@pytest.mark.parametrize("room", [sparse_runs, denoising_runs, sr_runs, cube_runs, target_runs])
+@pytest.mark.parametrize(
+    "room", [sparse_evaluation, image_evaluation, sr_evaluation, cube_evaluation, target_evaluation]
+)
 def test_tests_draw_from_seeds_that_no_training_has(room):
     """A training's seed, and 1000·seed + stage of a growth, lie below 2³¹; a test's do not."""
     assert all(room.TEST_SEED + seed >= 2**31 for seed in (0, 1, 99))
@@ -65,12 +75,12 @@ def test_made_up_training_and_validation_scenes_have_seeds_of_their_own(monkeypa
     frames = target_data.synthetic(seeded(), 1, 32)
     make = lambda g, count, side=256: used.append((g.initial_seed(), count)) or frames
     monkeypatch.setattr(target_data, "synthetic", make)
-    target_runs.part.cache_clear()
+    target_training.part.cache_clear()
     for which in ("train", "val"):
-        target_runs.part("synthetic", which)
-    target_runs.part.cache_clear()
+        target_training.part("synthetic", which)
+    target_training.part.cache_clear()
     assert len({seed for seed, _ in used}) == 2
-    assert all(seed < target_runs.TEST_SEED for seed, _ in used)
+    assert all(seed < target_evaluation.TEST_SEED for seed, _ in used)
 
 
 def test_injected_scenes_are_split_four_fifths_to_one(monkeypatch):
@@ -80,9 +90,9 @@ def test_injected_scenes_are_split_four_fifths_to_one(monkeypatch):
     given = {}
     monkeypatch.setattr(target_data, "inject", lambda g, s, count: given.setdefault(which, s))
     for which in ("train", "val"):
-        target_runs.part.cache_clear()
-        target_runs.part("injected", which)
-    target_runs.part.cache_clear()
+        target_training.part.cache_clear()
+        target_training.part("injected", which)
+    target_training.part.cache_clear()
     assert levels(given["train"]) == [*range(8)]
     assert levels(given["val"]) == [8, 9]
 
@@ -92,7 +102,7 @@ def test_noise_for_robustness_differs_between_seeds(monkeypatch):
     monkeypatch.setattr(target_data, "noisy", lambda x, g, **_: seeds.append(g.initial_seed()) or x)
     frames = target_data.synthetic(seeded(), 1, 32)
     for seed in (0, 1):
-        target_runs.robustness(lambda x: torch.zeros_like(x, dtype=torch.bool), frames, seed)
+        target_evaluation.robustness(lambda x: torch.zeros_like(x, dtype=torch.bool), frames, seed)
     half = len(seeds) // 2
     assert set(seeds[:half]).isdisjoint(seeds[half:])
 
@@ -100,7 +110,7 @@ def test_noise_for_robustness_differs_between_seeds(monkeypatch):
 def test_a_sets_protocol_names_the_size_that_it_is_measured_at():
     for name, (_, said) in target_experiments.SPLITS.items():
         named = {int(side) for side in re.findall(r"(\d+)×", said)} or {256}
-        assert named == {target_runs.SIDES.get(name, 256)}, name
+        assert named == {target_training.SIDES.get(name, 256)}, name
     assert "256×256 where nothing else" in target_experiments.PROTOCOL
 
 
@@ -112,8 +122,8 @@ def test_every_seventh_name_is_for_validation_and_no_other():
 
 
 def test_indian_pines_is_split_at_the_row_that_the_protocol_names():
-    top = sr_runs.training_scenes("indian-pines")["indian-pines"].truth
-    test = sr_runs.measured_on("indian-pines", 0)[""]["indian-pines"].truth
+    top = sr_training.training_set("indian-pines")["indian-pines"].truth
+    test = sr_evaluation.measured_on("indian-pines", 0)[""]["indian-pines"].truth
     assert (top.shape[2], test.shape[2]) == (96, 145 - 96)
 
 
@@ -129,13 +139,13 @@ def eight(patch):
 def test_blocks_and_patches_to_train_on_come_in_all_eight_symmetries(monkeypatch):
     patch = torch.rand(1, 1, 5, 5, generator=seeded())
     wanted = eight(patch[0, 0].numpy())
-    monkeypatch.setattr(image_runs, "training_patches", lambda name: patch)
-    blocks = image_runs.sampler(image_runs.Training())(200, seeded(1))
+    monkeypatch.setattr(image_training, "training_set", lambda name: patch)
+    blocks = image_training.sampler(image_training.Training())(200, seeded(1))
     assert {x[0].contiguous().numpy().tobytes() for x in blocks} == wanted
-    monkeypatch.setattr(denoising_runs, "_cut", lambda: patch)
+    monkeypatch.setattr(image_training, "_cut", lambda: patch)
     g = seeded(2)
     seen = {
-        denoising_runs.noisy_patches(1, g)[1][0, 0].contiguous().numpy().tobytes()
+        image_training.noisy_patches(1, g)[1][0, 0].contiguous().numpy().tobytes()
         for _ in range(99)
     }
     assert seen == wanted
@@ -154,15 +164,15 @@ def test_a_photograph_has_a_half_only_where_a_hundred_pixels_are_left():
 
 def test_the_blurred_camera_has_the_blur_and_the_noise_that_its_protocol_names():
     """Deviation 1.6 pixels of the kernel along each axis, 2/255 of the noise."""
-    truth = denoising_runs.small_camera()
-    A, b = denoising_runs.blurred(truth, seeded())
+    truth = image_data.small_camera()
+    A, b = image_data.blurred(truth, seeded())
     assert 255 * float((b - A(truth)).std()) == pytest.approx(2, rel=0.02)
     point = torch.zeros_like(truth)
     point[0, 0, 64, 64] = 1
     spread = A(point)[0, 0].sum(1)
     at = torch.arange(128) - 64.0
     assert float((spread * at**2).sum() / spread.sum()) ** 0.5 == pytest.approx(1.6, rel=0.01)
-    said = denoising_runs.BASELINES["deblur-hqs-tv"].protocol
+    said = image_experiments.EXPERIMENTS["deblur-hqs-tv"].protocol
     assert "1.6" in said
     assert "noise 2/255" in said
 
@@ -171,14 +181,14 @@ def test_the_denoisers_loss_weighs_an_error_by_its_noises_variance():
     """Error 1 everywhere: the mean over images of 1/(σ² + (5/255)²)."""
     sigma = torch.tensor([0.0, 0.1]).reshape(2, 1, 1, 1)
     v = torch.cat([torch.ones(2, 1, 4, 4), sigma.expand(2, 1, 4, 4)], 1)
-    loss = denoising_runs.denoising_loss(lambda x, s: x, v, torch.zeros(2, 1, 4, 4))
+    loss = image_training.denoising_loss(lambda x, s: x, v, torch.zeros(2, 1, 4, 4))
     floor = (5 / 255) ** 2
     assert float(loss) == pytest.approx((1 / floor + 1 / (0.01 + floor)) / 2)
 
 
 def test_total_variation_denoising_minimises_with_the_weight_that_it_names():
     """At the minimum of ½‖x − v‖² + λ TV(x) the product ⟨v − x, x⟩ is λ TV(x)."""
-    sigma, v = 20 / 255, denoising_runs.small_camera().double()
+    sigma, v = 20 / 255, image_data.small_camera().double()
     v = v + sigma * normal(*v.shape)
     x = denoisers.tv_chambolle(v, sigma)
     lam = float(((v - x) * x).sum() / baselines.tv(x))
@@ -186,8 +196,8 @@ def test_total_variation_denoising_minimises_with_the_weight_that_it_names():
 
 
 def test_sparse_noise_is_drawn_up_to_its_own_largest_shares():
-    recipe, g = cube_runs.Training(sparse=True), seeded()
-    drawn = [cube_runs.drawn_noise(recipe, g) for _ in range(3000)]
+    recipe, g = cube_training.Training(sparse=True), seeded()
+    drawn = [cube_training.drawn_noise(recipe, g) for _ in range(3000)]
     for name, most in {"impulse": 0.08, "stripes": 0.25, "dead": 0.12}.items():
         assert 0.95 * most < max(getattr(n, name) for n in drawn) <= most
 
@@ -211,7 +221,7 @@ def test_a_constant_map_is_dead_in_a_small_image_too():
     """Nearer to the border than a third of the side, zeros around it make it vary."""
     image = torch.full((1, 1, 60, 60), 90, dtype=torch.uint8)
     frames = target_data.Frames(("flat",), image, torch.zeros(1, 1, 60, 60, dtype=torch.bool))
-    assert "FB1" in target_runs.dead_maps(LRPCANet(1, 8), frames)
+    assert "FB1" in target_maps.dead_maps(LRPCANet(1, 8), frames)
 
 
 # solvers
@@ -290,10 +300,10 @@ ODD = {("MSHNet", name) for name in SETS} | {("RPCANet++", "irstd1k")}  # as pri
 
 def test_published_iou_and_f1_of_one_row_belong_together():
     """F1 = 2 IoU/(1 + IoU) of pooled pixels, as near as the tables have it but for four rows."""
-    rows = {(n, s): row[s][:2] for n, row in target_experiments.PUBLISHED.items() for s in SETS}
+    rows = {(n, s): row[s][:2] for n, row in target_published.PUBLISHED.items() for s in SETS}
     off = {key: abs(200 * iou / (100 + iou) - f1) for key, (iou, f1) in rows.items()}
     assert {key for key, gap in off.items() if gap > 0.55} == ODD
-    for name, printed in target_experiments.PUBLISHED_AVERAGE.items():
+    for name, printed in target_published.PUBLISHED_AVERAGE.items():
         mean = np.mean([rows[name, s][0] for s in SETS])
         assert mean == pytest.approx(printed[0], abs=0.02), name
 
@@ -316,9 +326,10 @@ def test_a_chosen_cut_is_applied_as_it_was_chosen(monkeypatch):
     """Maps of 0, 1 and 2 where 2 alone is target: the cut 1 finds it, the pixels of 1 not."""
     levels = torch.tensor([[0, 1, 1, 2], [0, 0, 1, 2]])[None, None]
     frames = target_data.Frames(("a",), levels.to(torch.uint8), levels == 2)
-    monkeypatch.setattr(target_runs, "part", lambda name, which: frames)
+    monkeypatch.setattr(target_evaluation, "part", lambda name, which: frames)
     run = lambda f: f.image.float()
-    made = target_runs._chosen("nudt", "", run, (0.0, 1.0, 1.5), 0.0, run(frames), frames)
+    cuts = target_evaluation.Cuts(0.0, (0.0, 1.0, 1.5))
+    made = target_evaluation._chosen("nudt", "", run, cuts, run(frames), frames)
     assert made["cut"] == 1.0
     assert made["iou_chosen"] == made["iou_val_chosen"] == 100
 
@@ -327,7 +338,7 @@ def test_a_step_is_contractive_by_its_jacobian():
     net = LRPCANet(1, 8)
     with torch.no_grad():
         net.eps.fill_(0.3)
-    found = target_runs.lipschitz(net.eval(), torch.rand(3, 1, 24, 24, generator=seeded()), 10)
+    found = target_maps.lipschitz(net.eval(), torch.rand(3, 1, 24, 24, generator=seeded()), 10)
     jacobian, pairs, step = (found[f"{k}_FT"][0] for k in ("jacobian", "pairs", "step_jacobian"))
     assert step == pytest.approx(0.3 * jacobian, abs=2e-4)
     assert abs(jacobian - pairs) > 1e-3
@@ -337,7 +348,9 @@ def test_a_step_is_contractive_by_its_jacobian():
 
 
 def test_the_classifiers_share_is_the_one_that_the_protocol_names():
-    assert f"{100 * cube_runs.SHARE:g} % of the labelled pixels" in CUBE_TABLE["star"].protocol
+    assert (
+        f"{100 * cube_evaluation.SHARE:g} % of the labelled pixels" in CUBE_TABLE["star"].protocol
+    )
 
 
 def test_classical_stars_defaults_are_those_of_its_recorded_scores():
@@ -345,5 +358,5 @@ def test_classical_stars_defaults_are_those_of_its_recorded_scores():
         cubes_data.part("test"),
         records.values("hyperspectral/star-classical", "psnr_50"),
     )
-    Y = cube_runs.noised(test, cubes_data.Noise(50), 0)
-    assert cube_runs.psnr(star(Y, 50 / 255), test) == pytest.approx(recorded[0], abs=1e-3)
+    Y = cube_evaluation.noised(test, cubes_data.Noise(50), 0)
+    assert cube_scores.psnr(star(Y, 50 / 255), test) == pytest.approx(recorded[0], abs=1e-3)

@@ -8,7 +8,7 @@ from dunfold_lib import metrics
 from dunfold_lib.hyperspectral import baselines, classify
 from dunfold_lib.hyperspectral import model as hyper
 from dunfold_lib.imaging import baselines as imaging
-from dunfold_lib.imaging import denoisers, figures_ista_net, runs
+from dunfold_lib.imaging import denoisers, evaluation, figures_ista_net
 from dunfold_lib.newton_sr import Downsample, NewtonSR, Pair, charbonnier
 from dunfold_lib.newton_sr import jacobians as newton_theory
 from dunfold_lib.operators import Fourier, Matrix, Wavelet
@@ -110,7 +110,7 @@ def test_no_map_spectrum_or_scene_with_nan_is_answered(bad):
         refused(lambda g=given: classify.discriminant(*g), ValueError, rf"(x|new) {ONE_BAD}")
 
 
-@pytest.mark.parametrize("score", [runs.score, figures_ista_net.score])
+@pytest.mark.parametrize("score", [evaluation.score, figures_ista_net.score])
 @pytest.mark.parametrize("bad", [NAN, INF, -INF])
 def test_a_reconstruction_with_infinity_has_no_score(score, bad):
     truth = torch.rand(1, 1, 16, 16)

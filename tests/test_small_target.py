@@ -22,15 +22,19 @@ from torch.testing import assert_close
 from dunfold_lib import engine, experiment, records, training
 from dunfold_lib.__main__ import main
 from dunfold_lib.prox import soft
-from dunfold_lib.small_target import algorithm, baselines, data, fast, readers, runs, scores, theory
-from dunfold_lib.small_target.experiments import (
-    COLUMNS,
-    EXPERIMENTS,
-    PUBLISHED,
-    PUBLISHED_AVERAGE,
-    PUBLISHED_SE,
-    PUBLISHED_STAGES,
+from dunfold_lib.small_target import (
+    algorithm,
+    baselines,
+    data,
+    evaluation,
+    fast,
+    maps,
+    readers,
+    scores,
+    theory,
 )
+from dunfold_lib.small_target import training as small_target_training
+from dunfold_lib.small_target.experiments import EXPERIMENTS
 from dunfold_lib.small_target.fast import compact, detect
 from dunfold_lib.small_target.model import (
     GAIN,
@@ -44,7 +48,15 @@ from dunfold_lib.small_target.model import (
     start_dark,
     total_loss,
 )
+from dunfold_lib.small_target.published import (
+    COLUMNS,
+    PUBLISHED,
+    PUBLISHED_AVERAGE,
+    PUBLISHED_SE,
+    PUBLISHED_STAGES,
+)
 from dunfold_lib.small_target.released import load_released
+from dunfold_lib.solvers import jacobian_norm
 from dunfold_lib.training import Context
 
 F64 = torch.float64
@@ -242,7 +254,7 @@ def test_the_corner_weight_is_large_at_a_dot_and_small_along_an_edge():
 @pytest.mark.parametrize("name, bar", [("top-hat", 27.0), ("mpcm", 22.35)])
 def test_the_simple_detectors_scores_on_sirst_v1(name, bar):
     """Measured apart from this library, and in a public README: 26.93 and 22.40."""
-    made = runs.measure_method("sirst", name, None, 0, Path(DATA) / "istd/SIRSTv1")
+    made = evaluation.measure_method("sirst", name, None, 0, Path(DATA) / "istd/SIRSTv1")
     assert made["iou"] == pytest.approx(bar, abs=0.5)
 
 
@@ -297,7 +309,7 @@ FRESH = {  # networks, and on how many seeds they are looked at
 def dead_of(kind, frames, **arguments):
     make, seeds = FRESH[kind]
     return [
-        (s, name) for s in range(seeds) for name in runs.dead_maps(make(s, **arguments), frames)
+        (s, name) for s in range(seeds) for name in maps.dead_maps(make(s, **arguments), frames)
     ]
 
 
@@ -312,7 +324,7 @@ def middle(frames, side=128):
 def test_no_map_of_a_fresh_network_is_dead(kind):
     frames = SYNTHETIC(seeded(3), 2, 96)
     assert dead_of(kind, frames) == []
-    spreads = [a.made for a in runs.activity(FRESH[kind][0](0), frames).values()]
+    spreads = [a.made for a in maps.activity(FRESH[kind][0](0), frames).values()]
     assert min(spreads) > 1e-4
 
 
@@ -335,11 +347,11 @@ def test_dead_maps_are_named_and_counted():
     with torch.no_grad():
         net.FT[1].body[0].bias.fill_(-9.0)  # every ReLU behind the first layer is shut
         net.FN[2].last.weight.mul_(1e-5)
-    assert runs.dead_maps(net, frames) == ["FT2", "FN3"]
+    assert maps.dead_maps(net, frames) == ["FT2", "FN3"]
     assert net.training  # as it was
     assert not any(F._forward_hooks for _, F in net.maps())
     flat = data.Frames(("flat",), torch.full((1, 1, 96, 96), 9, dtype=torch.uint8), frames.mask[:1])
-    assert len(runs.dead_maps(LRPCANet(3, 8), flat)) == 12  # nothing to tell apart
+    assert len(maps.dead_maps(LRPCANet(3, 8), flat)) == 12  # nothing to tell apart
 
 
 @torch.no_grad()
@@ -661,7 +673,7 @@ def test_the_roc_by_hand():
 
 def test_the_detection_curve_falls_with_the_threshold():
     s, y = randn(3, 16, 16), randn(3, 16, 16, seed=1) > 2
-    curve = scores.detection_curve(s, y, runs.thresholds(s, 9))
+    curve = scores.detection_curve(s, y, scores.thresholds(s, 9))
     assert all(a.hits >= b.hits and a.false >= b.false for a, b in pairwise(curve))
     assert curve[0].hits == curve[0].targets  # below the least score all but one pixel is predicted
 
@@ -878,7 +890,7 @@ def test_a_linear_maps_constants_are_its_norm():
     A = randn(6, 6)
     F = lambda x: x @ A.T
     exact = float(torch.linalg.matrix_norm(A, 2))
-    assert theory.jacobian_norm(F, randn(1, 6), steps=200) == pytest.approx(exact, rel=1e-6)
+    assert jacobian_norm(F, randn(1, 6), 200, seeded()) == pytest.approx(exact, rel=1e-6)
     x, y = randn(5, 6), randn(5, 6, seed=1)
     assert float(theory.pairwise(F, x, y).max()) <= exact + 1e-12
     close(theory.pairwise(lambda x: 3 * x, x, y), torch.full((5,), 3.0, dtype=F64))
@@ -894,11 +906,11 @@ def test_the_lipschitz_figure_of_a_network_set_by_hand():
     """ε F_T is the clip, so its constant is 1 where anything is below the threshold."""
     net = LRPCANet(K=1, c=2, b=2).double().eval()
     imitate(net, 0.5, 10.0, 0.25)  # everything is below
-    found = runs.lipschitz(net, rand(3, 1, 10, 10), steps=20)
+    found = maps.lipschitz(net, rand(3, 1, 10, 10), steps=20)
     assert found["jacobian_FT"] == pytest.approx([1.0])
     assert found["pairs_FT"] == pytest.approx([1.0])
     assert found["step_jacobian_FN"] == pytest.approx([0.75])
-    seen = runs.stage_inputs(net, rand(1, 1, 10, 10))
+    seen = maps.stage_inputs(net, rand(1, 1, 10, 10))
     assert set(seen[0]) == {"FT", "FN"}
 
 
@@ -1095,7 +1107,7 @@ def test_evaluate_measures_released_weights_on_a_readers_folder(tmp_path, capsys
         frames = readers.read_folder(root)
         assert frames.image.shape[2:] == (256, 256)
         net = load_released(tmp_path / file)
-        expected = scores.scores(runs.predicted(net, frames), frames.mask)
+        expected = scores.scores(fast.predicted(net, frames), frames.mask)
         assert {k: made["scores"][k] for k in expected} == pytest.approx(expected)
         assert str(root) in made["protocol"]
         assert made["parameters"] == count(net)
@@ -1106,16 +1118,16 @@ def test_evaluate_measures_released_weights_on_a_readers_folder(tmp_path, capsys
 
 def tiny_recipe(**changes):
     small_one = {"stages": 1, "width": 4, "neck": 2, "noise_layers": 1, "crop": 32, "batch": 2}
-    return runs.Training(**small_one | {"steps": 3, "every": 2} | changes)
+    return small_target_training.Training(**small_one | {"steps": 3, "every": 2} | changes)
 
 
 @pytest.fixture
 def few(monkeypatch):
     """Made-up scenes, fewer and smaller than the recipes have."""
-    monkeypatch.setattr(runs, "MADE_UP", {"train": (4, 1), "val": (2, 2)})
-    monkeypatch.setattr(runs, "TEST_SCENES", 2)
-    monkeypatch.setattr(runs.data, "synthetic", lambda g, n, side=64: SYNTHETIC(g, n, 64))
-    forget = runs.part.cache_clear
+    monkeypatch.setattr(small_target_training, "MADE_UP", {"train": (4, 1), "val": (2, 2)})
+    monkeypatch.setattr(evaluation, "TEST_SCENES", 2)
+    monkeypatch.setattr(data, "synthetic", lambda g, n, side=64: SYNTHETIC(g, n, 64))
+    forget = small_target_training.part.cache_clear
     forget()
     yield
     forget()
@@ -1126,11 +1138,14 @@ SYNTHETIC = data.synthetic
 
 def test_two_steps_of_training_are_two_steps_by_hand(few):
     recipe = tiny_recipe(steps=2, every=5)
-    net, twin = runs.build(LRPCANet, recipe), runs.build(LRPCANet, recipe)
-    losses = runs.train(net, recipe, Context(seed=4))
+    net, twin = (
+        small_target_training.build(LRPCANet, recipe),
+        small_target_training.build(LRPCANet, recipe),
+    )
+    losses = small_target_training.train(net, recipe, Context(seed=4))
     g, adam = seeded(4), torch.optim.Adam(twin.train().parameters(), lr=recipe.lr)
     for step in range(2):
-        image, mask = data.crops(runs.part("synthetic", "train"), 2, 32, g)
+        image, mask = data.crops(small_target_training.part("synthetic", "train"), 2, 32, g)
         adam.param_groups[0]["lr"] = recipe.rate(step)
         adam.zero_grad()
         loss = total_loss(twin, image, mask, pooled=True, bce=1.0)
@@ -1156,27 +1171,31 @@ def test_two_steps_of_training_are_two_steps_by_hand(few):
 def test_the_checkpoint_is_the_one_that_validation_chose(few, monkeypatch, tmp_path):
     recipe, seen, asked = tiny_recipe(steps=6), [], []
     values = iter([0.1, 0.5, 0.2])
-    real = runs.part
-    monkeypatch.setattr(runs, "part", lambda name, which: asked.append(which) or real(name, which))
+    real = small_target_training.part
+    monkeypatch.setattr(
+        small_target_training, "part", lambda name, which: asked.append(which) or real(name, which)
+    )
 
     def pretend(net, frames):
         assert frames.image.equal(real("synthetic", "val").image)
         seen.append({k: v.clone() for k, v in net.state_dict().items()})
         return frames.mask
 
-    monkeypatch.setattr(runs, "predicted", pretend)
-    monkeypatch.setattr(runs.scores, "iou", lambda p, y: next(values))
-    net = runs.build(LRPCANet, recipe)
+    monkeypatch.setattr(small_target_training, "predicted", pretend)
+    monkeypatch.setattr(scores, "iou", lambda p, y: next(values))
+    net = small_target_training.build(LRPCANet, recipe)
     told: list[tuple[int, float]] = []
-    runs.train(net, recipe, Context(tmp_path, validated=lambda step, iou: told.append((step, iou))))
+    small_target_training.train(
+        net, recipe, Context(tmp_path, validated=lambda step, iou: told.append((step, iou)))
+    )
     assert told == [(2, 0.1), (4, 0.5), (6, 0.2)]
     assert len(seen) == 3  # after steps 2, 4, 6
     for key, value in net.state_dict().items():
         assert torch.equal(value, seen[1][key]), key
     assert set(asked) == {"train", "val"}  # never the test
     assert not net.training
-    again = runs.build(LRPCANet, recipe)
-    runs.train(
+    again = small_target_training.build(LRPCANet, recipe)
+    small_target_training.train(
         again, recipe, Context(tmp_path)
     )  # a finished run: nothing is trained, the choice is kept
     for key, value in again.state_dict().items():
@@ -1188,8 +1207,8 @@ def test_an_interrupted_run_goes_on_to_the_same_numbers(few, monkeypatch, tmp_pa
     monkeypatch.setattr(training, "SAVE_EVERY", 2)
     monkeypatch.setattr(engine, "has_units", lambda device: False)
     recipe = tiny_recipe(steps=5, every=2, width=width)
-    whole = runs.build(LRPCANet, recipe)
-    losses = runs.train(whole, recipe)
+    whole = small_target_training.build(LRPCANet, recipe)
+    losses = small_target_training.train(whole, recipe)
 
     class StopError(Exception):
         pass
@@ -1198,11 +1217,11 @@ def test_an_interrupted_run_goes_on_to_the_same_numbers(few, monkeypatch, tmp_pa
         if step == 3:
             raise StopError
 
-    cut = runs.build(LRPCANet, recipe)
+    cut = small_target_training.build(LRPCANet, recipe)
     with pytest.raises(StopError):
-        runs.train(cut, recipe, Context(tmp_path, watch=stop))
-    fresh = runs.build(LRPCANet, recipe)
-    assert runs.train(fresh, recipe, Context(tmp_path)) == losses
+        small_target_training.train(cut, recipe, Context(tmp_path, watch=stop))
+    fresh = small_target_training.build(LRPCANet, recipe)
+    assert small_target_training.train(fresh, recipe, Context(tmp_path)) == losses
     for a, b in zip(fresh.state_dict().values(), whole.state_dict().values(), strict=True):
         assert torch.equal(a, b)
 
@@ -1210,8 +1229,8 @@ def test_an_interrupted_run_goes_on_to_the_same_numbers(few, monkeypatch, tmp_pa
 def test_the_best_weights_belong_to_one_recipe_seed_and_experiment(few, tmp_path):
     """Killed before its first checkpoint, a run has nothing else to be known by."""
     recipe = tiny_recipe(steps=2, every=1)
-    net = runs.build(LRPCANet, recipe)
-    runs.train(net, recipe, Context(tmp_path, experiment="room/one"))
+    net = small_target_training.build(LRPCANet, recipe)
+    small_target_training.train(net, recipe, Context(tmp_path, experiment="room/one"))
     (tmp_path / "checkpoint.safetensors").unlink()
     for change, seed, name in (
         ({"lr": 1e-9}, 0, "room/one"),
@@ -1220,14 +1239,16 @@ def test_the_best_weights_belong_to_one_recipe_seed_and_experiment(few, tmp_path
         ({}, 0, "room/two"),
     ):
         with pytest.raises(ValueError, match=r"best.safetensors: belongs to another run") as error:
-            runs.train(net, replace(recipe, **change), Context(tmp_path, seed, experiment=name))
+            small_target_training.train(
+                net, replace(recipe, **change), Context(tmp_path, seed, experiment=name)
+            )
         assert "\n" not in str(error.value)
 
 
 def test_noise_in_training_comes_from_the_recipe_alone(few):
     x = torch.full((40, 1, 8, 8), 0.5)
-    assert runs._disturbed(x, tiny_recipe(), seeded()) is x
-    rough = runs._disturbed(x, tiny_recipe(sigma=25.0, density=0.1), seeded())
+    assert small_target_training._disturbed(x, tiny_recipe(), seeded()) is x
+    rough = small_target_training._disturbed(x, tiny_recipe(sigma=25.0, density=0.1), seeded())
     clean = (rough == x).flatten(1).all(1).sum()
     assert 12 <= int(clean) <= 30
 
@@ -1236,11 +1257,11 @@ def test_noise_in_training_comes_from_the_recipe_alone(few):
 def test_every_kind_is_built_trained_and_measured(kind, few, monkeypatch):
     monkeypatch.setenv("DUNFOLD_DATA", "")
     recipe = tiny_recipe(steps=2, every=2, sigma=5.0)
-    net = runs.build(kind, recipe)
-    losses = runs.train(net, recipe)
+    net = small_target_training.build(kind, recipe)
+    losses = small_target_training.train(net, recipe)
     assert len(losses) == 2
     assert all(map(math.isfinite, losses))
-    made = runs.measure("sirst", net, 0)
+    made = evaluation.measure("sirst", net, 0)
     assert {"iou_synthetic", "pd_3px_synthetic", "auc_synthetic", "eps"} <= set(made)
     assert "iou" not in made  # no SIRST v1 without the data folder
     assert ("sigma" in made) == (kind is LRPCANet)
@@ -1249,25 +1270,25 @@ def test_every_kind_is_built_trained_and_measured(kind, few, monkeypatch):
 
 def test_the_measured_studies(few, monkeypatch):
     monkeypatch.setenv("DUNFOLD_DATA", "")
-    monkeypatch.setattr(runs.data, "SIGMAS", (0, 10))
-    monkeypatch.setattr(runs.data, "DENSITIES", (0.0, 0.1))
-    net = runs.build(LRPCANet, tiny_recipe())
-    robust = runs.measure_robust("sirst", net, 0)
+    monkeypatch.setattr(data, "SIGMAS", (0, 10))
+    monkeypatch.setattr(data, "DENSITIES", (0.0, 0.1))
+    net = small_target_training.build(LRPCANet, tiny_recipe())
+    robust = evaluation.measure_robust("sirst", net, 0)
     assert len(robust["iou_sigma_synthetic"]) == 2
-    found = runs.measure_lipschitz("sirst", net, 0)
+    found = evaluation.measure_lipschitz("sirst", net, 0)
     assert found["contractive"] in (0.0, 1.0)
     assert len(found["jacobian_FT"]) == 1
     assert len(found["rank_B"]) == 2
     json.dumps(robust | found, allow_nan=False)
-    made = runs.measure_method("sirst", "top-hat", None, 0)
+    made = evaluation.measure_method("sirst", "top-hat", None, 0)
     assert 0 <= made["iou_synthetic"] <= 100
 
 
 def test_the_cut_is_chosen_on_validation_for_networks_and_detectors_alike(few, monkeypatch):
     """Test frames whose own best cut is another one do not move it."""
     val, test = data.synthetic(seeded(1), 3), data.synthetic(seeded(2), 3)
-    monkeypatch.setattr(runs, "part", lambda name, which: val)
-    monkeypatch.setattr(runs, "measured_on", lambda *a: {"": test})
+    monkeypatch.setattr(evaluation, "part", lambda name, which: val)
+    monkeypatch.setattr(evaluation, "measured_on", lambda *a: {"": test})
 
     def detector(image):  # on the test frames a target is only a quarter as bright
         at = next(
@@ -1281,7 +1302,7 @@ def test_the_cut_is_chosen_on_validation_for_networks_and_detectors_alike(few, m
         return score
 
     monkeypatch.setitem(baselines.DETECTORS, "toy", detector)
-    made = runs.measure_method("sirst", "toy", None, 0)
+    made = evaluation.measure_method("sirst", "toy", None, 0)
     assert made["cut"] == 0.3
     assert made["iou_val_chosen"] > made["iou_val"] == 0
     assert made["iou_chosen"] == made["iou"] == 0
@@ -1290,12 +1311,12 @@ def test_the_cut_is_chosen_on_validation_for_networks_and_detectors_alike(few, m
     class Net(nn.Module):
         eps = torch.zeros(1)
 
-    monkeypatch.setattr(runs.data, "images", lambda frames: frames.mask.float())
-    monkeypatch.setattr(runs, "logits", lambda net, y: 5.0 * y + 2.2)  # a bias: 0 finds all
-    monkeypatch.setattr(runs, "dead_maps", lambda *a: [])
+    monkeypatch.setattr(data, "images", lambda frames: frames.mask.float())
+    monkeypatch.setattr(evaluation, "logits", lambda net, y: 5.0 * y + 2.2)  # a bias: 0 finds all
+    monkeypatch.setattr(evaluation, "dead_maps", lambda *a: [])
     net = Net()
     net.maps = lambda: []
-    made = runs.measure("sirst", net, 0)
+    made = evaluation.measure("sirst", net, 0)
     assert made["cut"] == 2.5
     assert made["iou"] < 5
     assert made["iou_chosen"] == made["iou_val_chosen"] == 100
@@ -1309,7 +1330,7 @@ def test_robustness_of_a_known_detector_by_hand(monkeypatch):
     frames = data.synthetic(seeded(), 2, 48)
     clean = data.images(frames)
     run = lambda x: frames.mask if torch.equal(x, clean) else torch.zeros_like(frames.mask)
-    made = runs.robustness(run, frames)
+    made = evaluation.robustness(run, frames)
     assert made["iou_sigma"] == [100.0, 0.0, 0.0]
     assert made["area_sigma"] == pytest.approx(25.0)
     assert made["area_density"] == pytest.approx(50.0)
@@ -1323,7 +1344,7 @@ def test_experiments_are_complete_and_build_their_networks():
         assert (net is None) == (not e.recipes), name
         assert set(e.published) <= set(COLUMNS), name
         for recipe in e.recipes.values():
-            assert isinstance(recipe, runs.Training)
+            assert isinstance(recipe, small_target_training.Training)
     assert set(EXPERIMENTS["lrpcanet-sirst"].recipes) == {
         "cpu",
         "cpu-sirst",
@@ -1350,12 +1371,12 @@ def test_experiments_are_complete_and_build_their_networks():
 
 def test_other_scenes_are_measured_at_the_cut_of_the_recorded_run(monkeypatch):
     frames = data.synthetic(seeded(), 2, 48)
-    monkeypatch.setattr(runs, "elsewhere", lambda seed: frames)
+    monkeypatch.setattr(evaluation, "elsewhere", lambda seed: frames)
     cuts = {("small_target/mpcm-sirst", "cut", ""): [0.26]}
-    monkeypatch.setattr(runs.records, "values", lambda *a: cuts.get(a, []))
+    monkeypatch.setattr(records, "values", lambda *a: cuts.get(a, []))
     score = 0.3 * frames.mask.float() + 0.25 * (~frames.mask).float()
     score[:, :, 0, 0] = 0.6
-    found = lambda name: runs.measure_elsewhere(name, "", 0.5, lambda f: score, None, 0)
+    found = lambda name: evaluation.measure_elsewhere(name, "", 0.5, lambda f: score, None, 0)
     made = found("mpcm-sirst")
     assert (made["cut"], made["pd"], made["pd_chosen"]) == (0.26, 0.0, 100.0)
     assert made["union_chosen"] == [int(m.sum()) + 1 for m in frames.mask]
@@ -1443,9 +1464,9 @@ def test_ipi_stops_when_the_rank_has_stayed_for_twelve_steps(monkeypatch):
 
 def test_of_two_looks_as_good_the_first_is_kept(few, monkeypatch):
     net, recipe = LRPCANet(1, 4, 2, n_noise=1), tiny_recipe(steps=9, every=1)
-    best = runs.Best(net, recipe, Context())
+    best = small_target_training.Best(net, recipe, Context())
     shares = iter([0.2, 0.5, 0.5, 0.1])
-    monkeypatch.setattr(runs.scores, "iou", lambda *a: next(shares))
+    monkeypatch.setattr(scores, "iou", lambda *a: next(shares))
     for step in range(1, 5):
         best.look(step)
     assert (best.step, best.score) == (2, 0.5)

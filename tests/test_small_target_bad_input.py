@@ -9,7 +9,16 @@ from PIL import Image
 from refusals import INF, NAN, cases, ones, refused, spoilt
 
 from dunfold_lib.__main__ import main
-from dunfold_lib.small_target import algorithm, baselines, data, readers, runs, scores, theory
+from dunfold_lib.small_target import (
+    algorithm,
+    baselines,
+    data,
+    maps,
+    readers,
+    scores,
+    theory,
+    training,
+)
 from dunfold_lib.small_target.fast import detect
 from dunfold_lib.small_target.model import (
     LRPCANet,
@@ -19,7 +28,8 @@ from dunfold_lib.small_target.model import (
     start_dark,
 )
 from dunfold_lib.small_target.released import load_experiment, load_released
-from dunfold_lib.small_target.runs import Training
+from dunfold_lib.small_target.training import Training
+from dunfold_lib.solvers import jacobian_norm
 from dunfold_lib.training import Context
 
 WHOLE = r"has dtype torch\.int64; it must be a real floating-point tensor"
@@ -266,9 +276,11 @@ def test_theory_refuses():
     refused(lambda: theory.pairwise(abs, x, x), ValueError, "x and y have a row in common; .*")
     refused(lambda: theory.pairwise(abs, x, ones(3, 3)), ValueError, r"x and y have shapes .*")
     refused(lambda: theory.pairwise(abs, spoilt(x), x), ValueError, f"x {BAD}")
-    refused(lambda: theory.jacobian_norm(abs, x, 0), ValueError, "steps is 0; it must be .*")
+    refused(
+        lambda: jacobian_norm(abs, x, 0, torch.Generator()), ValueError, "steps is 0; it must be .*"
+    )
     refused(lambda: theory.effective_rank(ones(3)), ValueError, r"x has shape \(3,\); .*")
-    one = lambda: runs.lipschitz(tiny(), ones(1, 1, 8, 8, dtype=torch.float32))
+    one = lambda: maps.lipschitz(tiny(), ones(1, 1, 8, 8, dtype=torch.float32))
     refused(one, ValueError, "b has 1 image; pairs need two at least")
 
 
@@ -288,9 +300,9 @@ def test_recipes_refuse(given, error, says):
 
 
 def test_best_weights_that_cannot_be_read_are_refused(tmp_path):
-    (tmp_path / runs.BEST).write_text("no weights")
+    (tmp_path / training.BEST).write_text("no weights")
     says = r".*best.safetensors: holds no best weights \(.*\); remove it"
-    refused(lambda: runs.Best(tiny(), Training(), Context(tmp_path)), ValueError, says)
+    refused(lambda: training.Best(tiny(), Training(), Context(tmp_path)), ValueError, says)
 
 
 # released weights

@@ -8,7 +8,7 @@ import pages
 import pytest
 import torch
 
-from dunfold_lib.hyperspectral import data, runs
+from dunfold_lib.hyperspectral import data, evaluation, scores
 from dunfold_lib.hyperspectral import figures_star as figures
 from dunfold_lib.hyperspectral.algorithm import Star, star
 from dunfold_lib.hyperspectral.lowrank import (
@@ -83,7 +83,7 @@ def test_sweep_by_sweep_is_the_librarys_star(noise, sparse):
     seen = figures.progress(0.9, noise, sparse)
     for K in (0, 2, 4):
         made = star(Y, figures.NOISES[noise].sigma / 255, model, K, window=window)
-        assert seen.psnr[K] == pytest.approx(runs.psnr(made, truth), abs=1e-6)
+        assert seen.psnr[K] == pytest.approx(scores.psnr(made, truth), abs=1e-6)
         torch.testing.assert_close(seen.bands[K], made[0, figures.DRAWN])
 
 
@@ -145,9 +145,9 @@ def test_a_rotation_keeps_the_nuclear_norm_and_not_the_l1_norm():
 
 def test_whitening_gains_five_decibels_where_bands_differ():
     truth = data.part("test")
-    Y = runs.noised(truth, data.NOISES["bands"], 0)
+    Y = evaluation.noised(truth, data.NOISES["bands"], 0)
     one = float(band_noise(Y).square().mean().sqrt())
-    gain = runs.psnr(SOLUTIONS.whitened(star, Y), truth) - runs.psnr(star(Y, one), truth)
+    gain = scores.psnr(SOLUTIONS.whitened(star, Y), truth) - scores.psnr(star(Y, one), truth)
     assert gain > 5
     same = SOLUTIONS.whitened(lambda Y, sigma: Y, Y)
     torch.testing.assert_close(same, Y)
@@ -156,12 +156,12 @@ def test_whitening_gains_five_decibels_where_bands_differ():
 @pytest.mark.parametrize(("level", "gain"), [(30, 1.83), (50, 2.3)])
 def test_rows_with_more_noise_than_signal_are_left_out(level, gain):
     truth = data.part("test")
-    Y = runs.noised(truth, data.Noise(level), 0)
+    Y = evaluation.noised(truth, data.Noise(level), 0)
     A = subspace(Y, int(rank(Y, level / 255)))
     G = project(Y, A)
     kept = SOLUTIONS.truncated(G[0].flatten(1), level / 255)
     assert int(kept.any(1).sum()) == 2
-    score = partial(runs.psnr, truth=truth)
+    score = partial(scores.psnr, truth=truth)
     rise = score(expand(kept.reshape(G.shape), A)) - score(expand(G, A))
     assert rise == pytest.approx(gain, abs=0.05)
 

@@ -19,9 +19,11 @@ import torch
 
 from dunfold_lib import experiment, records, training
 from dunfold_lib.__main__ import main
-from dunfold_lib.hyperspectral import runs as hyperspectral_runs
-from dunfold_lib.sparse import ALISTA, LISTACP, experiments, runs
+from dunfold_lib.hyperspectral import training as hyperspectral_training
+from dunfold_lib.sparse import ALISTA, LISTACP, evaluation, experiments
+from dunfold_lib.sparse import training as sparse_training
 from dunfold_lib.sparse.data import SparseProblem
+from dunfold_lib.sparse.training import EndToEnd, Growth, Search, batch_db, mean_square
 from dunfold_lib.training import Context, Origin, Recipe, fit, grow
 
 PROBLEM = SparseProblem(m=12, n=20, p=0.15, dtype=torch.float64)
@@ -78,7 +80,7 @@ def test_two_steps_of_fit_are_two_steps_of_adam_by_hand(clip):
     """m ← .9m + .1g, v ← .999v + .001g², p ← p − η m̂/(√v̂ + 1e-8), g scaled to norm ≤ clip."""
     recipe = Recipe(steps=2, batch=6, lr=0.01, end=0.1, clip=clip)
     trained, hand, g = net(), net(), torch.Generator().manual_seed(7)
-    history = fit(trained, sample, runs.mean_square, recipe, Context(seed=7))
+    history = fit(trained, sample, mean_square, recipe, Context(seed=7))
     weights = list(hand.parameters())
     m, v = ([torch.zeros_like(p) for p in weights] for _ in range(2))
     for step in (1, 2):
@@ -105,10 +107,9 @@ def test_two_steps_of_fit_are_two_steps_of_adam_by_hand(clip):
 def test_a_seed_names_a_run():
     first, again, other = net(), net(), net()
     losses = [
-        fit(n, sample, runs.mean_square, SHORT, Context(seed=s))
-        for n, s in ((first, 1), (again, 1))
+        fit(n, sample, mean_square, SHORT, Context(seed=s)) for n, s in ((first, 1), (again, 1))
     ]
-    fit(other, sample, runs.mean_square, SHORT, Context(seed=2))
+    fit(other, sample, mean_square, SHORT, Context(seed=2))
     assert losses[0] == losses[1]
     assert same(first, again)
     assert not same(first, other)
@@ -117,16 +118,16 @@ def test_a_seed_names_a_run():
 def test_frozen_weights_stay_and_zero_steps_change_nothing():
     trained = net()
     trained.theta.requires_grad_(False)
-    fit(trained, sample, runs.mean_square, SHORT)
+    fit(trained, sample, mean_square, SHORT)
     assert torch.equal(trained.theta, net().theta)
     assert not torch.equal(trained.W[0], net().W[0])
     untouched = net()
-    assert fit(untouched, sample, runs.mean_square, Recipe(steps=0)) == []
+    assert fit(untouched, sample, mean_square, Recipe(steps=0)) == []
     assert same(untouched, net())
 
 
 def test_a_loss_that_is_not_a_number_ends_the_run_in_one_line(tmp_path):
-    spoilt = lambda net, b, truth: runs.mean_square(net, b, truth) * math.nan
+    spoilt = lambda net, b, truth: mean_square(net, b, truth) * math.nan
     with pytest.raises(RuntimeError, match="the loss is nan at step 0; try a smaller lr") as error:
         fit(net(), sample, spoilt, SHORT, Context(tmp_path))
     one_line(error)
@@ -158,22 +159,26 @@ def test_a_recipe_refuses(given, says):
 def test_a_killed_run_goes_on_to_the_same_numbers(killed_at, tmp_path, monkeypatch):
     monkeypatch.setattr(training, "SAVE_EVERY", 3)
     whole, resumed = net(), net()
-    losses = fit(whole, sample, runs.mean_square, SHORT, Context(seed=3))
+    losses = fit(whole, sample, mean_square, SHORT, Context(seed=3))
     with pytest.raises(Killed):
-        fit(net(), sample, runs.mean_square, SHORT, Context(tmp_path, 3, watch=killer(killed_at)))
+        fit(
+            net(),
+            sample,
+            mean_square,
+            SHORT,
+            Context(tmp_path, 3, watch=killer(killed_at)),
+        )
     seen = []
     watch = lambda step, loss: seen.append(step)
-    assert (
-        fit(resumed, sample, runs.mean_square, SHORT, Context(tmp_path, 3, watch=watch)) == losses
-    )
+    assert fit(resumed, sample, mean_square, SHORT, Context(tmp_path, 3, watch=watch)) == losses
     assert same(whole, resumed)
     assert seen == list(range(killed_at // 3 * 3, 8))  # it went on, it did not begin again
 
 
 def test_a_finished_run_is_not_trained_again(tmp_path):
     first, again = net(), net()
-    losses = fit(first, sample, runs.mean_square, SHORT, Context(tmp_path))
-    assert fit(again, sample, runs.mean_square, SHORT, Context(tmp_path, watch=killer(0))) == losses
+    losses = fit(first, sample, mean_square, SHORT, Context(tmp_path))
+    assert fit(again, sample, mean_square, SHORT, Context(tmp_path, watch=killer(0))) == losses
     assert same(first, again)
 
 
@@ -182,7 +187,7 @@ def test_a_killed_growth_goes_on_to_the_same_numbers(killed_at, tmp_path, monkey
     """Three stages of 5 steps and a last one of 8, a checkpoint every 3 steps."""
     monkeypatch.setattr(training, "SAVE_EVERY", 3)
     stage, finish = replace(SHORT, steps=5), SHORT
-    at = lambda depth: lambda *given: runs.batch_db(depth, *given)
+    at = lambda depth: lambda *given: batch_db(depth, *given)
     whole, resumed = net(), net()
     losses = grow(whole, sample, at, stage, finish, Context(seed=3))
     assert len(losses) == 3 * 5 + 8
@@ -206,7 +211,7 @@ def test_growth_begins_each_layer_as_a_copy_of_the_one_before():
     def at(depth):
         def loss(net, b, truth):
             seen.append((depth, [p.detach().clone() for p in net.W], net.theta.detach().clone()))
-            return runs.batch_db(depth, net, b, truth)
+            return batch_db(depth, net, b, truth)
 
         return loss
 
@@ -221,7 +226,7 @@ def test_growth_begins_each_layer_as_a_copy_of_the_one_before():
 
 def test_a_stage_leaves_the_layers_above_it_alone():
     trained = net()
-    at = lambda depth: lambda *given: runs.batch_db(1, *given)
+    at = lambda depth: lambda *given: batch_db(1, *given)
     grow(trained, sample, at, SHORT, Recipe(steps=0))
     assert not torch.equal(trained.W[0], net().W[0])
     assert torch.equal(trained.W[2], trained.W[1])  # copied, and no gradient since
@@ -241,7 +246,7 @@ def test_copying_a_layer_copies_what_each_layer_has_and_not_what_all_share():
 def test_a_checkpoint_that_does_not_fit_is_named_in_one_line(spoil, tmp_path):
     path = tmp_path / "checkpoint.safetensors"
     other = ALISTA(A, 3) if spoil == "foreign" else net()
-    fit(other, sample, runs.mean_square, SHORT, Context(tmp_path))
+    fit(other, sample, mean_square, SHORT, Context(tmp_path))
     if spoil == "cut":
         path.write_bytes(path.read_bytes()[:100])
     if spoil == "text":
@@ -250,15 +255,15 @@ def test_a_checkpoint_that_does_not_fit_is_named_in_one_line(spoil, tmp_path):
         records.save_weights(tmp_path, other)
         (tmp_path / "weights.safetensors").replace(path)
     with pytest.raises(ValueError, match="is no checkpoint of this run") as error:
-        fit(net(), sample, runs.mean_square, SHORT, Context(tmp_path))
+        fit(net(), sample, mean_square, SHORT, Context(tmp_path))
     assert str(path) in one_line(error)
 
 
 def test_a_checkpoint_of_another_recipe_is_refused(tmp_path):
     """Its numbers would be those of neither recipe."""
-    fit(net(), sample, runs.mean_square, SHORT, Context(tmp_path))
+    fit(net(), sample, mean_square, SHORT, Context(tmp_path))
     with pytest.raises(ValueError, match="checkpoint") as error:
-        fit(net(), sample, runs.mean_square, replace(SHORT, lr=0.5), Context(tmp_path))
+        fit(net(), sample, mean_square, replace(SHORT, lr=0.5), Context(tmp_path))
     one_line(error)
 
 
@@ -267,7 +272,7 @@ def slow_net(seconds):
 
     def loss(net, b, truth):
         time.sleep(seconds)
-        return runs.mean_square(net, b, truth)
+        return mean_square(net, b, truth)
 
     return loss
 
@@ -285,11 +290,11 @@ def test_a_checkpoint_is_due_by_time_as_well_whatever_a_step_costs(tmp_path, mon
     seen = []
     watch = lambda step, loss: seen.append(kept.count(training.CHECKPOINT))
     trained = net()
-    losses = fit(trained, sample, runs.mean_square, SHORT, Context(tmp_path, 3, watch=watch))
+    losses = fit(trained, sample, mean_square, SHORT, Context(tmp_path, 3, watch=watch))
     assert seen[-1] in (1, 2)  # every 60 s, at 25 s and more a step
     monkeypatch.undo()
     plain = net()
-    assert fit(plain, sample, runs.mean_square, SHORT, Context(seed=3)) == losses
+    assert fit(plain, sample, mean_square, SHORT, Context(seed=3)) == losses
     assert same(plain, trained)
 
 
@@ -303,14 +308,14 @@ def test_a_signal_ends_a_run_after_the_step_and_nothing_is_lost(number, tmp_path
     stop = lambda step, loss: signal.raise_signal(number) if step == 4 else None
     try:
         with pytest.raises(KeyboardInterrupt):
-            fit(net(), sample, runs.mean_square, SHORT, Context(tmp_path, 3, watch=stop))
+            fit(net(), sample, mean_square, SHORT, Context(tmp_path, 3, watch=stop))
     finally:
         assert signal.signal(signal.SIGTERM, before) is signal.default_int_handler
     whole, resumed, seen = net(), net(), []
     watch = lambda step, loss: seen.append(step)
-    losses = fit(resumed, sample, runs.mean_square, SHORT, Context(tmp_path, 3, watch=watch))
+    losses = fit(resumed, sample, mean_square, SHORT, Context(tmp_path, 3, watch=watch))
     assert seen == [5, 6, 7]
-    assert fit(whole, sample, runs.mean_square, SHORT, Context(seed=3)) == losses
+    assert fit(whole, sample, mean_square, SHORT, Context(seed=3)) == losses
     assert same(whole, resumed)
 
 
@@ -321,7 +326,7 @@ def test_a_second_signal_ends_a_run_at_once(tmp_path):
         raise AssertionError
 
     with pytest.raises(KeyboardInterrupt):
-        fit(net(), sample, runs.mean_square, SHORT, Context(tmp_path, watch=stop))
+        fit(net(), sample, mean_square, SHORT, Context(tmp_path, watch=stop))
     assert not (tmp_path / training.CHECKPOINT).exists()
 
 
@@ -329,15 +334,15 @@ def test_a_search_goes_on_from_what_it_has_tried(tmp_path):
     problem = SparseProblem(m=25, n=50)
     tried = lambda: experiments.HyperLISTA(problem.operator(), 4)
     whole, resumed, seen = tried(), tried(), []
-    recipe = runs.Search(12, 20)
-    losses = runs.train(problem, whole, recipe)
+    recipe = Search(12, 20)
+    losses = sparse_training.train(problem, whole, recipe)
     stop = lambda step, loss: signal.raise_signal(signal.SIGINT) if step == 6 else None
     with pytest.raises(KeyboardInterrupt):
-        runs.train(problem, tried(), recipe, Context(tmp_path, watch=stop))
+        sparse_training.train(problem, tried(), recipe, Context(tmp_path, watch=stop))
     with pytest.raises(ValueError, match="signals is 20 there and 30 here"):
-        runs.train(problem, tried(), runs.Search(12, 30), Context(tmp_path))
+        sparse_training.train(problem, tried(), Search(12, 30), Context(tmp_path))
     watch = lambda step, loss: seen.append(step)
-    assert runs.train(problem, resumed, recipe, Context(tmp_path, watch=watch)) == losses
+    assert sparse_training.train(problem, resumed, recipe, Context(tmp_path, watch=watch)) == losses
     assert seen[0] == 7
     assert torch.equal(whole.c, resumed.c)
 
@@ -360,24 +365,30 @@ def test_seconds_are_those_of_training_alone_over_all_its_starts(tmp_path):
 def test_a_folder_that_cannot_be_written_is_found_before_the_first_step(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match="file"):
-        fit(net(), sample, runs.mean_square, SHORT, Context(tmp_path / "file/run", watch=killer(0)))
+        fit(
+            net(),
+            sample,
+            mean_square,
+            SHORT,
+            Context(tmp_path / "file/run", watch=killer(0)),
+        )
 
 
 def test_what_a_kill_left_half_written_is_swept(tmp_path):
-    fit(net(), sample, runs.mean_square, SHORT, Context(tmp_path))
+    fit(net(), sample, mean_square, SHORT, Context(tmp_path))
     (tmp_path / f"{training.CHECKPOINT}.12ab{records.PART}").write_bytes(b"half")
-    fit(net(), sample, runs.mean_square, SHORT, Context(tmp_path))
+    fit(net(), sample, mean_square, SHORT, Context(tmp_path))
     assert [p.name for p in tmp_path.iterdir()] == [training.CHECKPOINT]
 
 
 def test_one_flipped_bit_in_a_checkpoint_is_noticed(tmp_path):
     path = tmp_path / training.CHECKPOINT
-    fit(net(), sample, runs.mean_square, SHORT, Context(tmp_path))
+    fit(net(), sample, mean_square, SHORT, Context(tmp_path))
     whole = path.read_bytes()
     for at in (20, 60, len(whole) // 2, len(whole) - 3):
         path.write_bytes(whole[:at] + bytes([whole[at] ^ 4]) + whole[at + 1 :])
         with pytest.raises(ValueError, match="is no checkpoint of this run") as error:
-            fit(net(), sample, runs.mean_square, SHORT, Context(tmp_path))
+            fit(net(), sample, mean_square, SHORT, Context(tmp_path))
         assert str(path) in one_line(error)
 
 
@@ -444,18 +455,22 @@ def test_a_run_of_another_recipe_seed_or_experiment_is_not_gone_on_with(
 ):
     """A room's own fields too, and whether it was finished or not."""
     monkeypatch.setattr(training, "SAVE_EVERY", 2)
-    recipe = hyperspectral_runs.Training(steps=6, batch=4)
+    recipe = hyperspectral_training.Training(steps=6, batch=4)
     begun = Origin(recipe, 0, "room/one")
     with contextlib.suppress(Killed):
         watch = killer(killed_at)
         fit(
-            net(), sample, runs.mean_square, recipe, Context(tmp_path, 0, watch=watch, origin=begun)
+            net(),
+            sample,
+            mean_square,
+            recipe,
+            Context(tmp_path, 0, watch=watch, origin=begun),
         )
     files = {p: p.read_bytes() for p in tmp_path.rglob("*")}
     now = replace(recipe, **change)
     context = Context(tmp_path, seed, watch=killer(0), experiment=experiment)
     with pytest.raises(ValueError, match="belongs to another run") as error:
-        fit(net(), sample, runs.mean_square, now, context)
+        fit(net(), sample, mean_square, now, context)
     assert "checkpoint.safetensors" in one_line(error)
     assert {p: p.read_bytes() for p in tmp_path.rglob("*")} == files
 
@@ -463,8 +478,8 @@ def test_a_run_of_another_recipe_seed_or_experiment_is_not_gone_on_with(
 def test_a_growth_that_was_killed_early_does_not_go_on_with_another_finish(tmp_path):
     """The stage at which it was killed has nothing to do with what changed."""
     stage = replace(SHORT, steps=5)
-    grown = runs.Growth(stage_steps=5, finish_steps=8, batch=6)
-    at = lambda depth: lambda *given: runs.batch_db(depth, *given)
+    grown = Growth(stage_steps=5, finish_steps=8, batch=6)
+    at = lambda depth: lambda *given: batch_db(depth, *given)
     whose = lambda now, **more: Context(tmp_path, 3, origin=Origin(now, 3, ""), **more)
     call = lambda now, **more: grow(net(), sample, at, stage, SHORT, whose(now, **more))
     with pytest.raises(Killed):
@@ -484,9 +499,10 @@ from torch import nn
 torch.set_num_threads(1)
 from accelerate import Accelerator
 from dunfold_lib import records, training
-from dunfold_lib.small_target import LRPCANet, runs as small
-from dunfold_lib.sparse import LISTACP, runs
+from dunfold_lib.small_target import LRPCANet, training as small_target_training
+from dunfold_lib.sparse import LISTACP, evaluation, training as sparse_training
 from dunfold_lib.sparse.data import SparseProblem
+from dunfold_lib.sparse.training import EndToEnd, Growth, Search, batch_db, mean_square
 from dunfold_lib.training import Recipe, Context, fit
 out = Path(sys.argv[1])
 problem = SparseProblem(m=12, n=20, p=0.15, dtype=torch.float64)
@@ -499,27 +515,27 @@ recipe = Recipe(steps=8, batch=5, lr=1e-2)
 net = LISTACP(A, 3, 0.1)
 with torch.no_grad():
     net.theta += rank  # the first process has the state that counts
-losses = fit(net, sample, runs.mean_square, recipe, Context(seed=3))
+losses = fit(net, sample, mean_square, recipe, Context(seed=3))
 records.save_weights(out / f"fit-{rank}", net)
 if machine.is_main_process:
     records.save_losses(out / "fit-0", losses)
 net = LISTACP(A, 3, 0.1)
-grown = runs.Growth(stage_steps=4, finish_steps=4, batch=5)
+grown = Growth(stage_steps=4, finish_steps=4, batch=5)
 growing = Context(out / "grown" if rank == 0 else out / "elsewhere")
-runs.train(problem, net, grown, growing)
-runs.train(problem, net, grown, growing)  # resumed
+sparse_training.train(problem, net, grown, growing)
+sparse_training.train(problem, net, grown, growing)  # resumed
 records.save_weights(out / f"grow-{rank}", net)
 net = nn.Sequential(nn.Linear(12, 20), nn.BatchNorm1d(20)).double()
-fit(net, sample, runs.mean_square, recipe, Context(seed=3))
+fit(net, sample, mean_square, recipe, Context(seed=3))
 records.save_weights(out / f"norm-{rank}", net)
-small.MADE_UP.update(train=(8, 1), val=(4, 2))
+small_target_training.MADE_UP.update(train=(8, 1), val=(4, 2))
 sizes = {"stages": 1, "width": 2, "neck": 2, "noise_layers": 1, "crop": 32}
-tiny = small.Training(steps=4, every=1, batch=3, lr=0.05, **sizes)
-net = small.build(LRPCANet, tiny)
-small.train(net, tiny, Context(out / "small" if rank == 0 else out / "elsewhere"))
+tiny = small_target_training.Training(steps=4, every=1, batch=3, lr=0.05, **sizes)
+net = small_target_training.build(LRPCANet, tiny)
+small_target_training.train(net, tiny, Context(out / "small" if rank == 0 else out / "elsewhere"))
 records.save_weights(out / f"small-{rank}", net)
 try:
-    fit(net, sample, runs.mean_square, Recipe(batch=1))
+    fit(net, sample, mean_square, Recipe(batch=1))
 except ValueError as error:
     (out / f"refused-{rank}").write_text(str(error))
 """
@@ -548,7 +564,7 @@ def close_weights(network, folder):
 def test_two_processes_train_as_one_does(two):
     """Rows are weighted: five are three and two. The first process's state counts."""
     whole = net()
-    losses = fit(whole, sample, runs.mean_square, replace(SHORT, batch=5), Context(seed=3))
+    losses = fit(whole, sample, mean_square, replace(SHORT, batch=5), Context(seed=3))
     for rank in (0, 1):
         close_weights(whole, two / f"fit-{rank}")
     lines = (two / "fit-0/loss.csv").read_text().splitlines()[1:]
@@ -558,7 +574,7 @@ def test_two_processes_train_as_one_does(two):
 @pytest.mark.slow
 def test_two_processes_grow_as_one_does_though_its_loss_is_no_mean_over_rows(two):
     whole = net()
-    runs.train(PROBLEM, whole, runs.Growth(stage_steps=4, finish_steps=4, batch=5))
+    sparse_training.train(PROBLEM, whole, Growth(stage_steps=4, finish_steps=4, batch=5))
     for rank in (0, 1):
         close_weights(whole, two / f"grow-{rank}")
     assert (two / "grown/finish/checkpoint.safetensors").exists()
@@ -606,16 +622,16 @@ def test_accelerate_launch_says_that_it_starts_one_process(tmp_path):
 
 
 def test_a_device_that_is_not_here_is_refused_and_never_replaced(monkeypatch):
-    fit(net(), sample, runs.mean_square, replace(SHORT, steps=1))
+    fit(net(), sample, mean_square, replace(SHORT, steps=1))
     if not torch.cuda.is_available():
         with pytest.raises(ValueError, match="device is 'cuda'; this machine has") as error:
-            fit(net(), sample, runs.mean_square, SHORT, Context(device="cuda"))
+            fit(net(), sample, mean_square, SHORT, Context(device="cuda"))
         one_line(error)
         monkeypatch.setattr(training, "available", lambda device: True)
         with pytest.raises(ValueError, match="device is 'cuda'; these processes began on cpu"):
-            fit(net(), sample, runs.mean_square, SHORT, Context(device="cuda"))
+            fit(net(), sample, mean_square, SHORT, Context(device="cuda"))
     with pytest.raises(ValueError, match="device is 'gpu'; it must be"):
-        fit(net(), sample, runs.mean_square, SHORT, Context(device="gpu"))
+        fit(net(), sample, mean_square, SHORT, Context(device="gpu"))
 
 
 def test_a_device_is_not_that_of_an_earlier_fit_in_this_process():
@@ -789,8 +805,8 @@ def test_a_change_of_the_recipe_that_makes_no_sense_is_refused(change, says, tmp
 
 
 def test_a_change_reaches_fields_of_every_type():
-    changed = experiment.override(runs.EndToEnd(), ["steps=3", "lr=0.5", "log=true"])
-    assert changed == runs.EndToEnd(steps=3, lr=0.5, log=True)
+    changed = experiment.override(EndToEnd(), ["steps=3", "lr=0.5", "log=true"])
+    assert changed == EndToEnd(steps=3, lr=0.5, log=True)
     assert experiment.override(changed, ["log=False"]).log is False
     with pytest.raises(ValueError, match="'log=maybe': log must be of type bool"):
         experiment.override(changed, ["log=maybe"])
@@ -810,9 +826,9 @@ def test_a_recipe_that_does_not_exist_is_refused(tmp_path, capsys):
 
 
 CHANGES = {
-    runs.Growth: {"stage_steps": 1, "finish_steps": 2, "batch": 8},
-    runs.EndToEnd: {"steps": 2, "batch": 8},
-    runs.Search: {"evaluations": 5, "signals": 8},
+    Growth: {"stage_steps": 1, "finish_steps": 2, "batch": 8},
+    EndToEnd: {"steps": 2, "batch": 8},
+    Search: {"evaluations": 5, "signals": 8},
 }
 LEARNED = {name: e for name, e in experiments.EXPERIMENTS.items() if e.train is not None}
 
@@ -829,7 +845,7 @@ def test_every_recipe_of_every_experiment_takes_a_few_steps(name, monkeypatch):
         before = {k: v.clone() for k, v in network.state_dict().items()}
         tiny = replace(recipe, **CHANGES[type(recipe)])
         losses = LEARNED[name].train(network, tiny)
-        assert len(losses) == runs.steps(tiny, network.K)
+        assert len(losses) == sparse_training.steps(tiny, network.K)
         assert all(map(math.isfinite, losses))
         for key, value in network.state_dict().items():
             assert torch.isfinite(value).all()
@@ -840,11 +856,11 @@ def test_every_recipe_of_every_experiment_takes_a_few_steps(name, monkeypatch):
 def test_the_search_keeps_the_best_numbers_that_it_tried():
     problem = SparseProblem(m=25, n=50)
     network = experiments.HyperLISTA(problem.operator(), 4)
-    losses = runs.train(problem, network, runs.Search(40, 50))
+    losses = sparse_training.train(problem, network, Search(40, 50))
     g = torch.Generator().manual_seed(0)
     b, truth = problem.sample(problem.operator(), 50, g)
     assert len(losses) == 40
-    assert float(runs.batch_db(4, network, b, truth)) == pytest.approx(min(losses), abs=1e-5)
+    assert float(batch_db(4, network, b, truth)) == pytest.approx(min(losses), abs=1e-5)
     assert min(losses) < losses[0]
 
 
@@ -852,21 +868,21 @@ def test_test_signals_are_not_training_signals():
     """The seeds of training and tuning stay below those of the test signals."""
     problem = SparseProblem(m=25, n=50)
     trained = {1000 * seed + stage for seed in range(10) for stage in range(18)}
-    assert max(trained) < runs.TEST_SEED
-    first, _ = runs.test_signals(problem, 0)
-    assert len(first) == runs.TEST_SIZE
-    assert not torch.equal(first, runs.test_signals(problem, 1)[0])
+    assert max(trained) < evaluation.TEST_SEED
+    first, _ = evaluation.test_signals(problem, 0)
+    assert len(first) == evaluation.TEST_SIZE
+    assert not torch.equal(first, evaluation.test_signals(problem, 1)[0])
 
 
 def test_the_loss_of_growth_is_the_score():
     b, x = sample(50, torch.Generator().manual_seed(0))
     network = net().requires_grad_(False)
     value = 10 * math.log10(float((network.iterates(b)[2] - x).square().sum() / x.square().sum()))
-    assert runs.batch_db(2, network, b, x).item() == pytest.approx(value, abs=1e-12)
+    assert batch_db(2, network, b, x).item() == pytest.approx(value, abs=1e-12)
 
 
 def test_a_long_run_keeps_small_checkpoints_of_past_stages(tmp_path):
-    at = lambda depth: lambda *given: runs.batch_db(depth, *given)
+    at = lambda depth: lambda *given: batch_db(depth, *given)
     grow(net(), sample, at, replace(SHORT, steps=2), SHORT, Context(tmp_path))
     sizes = [p.stat().st_size for p in sorted(tmp_path.glob("*/checkpoint.safetensors"))]
     assert len(sizes) == 4

@@ -8,7 +8,7 @@ import torch
 from bench_race import Race, on_threads, seconds
 
 from dunfold_lib.newton_sr import Lasso, NewtonSR, Pair, fista, ista
-from dunfold_lib.newton_sr.runs import lasso_problem
+from dunfold_lib.newton_sr.evaluation import lasso_problem
 from dunfold_lib.newton_sr.ssnal import ssnal
 
 PATIENCE = 60.0  # seconds that a first-order method is given

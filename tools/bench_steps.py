@@ -30,16 +30,16 @@ from dunfold_lib.hyperspectral.model import Noisy, decibels
 from dunfold_lib.imaging import ISTANet, ISTANetPlus, data, symmetric_loss
 from dunfold_lib.imaging.fast import plus_loss
 from dunfold_lib.newton_sr import NewtonSR
+from dunfold_lib.newton_sr.downsampling import degraded
 from dunfold_lib.newton_sr.model import charbonnier
-from dunfold_lib.newton_sr.runs import degraded
 from dunfold_lib.operators import Sensing
 from dunfold_lib.small_target import LRPCANet, RPCANet, images, synthetic
 from dunfold_lib.small_target.fast import merged
 from dunfold_lib.small_target.model import total_loss
 from dunfold_lib.sparse import ALISTA, LISTA, LISTACP, TiLISTA
 from dunfold_lib.sparse.data import SparseProblem
-from dunfold_lib.sparse.runs import batch_db
 from dunfold_lib.sparse.theory import analytic_weights
+from dunfold_lib.sparse.training import batch_db
 from dunfold_lib.training import Context, Recipe, fit
 
 Loss = Callable[..., Tensor]

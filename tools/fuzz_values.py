@@ -35,7 +35,7 @@ from dunfold_lib.sparse import data as sparse_data
 from dunfold_lib.sparse import model as sm
 
 MODULES = (
-    *("prox", "operators", "metrics", "solvers", "blocks", "show", "explore"),
+    *("prox", "operators", "datasets", "metrics", "solvers", "blocks", "show", "explore"),
     *("sparse.model", "sparse.duality", "sparse.theory", "sparse.data"),
     *("imaging.model", "imaging.baselines", "imaging.denoisers", "imaging.plug_and_play"),
     *("imaging.fast", "imaging.theory", "imaging.data", "imaging.released"),
@@ -157,8 +157,8 @@ def counts() -> scores.Counts:
     return scores.counts(truths(4, 1, 9, 8), truths(4, 1, 8, 9).mT)
 
 
-def pair() -> nm.Pair:
-    return nm.Pair(rand(2, 1, 4, 5), rand(2, 1, 8, 10))
+def pair() -> downsampling.Pair:
+    return downsampling.Pair(rand(2, 1, 4, 5), rand(2, 1, 8, 10))
 
 
 def newton_net() -> nm.NewtonSR:
@@ -666,8 +666,8 @@ SPECIAL: Makers = {
     "newton_sr.downsampling.Spectral.*.r": lambda: rand(2, 2, 8, 8),
     "newton_sr.downsampling.mix.x": lambda: rand(2, 3, 8, 8),
     "newton_sr.baselines.box.x": lambda: rand(2, 1, 8, 8),
-    "newton_sr.baselines.gradient.x": lambda: rand(2, 1, 8, 8),
-    "newton_sr.baselines.gradient_T.p": lambda: rand(2, 2, 1, 8, 8),
+    "operators.gradient.x": lambda: rand(2, 1, 8, 8),
+    "operators.gradient_T.p": lambda: rand(2, 2, 1, 8, 8),
     "newton_sr.baselines.*.U": lambda: rand(2, 2, 8, 10),
     "newton_sr.baselines.*.start": lambda: rand(2, 2, 8, 10),
     "newton_sr.baselines.*.sigma": lambda: 1.5,
@@ -691,6 +691,13 @@ SPECIAL: Makers = {
     "small_target.scores.detection_curve.score": lambda: [rand(9, 8), rand(9, 8)],
     "small_target.fast.detect.image": lambda: rand(2, 1, 9, 8),
     "small_target.theory.*.x": lambda: rand(3, 6),
+    "solvers.jacobian_norm.f": lambda: torch.sin,
+    "solvers.jacobian_norm.x": lambda: normal(1, 4),
+    "datasets.turned.x": lambda: rand(1, 4, 5),
+    "datasets.turned.k": lambda: 5,
+    "datasets.crop.x": lambda: rand(1, 8, 9),
+    "datasets.cells.*": lambda: rand(4, 2),
+    "datasets.bell.reach": lambda: 2,
     "small_target.theory.*.steps": lambda: 5,
     "small_target.data.blur.x": lambda: rand(9, 10),
     "small_target.data.blur.sigma": lambda: 1.0,
@@ -807,7 +814,7 @@ DEAF: tuple[str, ...] = (
     "hyperspectral.algorithm.Star.dictionary.*",
     "hyperspectral.algorithm.Star.objective.x: [LU]:*",  # not in the objective
     "hyperspectral.model.*.layer.b: A:*",  # the state has its own A, which moves
-    "hyperspectral.data.crop*.cube",  # cuts; the NaN may lie outside
+    "hyperspectral.data.crops.cube",  # cuts; the NaN may lie outside
     "show.image_uri.image",  # a picture; it says what NaN becomes
     "newton_sr.data.filled.d",  # fills NaN in: that is what it is for
     "newton_sr.jacobians.*.jacobian.v",  # gives a function

@@ -24,10 +24,10 @@ import torch
 
 from dunfold_lib import experiment, records, training
 from dunfold_lib.experiment import Experiment
-from dunfold_lib.hyperspectral import runs as hyperspectral
-from dunfold_lib.imaging import runs as imaging
-from dunfold_lib.newton_sr import runs as newton_sr
-from dunfold_lib.small_target import runs as small_target
+from dunfold_lib.hyperspectral import training as hyperspectral_training
+from dunfold_lib.imaging import training as imaging_training
+from dunfold_lib.newton_sr import training as newton_sr_training
+from dunfold_lib.small_target import training as small_target_training
 
 SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 MOST_IN_A_CHAIN = 6  # kills before a chain is left alone
@@ -64,10 +64,10 @@ def train(name: str, e: Experiment, out: Path) -> None:
 
 FRAMES = {"train": (8, 1), "val": (4, 2)}  # few made-up scenes, in the place of the chapter's
 DATA: dict[str, Callable[[], Any]] = {  # what every start of a room draws, kept where it is drawn
-    "imaging": lambda: imaging.training_patches("wheels"),
-    "newton_sr": lambda: newton_sr.training_scenes("planes"),
-    "hyperspectral": lambda: hyperspectral.training_cubes("indian-pines"),
-    "small_target": lambda: [small_target.part("synthetic", which) for which in FRAMES],
+    "imaging": lambda: imaging_training.training_set("wheels"),
+    "newton_sr": lambda: newton_sr_training.training_set("planes"),
+    "hyperspectral": lambda: hyperspectral_training.training_set("indian-pines"),
+    "small_target": lambda: [small_target_training.part("synthetic", which) for which in FRAMES],
 }
 
 
@@ -76,7 +76,7 @@ def warm(names: Sequence[str]) -> None:
 
     No backward pass: autograd's threads do not live through a fork.
     """
-    small_target.MADE_UP.update(FRAMES)
+    small_target_training.MADE_UP.update(FRAMES)
     training.processes()
     weight = torch.nn.Parameter(torch.ones(1))
     weight.grad = torch.ones(1)

@@ -4,7 +4,8 @@ import torch
 from torch.autograd.function import once_differentiable
 
 from dunfold_lib.hyperspectral import denoise, measured
-from dunfold_lib.hyperspectral.runs import psnr, set_to
+from dunfold_lib.hyperspectral.scores import psnr
+from dunfold_lib.hyperspectral.training import set_to
 
 
 def parameters(kind, K=6, p=9, r=9, thresholds="layer"):

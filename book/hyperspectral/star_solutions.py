@@ -6,7 +6,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from dunfold_lib.hyperspectral import Star, data, runs, star
+from dunfold_lib.hyperspectral import Star, data, evaluation, star
 from dunfold_lib.hyperspectral.lowrank import band_noise, nuclear
 
 
@@ -40,4 +40,4 @@ def with_svt(gamma1: float, beta: float = 0.0, gamma2: float = 0.0) -> float:
     """Mean PSNR on the validation part at σ = 10, 30, 50."""
     model = Star(gamma1=gamma1, beta=beta, gamma2=gamma2, stride=3)
     kinds = tuple(data.Noise(level) for level in (10, 30, 50))
-    return sum(runs.validation(partial(star, model=model), kinds)) / len(kinds)
+    return sum(evaluation.validation(partial(star, model=model), kinds)) / len(kinds)

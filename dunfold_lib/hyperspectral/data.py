@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from dunfold_lib import checks, fetch
+from dunfold_lib.datasets import cells, crop
 
 LABELS = "Indian_pines_gt.npy"
 TRAIN_COLUMNS = 80  # columns 0–79 are trained on
@@ -166,7 +167,7 @@ def synthetic(
     spectra = 0.1 + bumps.sum(1)  # (materials, bands)
     y, x = torch.meshgrid(*(torch.linspace(0, 1, n) for n in size), indexing="ij")
     sites = rand(4 * materials, 2)
-    cell = ((y[..., None] - sites[:, 0]) ** 2 + (x[..., None] - sites[:, 1]) ** 2).argmin(-1)
+    cell = cells(y, x, sites)
     share = rand(4 * materials, materials).pow(4)[cell]  # one material leads in most cells
     down, across = (4 * rand(materials) for _ in range(2))
     waves = (y[..., None] * down + x[..., None] * across + 6 * rand(materials)).sin()
@@ -242,16 +243,7 @@ NOISES: Mapping[str, Noise] = {
 def crops(cube: Tensor, batch: int, side: int, g: torch.Generator) -> Tensor:
     """Random crops (batch, B, side, side) of one cube, each in one of 8 symmetries."""
     checks.whole("batch", batch, 1)
-    return torch.cat([crop(cube, side, g) for _ in range(batch)])
-
-
-@checks.door
-def crop(cube: Tensor, side: int, g: torch.Generator) -> Tensor:
-    """One of ``crops``."""
     checks.whole("side", side, 1)
     if cube.ndim != 4 or len(cube) != 1 or min(cube.shape[2:]) < side:
         raise ValueError(f"the cube {tuple(cube.shape)} holds no crop of {side}×{side}")
-    top, left = (int(torch.randint(n - side + 1, (1,), generator=g)) for n in cube.shape[2:])
-    turn = int(torch.randint(8, (1,), generator=g))
-    cut = cube[..., top : top + side, left : left + side].rot90(turn % 4, (2, 3))
-    return cut.flip(3) if turn >= 4 else cut
+    return torch.cat([crop(cube, side, g) for _ in range(batch)])

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from dunfold_lib import show
-from dunfold_lib.hyperspectral import data, figures_lab, readers, runs
+from dunfold_lib.hyperspectral import data, evaluation, figures_lab, readers, scores
 from dunfold_lib.hyperspectral.algorithm import Star, star, star_s
 from dunfold_lib.hyperspectral.figures_lab import NOISES, SPARSE, middle
 from dunfold_lib.show import Html
@@ -25,7 +25,7 @@ class Desk:
     def __init__(self, side: int, few: bool = False):
         self.side, self.few = side, few
         self.made: dict[tuple[Any, ...], Any] = {}
-        g = torch.Generator().manual_seed(runs.TEST_SEED)
+        g = torch.Generator().manual_seed(evaluation.TEST_SEED)
         self.scenes = {
             "Indian Pines": data.part("test"),
             "synthetic": data.synthetic(g, (side,) * 2),
@@ -53,7 +53,7 @@ class Desk:
 
     def spoilt(self, scene: str, noise: data.Noise) -> Tensor:
         """The middle of a scene in noise of seed 0."""
-        return runs.noised(self.cut(scene), noise, 0)
+        return evaluation.noised(self.cut(scene), noise, 0)
 
     def white(self, scene: str, level: float) -> Tensor:
         """In white noise of this σ, of 255."""
@@ -76,7 +76,7 @@ class Desk:
         self, scene: str, noise: str, score: str, blind: bool, methods: dict[str, Any]
     ) -> Html:
         """A score of methods (None: the noisy cube) for every level or kind of noise."""
-        cases: Iterable[Any] = runs.LEVELS if noise == "white" else SPARSE
+        cases: Iterable[Any] = evaluation.LEVELS if noise == "white" else SPARSE
         key = score.lower()
 
         def cell(method: Any, case: Any) -> str:
@@ -92,10 +92,10 @@ class Desk:
     def _scores(self, scene: str, case: Any, method: Any, blind: bool) -> dict[str, Any]:
         truth = self.cut(scene) if self.few else self.scenes[scene]
         noise = data.NOISES[case] if case in SPARSE else data.Noise(case)
-        Y = runs.noised(truth, noise, 0)
+        Y = evaluation.noised(truth, noise, 0)
         sigma = None if blind else noise.sigma / 255
         X = Y if method is None else figures_lab.denoised(method, Y, sigma)
-        return runs.scores(X, truth, "")
+        return scores.scores(X, truth, "")
 
     def layers(
         self, scene: str, network: Any, level: float, layers: int, sigma: float, **times: float
@@ -138,7 +138,7 @@ class Desk:
 
         def make() -> Tensor:
             cube = self.thinned(middle(listed(where)[name](), side))
-            return runs.noised(cube, data.Noise(add), 0) if add else cube
+            return evaluation.noised(cube, data.Noise(add), 0) if add else cube
 
         cube: Tensor = self.once(("own", where, name, side, add), make)
         return cube

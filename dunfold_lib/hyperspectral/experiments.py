@@ -9,23 +9,19 @@ from dunfold_lib.hyperspectral.algorithm import Star, star, star_s
 from dunfold_lib.hyperspectral.baselines import (
     DENOISERS,
     lrtdtv,
+    noisy,
     pca,
     subspace_denoiser,
 )
-from dunfold_lib.hyperspectral.model import SMDSNet, STARNet, STARNetPaper, STARNetS, Sweeps
-from dunfold_lib.hyperspectral.runs import (
-    AS_IS,
-    REPAIRED,
+from dunfold_lib.hyperspectral.evaluation import (
     Method,
-    Training,
-    build,
     measure,
     measure_method,
     measure_method_sparse,
     measure_sparse,
-    noisy,
-    train,
 )
+from dunfold_lib.hyperspectral.model import SMDSNet, STARNet, STARNetPaper, STARNetS, Sweeps
+from dunfold_lib.hyperspectral.training import AS_IS, REPAIRED, Training, build, train
 
 CONTEXT = "no published figure for this protocol; Liu et al. 2026 for context (published.py)"
 PINES = (
@@ -68,7 +64,6 @@ def _network(
         title=title,
         source=CONTEXT,
         protocol=SPARSE if cpu.sparse else WHITE,
-        published={},
         build=lambda recipe=cpu, seed=0: build(kind, recipe, **made),
         measure=measure_sparse if cpu.sparse else measure,
         own=("folder",),
@@ -94,8 +89,6 @@ def _method(title: str, run: Method, *, sparse: bool = False) -> Experiment:
         title=title,
         source=CONTEXT,
         protocol=SPARSE if sparse else WHITE,
-        published={},
-        build=lambda recipe=None, seed=0: None,
         measure=partial(measure_method_sparse if sparse else measure_method, run),
         own=("folder",),
     )

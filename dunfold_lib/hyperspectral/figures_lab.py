@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dunfold_lib import records, show, tables
-from dunfold_lib.hyperspectral import data, lowrank, runs
+from dunfold_lib.hyperspectral import data, evaluation, lowrank, scores
 from dunfold_lib.hyperspectral.algorithm import Star, star, star_s
 from dunfold_lib.hyperspectral.baselines import lrtdtv, pca, subspace_denoiser
 from dunfold_lib.hyperspectral.experiments import EXPERIMENTS, METHODS
@@ -41,7 +41,7 @@ Shares = tuple[float, float, float]
 Image = NDArray[np.float64]
 
 
-def methods(few: bool) -> dict[str, runs.Method]:
+def methods(few: bool) -> dict[str, evaluation.Method]:
     """What learns nothing, (Y, σ) -> estimate; few: LRTDTV of two steps."""
     return {
         "STAR": star,
@@ -93,7 +93,7 @@ def spectra(pixels: Mapping[str, Tensor], band: int, title: str) -> Curves:
 
 
 def _db(estimate: Tensor, truth: Tensor) -> str:
-    return f"{runs.psnr(estimate, truth):.2f} dB"
+    return f"{scores.psnr(estimate, truth):.2f} dB"
 
 
 def look(
@@ -148,7 +148,7 @@ def layers(
     walked: tuple[list[Tensor], list[Tensor]], k: int, Y: Tensor, truth: Tensor, alt: str
 ) -> tuple[Any, ...]:
     """PSNR after each layer, and what k layers make of a cube."""
-    after, last_next = ([runs.psnr(t, truth) for t in cubes] for cubes in walked)
+    after, last_next = ([scores.psnr(t, truth) for t in cubes] for cubes in walked)
     K, X = len(last_next), walked[1][k - 1]
     lines = (
         line(range(K + 1), after, "as it stands", 5, "path"),
@@ -185,7 +185,7 @@ def sweeps(
 ) -> tuple[Any, ...]:
     """The cube after the last sweep; PSNR and objective after each."""
     cubes, values = found
-    scores = [runs.psnr(X, truth) for X in cubes]
+    scores = [scores.psnr(X, truth) for X in cubes]
     pictures = tuple(false_colour(t, truth, SPREAD) for t in (truth, Y, cubes[-1]))
     captions = "truth", "noisy", f"{len(cubes) - 1} sweeps: {scores[-1]:.2f} dB"
     at = range(len(scores))
@@ -296,7 +296,7 @@ def report(name: str, title: str, scores: Mapping[str, Any]) -> tuple[Any, ...]:
     """PSNR layer by layer; recorded | yours, one column a level or kind of noise."""
     curves = {n.rpartition("_")[2]: v for n, v in scores.items() if n.startswith("layers")}
     sparse = any(kind in n.split("_") for n in scores for kind in SPARSE)
-    columns = [*SPARSE] if sparse else [str(level) for level in runs.LEVELS]
+    columns = [*SPARSE] if sparse else [str(level) for level in evaluation.LEVELS]
     rows: dict[str, dict[str, str]] = {}
     for score, value in scores.items():
         parts = score.split("_")

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from dunfold_lib import fetch
 from dunfold_lib.explore import Explorer, Slider
-from dunfold_lib.hyperspectral import data, runs
+from dunfold_lib.hyperspectral import data, evaluation, scores
 from dunfold_lib.hyperspectral.algorithm import Star, star
 from dunfold_lib.hyperspectral.lowrank import basis, expand, project, subspace, svt
 from dunfold_lib.hyperspectral.patches import Patches, analysis, dct, mean, synthesis
@@ -55,7 +55,7 @@ class Seen(NamedTuple):
 def denoised(level: float) -> Seen:
     """The crop with white noise of σ = level/255 and what STAR makes of it."""
     truth = crop()
-    Y = runs.noised(truth, data.Noise(level), 0)
+    Y = evaluation.noised(truth, data.Noise(level), 0)
     return Seen(truth, Y, star(Y, level / 255))
 
 
@@ -64,7 +64,7 @@ def viewer(band: int = 45, level: float = 50.0) -> tuple[Frames, Curves]:
     seen = denoised(level)
     planes = [t[0, band] for t in seen]
     low, high = float(planes[0].min()), float(planes[0].max())
-    score = [runs.psnr(t, seen.truth) for t in seen[1:]]
+    score = [scores.psnr(t, seen.truth) for t in seen[1:]]
     i, j = PIXEL
     names = ("noisy", "STAR", "truth")
     spectra = (seen.noisy, seen.made, seen.truth)
@@ -107,7 +107,7 @@ def small_cube() -> Tensor:
 
 @fetch.cached(fetch.nowhere)
 def small_noisy(noise: str) -> Tensor:
-    return runs.noised(small_cube(), NOISES[noise], 0)
+    return evaluation.noised(small_cube(), NOISES[noise], 0)
 
 
 @cache
@@ -122,7 +122,7 @@ def progress(gamma1: float, noise: str, sparse: bool) -> Progress:
         if k:
             *_, (_, x) = model.sweep(Y, x)
         estimate = sigma * expand(x.G, x.A)
-        made.psnr.append(runs.psnr(estimate, truth))
+        made.psnr.append(scores.psnr(estimate, truth))
         made.bands.append(estimate[0, DRAWN])
     return made
 
@@ -172,7 +172,7 @@ def patch(kind: str) -> Pair:
     """The patch of the test part with the least, the middle or the most energy."""
     X = data.part("test")
     sigma = PATCH_SIGMA / 255
-    Y = runs.noised(X, data.Noise(PATCH_SIGMA), 0)
+    Y = evaluation.noised(X, data.Noise(PATCH_SIGMA), 0)
     A, R = subspace(Y / sigma, EIGEN_IMAGES), Patches(PATCH_SIDE, PATCH_SIDE)
     clean, noisy = (c - mean(c) for c in (R(project(t / sigma, A)) for t in (X, Y)))
     order = clean.square().sum((0, 1, 2)).argsort()
@@ -243,7 +243,7 @@ def viewer_explorer() -> Explorer:
         viewer,
         {
             "band": Slider("band", BANDS, 3, "{:d}"),
-            "level": Slider("noise σ, of 255", tuple(map(float, runs.LEVELS)), 2, "{:g}"),
+            "level": Slider("noise σ, of 255", tuple(map(float, evaluation.LEVELS)), 2, "{:g}"),
         },
         "At σ = 70, look for field borders in the noisy band. Which band is the hardest?",
     )

@@ -15,9 +15,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dunfold_lib import checks, experiment, fetch, records
+from dunfold_lib import checks, experiment, fetch
 from dunfold_lib.explore import Explorer, Slider
-from dunfold_lib.hyperspectral import data, runs
+from dunfold_lib.hyperspectral import data, evaluation, scores
 from dunfold_lib.hyperspectral.experiments import EXPERIMENTS
 from dunfold_lib.hyperspectral.lowrank import project, svt
 from dunfold_lib.hyperspectral.model import Noisy, Numbers, STARNet, State, measured
@@ -28,7 +28,7 @@ TOP, SIDE = 48, 48  # of the crop in the test part
 STRIDE, BANDS = 3, (40, 120)  # of the patches; bands that are shown
 PIXEL = (20, 30)  # row and column whose spectrum is shown
 SHOWN = "star"  # the experiment whose network is shown
-LEVELS = runs.LEVELS
+LEVELS = evaluation.LEVELS
 TAUS = (0.0, 1.0, 2.0, 4.0, 6.0, 8.0, 10.0, 12.0, 16.0, 24.0, 48.0)
 NORMS = ("nuclear norm", "Frobenius norm")
 PLACES = ("field", "edge")
@@ -47,12 +47,12 @@ def truth() -> Tensor:
 def noisy(level: int) -> Tensor:
     """The crop in white noise."""
     checks.one_of("level", level, LEVELS)
-    return runs.noised(truth(), data.Noise(level), 0)
+    return evaluation.noised(truth(), data.Noise(level), 0)
 
 
 def recorded() -> bool:
     """Whether the network that is shown was trained and recorded."""
-    return (records.results_root() / f"hyperspectral/{SHOWN}/as-is-s0/weights.safetensors").exists()
+    return bool(experiment.first_recorded([f"hyperspectral/{SHOWN}"], ["as-is"]))
 
 
 @cache
@@ -107,7 +107,7 @@ def run(net: STARNet, level: int) -> Run:
     """All layers of a network on the crop at one level of noise."""
     b, sigma = measured(noisy(level), level / 255, net.r, net.window)
     states = list(net.states(b))
-    score = lambda x: runs.psnr(sigma * x, truth())
+    score = lambda x: scores.psnr(sigma * x, truth())
     cubes = [net.readout(x) for x in states]
     alone = [score(of_codes(net, p, x, b)) for p, x in pairwise(states)]
     return Run([sigma * x for x in cubes], [score(x) for x in cubes], alone)
@@ -141,21 +141,6 @@ def layer(k: int = 6, level: int = 30) -> tuple[Frames, Curves, Curves]:
         alt=f"The crop after {k} layers",
         zoom=2,
     )
-    at = (0, slice(None), *PIXEL)
-    bands = range(clean.shape[1])
-    spectrum = Curves(
-        lines=(
-            line(bands, noise[at], "noisy", 5),
-            line(bands, X[at], "estimate", 1),
-            line(bands, clean[at], "truth", 2, "dashed"),
-        ),
-        xlabel="band",
-        ylabel="value",
-        xlim=(-2, clean.shape[1] + 1),
-        ylim=(-0.6, 1.6),
-        alt="The spectrum of one pixel: noisy, true, and estimated",
-        size=HALF,
-    )
     layers, shown = range(len(made.psnr)), made.psnr[k]
     curve = Curves(
         lines=(
@@ -169,9 +154,27 @@ def layer(k: int = 6, level: int = 30) -> tuple[Frames, Curves, Curves]:
         ylim=(28, 48),
         alt="PSNR after each layer, of the cube and of what the codes of that layer alone say",
         size=HALF,
-        note=f"σ = {level}, layer {k}: {shown:.2f} dB; noisy {runs.psnr(noise, clean):.2f} dB",
+        note=f"σ = {level}, layer {k}: {shown:.2f} dB; noisy {scores.psnr(noise, clean):.2f} dB",
     )
-    return frames, spectrum, curve
+    return frames, _spectrum(noise, X, clean), curve
+
+
+def _spectrum(noise: Tensor, X: Tensor, clean: Tensor) -> Curves:
+    """What noisy, estimated and clean cubes hold at ``PIXEL``."""
+    at, bands = (0, slice(None), *PIXEL), range(clean.shape[1])
+    return Curves(
+        lines=(
+            line(bands, noise[at], "noisy", 5),
+            line(bands, X[at], "estimate", 1),
+            line(bands, clean[at], "truth", 2, "dashed"),
+        ),
+        xlabel="band",
+        ylabel="value",
+        xlim=(-2, clean.shape[1] + 1),
+        ylim=(-0.6, 1.6),
+        alt="The spectrum of one pixel: noisy, true, and estimated",
+        size=HALF,
+    )
 
 
 @fetch.cached(fetch.nowhere)

@@ -7,7 +7,7 @@ from typing import Any
 
 from dunfold_lib import fetch, records
 from dunfold_lib.experiment import Experiment, as_recipe
-from dunfold_lib.hyperspectral import runs
+from dunfold_lib.hyperspectral import evaluation, training
 from dunfold_lib.hyperspectral.experiments import EXPERIMENTS, SPARSE, WHITE
 from dunfold_lib.hyperspectral.model import SMDSNet, STARNet, STARNetPaper, STARNetS, Sweeps
 
@@ -24,7 +24,7 @@ UNUSED = {  # fields that mean nothing to a network
 
 
 @dataclass(frozen=True, kw_only=True)
-class Switched(runs.Training):
+class Switched(training.Training):
     """A recipe, and what of the network is switched on.
 
     blend, low_rank, mixed, side, r : as in ``model.STARNet``.
@@ -67,7 +67,7 @@ def build(name: str, recipe: Switched, seed: int = 0) -> Sweeps:
     chosen = {n: getattr(recipe, n) for n in SWITCHES if n not in UNUSED.get(name, ())}
     if "procrustes" in chosen:
         chosen["procrustes"] = min(recipe.procrustes, recipe.layers)
-    return runs.build(KINDS[name], recipe, **chosen)
+    return training.build(KINDS[name], recipe, **chosen)
 
 
 def _variant(name: str) -> Experiment:
@@ -80,8 +80,8 @@ def _variant(name: str) -> Experiment:
 
 def sources() -> list[tuple[str, str]]:
     """(what a menu says, name) of everything to train on."""
-    here = lambda name: name in runs.WHEEL or fetch.folder(f"hsi/{name}")
-    names = (*runs.WHEEL, *runs.FOLDERS)
+    here = lambda name: name in training.WHEEL or fetch.folder(f"hsi/{name}")
+    names = (*training.WHEEL, *training.FOLDERS)
     return [(name if here(name) else f"{name} (not here)", name) for name in names]
 
 
@@ -104,7 +104,7 @@ def _seen(e: Experiment) -> tuple[Any, ...]:
     return _loss(e.recipes["cpu"])
 
 
-def _loss(recipe: runs.Training) -> tuple[Any, ...]:
+def _loss(recipe: training.Training) -> tuple[Any, ...]:
     return recipe.sparse, recipe.whole, recipe.loss
 
 
@@ -116,7 +116,7 @@ def like(name: str, recipe: Switched) -> tuple[str, Experiment]:
         if form == (_form(net), _loss(recipe)):
             book = EXPERIMENTS[known]
             return known, replace(book, recipes=e.recipes, build=e.build)
-    measure = runs.measure_sparse if recipe.sparse else runs.measure
+    measure = evaluation.measure_sparse if recipe.sparse else evaluation.measure
     title, protocol = f"{type(net).__name__}, switched", SPARSE if recipe.sparse else WHITE
     return name, replace(e, title=title, protocol=protocol, measure=measure)
 

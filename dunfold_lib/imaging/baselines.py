@@ -4,8 +4,8 @@ symbol   code      shape                    meaning
 A        A         -                        ``operators.Linear`` of images (1, height, width)
 b        b         (batch, …)               measurements, b = A x*
 x        x         (batch, 1, h, w)         image
-∇        gradient  (batch, 2, h, w)         forward differences, down and across, 0 at the far edge
-p        p         (batch, 2, h, w)         dual of ∇x: at most 1 long in every pixel
+∇        gradient  (batch, 2, 1, h, w)      forward differences, down and across, 0 at the far edge
+p        p         (batch, 2, 1, h, w)      dual of ∇x: at most 1 long in every pixel
 W        W         -                        orthonormal synthesis; Wᵀx are x's coefficients
 ρ, θ     rho, theta   numbers               step and threshold
 """
@@ -18,7 +18,16 @@ import torch
 from torch import Tensor
 
 from dunfold_lib import checks
-from dunfold_lib.operators import Linear, Wavelet, fits, is_linear, norm
+from dunfold_lib.operators import (
+    Linear,
+    Wavelet,
+    fits,
+    gradient,
+    gradient_T,
+    is_linear,
+    norm,
+    starting_point,
+)
 from dunfold_lib.prox import soft
 from dunfold_lib.solvers import conjugate_gradients
 
@@ -76,25 +85,9 @@ def wavelet_objective(A: Linear, W: Wavelet, b: Tensor, lam: float, x: Tensor) -
 
 
 @checks.door
-def gradient(x: Tensor) -> Tensor:
-    """∇x, (batch, 1, h, w) to (batch, 2, h, w): forward differences, 0 past the last pixel."""
-    checks.shaped("x", x, ("batch", 1, "h", "w"))
-    down = torch.diff(x, dim=2, append=x[:, :, -1:])
-    return torch.cat([down, torch.diff(x, dim=3, append=x[..., -1:])], 1)
-
-
-@checks.door
-def gradient_T(p: Tensor) -> Tensor:
-    """∇ᵀp, (batch, 2, h, w) to (batch, 1, h, w): minus the divergence."""
-    checks.shaped("p", p, ("batch", 2, "h", "w"))
-    down, across = p[:, :1, :-1], p[:, 1:, :, :-1]
-    pad = torch.nn.functional.pad
-    return -torch.diff(pad(down, (0, 0, 1, 1)), dim=2) - torch.diff(pad(across, (1, 1)), dim=3)
-
-
-@checks.door
 def tv(x: Tensor) -> Tensor:
     """Isotropic total variation Σ ‖(∇x)ᵢ‖₂, one value per row (Rudin, Osher & Fatemi 1992)."""
+    checks.shaped("x", x, ("batch", 1, "h", "w"))
     return gradient(x).norm(dim=1).flatten(1).sum(1)
 
 
@@ -160,13 +153,6 @@ def measured(A: Linear, b: Tensor) -> None:
 
 @checks.door
 def begin(A: Linear, b: Tensor, start: Tensor | None) -> Tensor:
-    """x⁰: ``start`` after a look at it, or zero."""
+    """x⁰: ``start``, or zero."""
     measured(A, b)
-    if start is None:
-        return b.new_zeros(len(b), *A.domain)
-    checks.finite("start", start)
-    checks.rows("start", start, A.domain)
-    if len(start) != len(b) or start.dtype != b.dtype:
-        given = f"{len(start)} rows of {start.dtype}"
-        raise ValueError(f"start has {given}; b has {len(b)} rows of {b.dtype}")
-    return start
+    return starting_point(A, b, start)

@@ -13,10 +13,13 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from dunfold_lib import checks, fetch, images
 from dunfold_lib.checks import AnyTensor
+from dunfold_lib.datasets import bell
 from dunfold_lib.fetch import Brought
+from dunfold_lib.operators import Blockwise, Blur, Sensing
 
 SIDE = 33  # of a block of the compressive-sensing chapters, in pixels
 ROWS = {1: 10, 4: 43, 10: 109, 25: 272, 30: 327, 40: 436, 50: 545}  # CS ratio in % -> rows of Phi
@@ -28,6 +31,7 @@ WHEEL_TRAIN = (
 WHEEL_TEST = ("camera", "coffee")
 REDUCED = {"retina": 4, "hubble_deep_field": 2}  # smooth and large: by this factor, to train on
 MOST_SPOKES = 75  # per cent of the frequencies: spokes leave the corners of their square out
+BLUR, BLUR_NOISE = 1.6, 2 / 255  # deviation of the Gaussian in pixels; of the noise
 SUFFIXES = images.SUFFIXES
 
 
@@ -288,3 +292,25 @@ def _orbits(side: int) -> tuple[Tensor, int]:
         least = torch.minimum(least, torch.minimum(pair, pair.T))
     values, which = torch.unique(least, return_inverse=True)
     return which, len(values)
+
+
+def sensed(image: Tensor, ratio: int) -> tuple[Blockwise, Tensor]:
+    """The operator of a whole image (1, 1, h, w) padded by zeros to whole blocks, and b."""
+    A = Blockwise(Sensing(sensing_matrix(ratio)), (image.shape[2], image.shape[3]))
+    height, width = (SIDE * blocks for blocks in A.grid)
+    whole = Blockwise(A.block, (height, width))
+    pad = (0, width - image.shape[3], 0, height - image.shape[2])
+    return whole, whole(functional.pad(image, pad))
+
+
+def blurred(image: Tensor, generator: torch.Generator) -> tuple[Blur, Tensor]:
+    """A Gaussian blur of an image (1, 1, h, w), periodic at the edges, and b with noise."""
+    line = bell(7, BLUR, image.dtype)
+    line = line / line.sum()
+    A = Blur(line[:, None] * line, (image.shape[2], image.shape[3]))
+    return A, A(image) + BLUR_NOISE * torch.randn(image.shape, generator=generator)
+
+
+def small_camera() -> Tensor:
+    """The camera photograph 128×128: means over 4×4 pixels, (1, 1, 128, 128)."""
+    return functional.avg_pool2d(wheel_images("test")["camera"], 4)

@@ -177,3 +177,14 @@ def _each(denoise: Callable[[Any], Any], v: Tensor, sigma: float) -> Tensor:
         return v.clone()  # less than v's own numbers resolve
     images = v.detach().cpu().numpy()[:, 0]
     return torch.from_numpy(np.stack([denoise(x) for x in images]))[:, None].to(v)
+
+
+def quietly(net: Any) -> Denoise:
+    """A network as a function that keeps no gradients."""
+    return torch.no_grad()(lambda v, sigma: net(v, sigma))
+
+
+def relaxed(denoise: Denoise, share: float) -> Denoise:
+    """(1 − share)·v + share·D(v, σ)."""
+    checks.number("share", share, 0, 1)
+    return lambda v, sigma: v + share * (denoise(v, sigma) - v)

@@ -5,37 +5,50 @@ from functools import partial
 
 from dunfold_lib.experiment import Experiment
 from dunfold_lib.imaging.data import ROWS
-from dunfold_lib.imaging.denoising_runs import BASELINES
+from dunfold_lib.imaging.evaluation import (
+    LONG_SEEN,
+    NETWORKS,
+    RADIUS_AT,
+    RADIUS_STEPS,
+    Recover,
+    block_tests,
+    by_admm,
+    by_amp,
+    by_hqs,
+    by_tv,
+    measure,
+    measure_deblurring,
+    measure_denoising,
+    measure_long,
+    measure_mri,
+    measure_sensing,
+    mri_tests,
+)
 from dunfold_lib.imaging.model import ISTANet, ISTANetPlus
+from dunfold_lib.imaging.published import BRAIN50, PAPER, PAPER_MRI, SET11
 from dunfold_lib.imaging.released import load_experiment
-from dunfold_lib.imaging.runs import (
+from dunfold_lib.imaging.training import (
     Network,
     Training,
-    block_tests,
     build,
     build_constrained,
     build_mri,
-    measure,
-    mri_tests,
     train,
+    train_denoiser,
 )
+from dunfold_lib.training import Recipe
 
 RATIOS = (25, 10, 4, 1, 30, 40, 50)  # in order of worth
 MRI_RATIOS = (20, 30, 40, 50)
 KINDS: dict[str, type[Network]] = {"istanet": ISTANet, "istanet-plus": ISTANetPlus}
 TITLES = {"istanet": "ISTA-Net", "istanet-plus": "ISTA-Net+"}
-PAPER = "Zhang & Ghanem 2018, table 1 (Set11)"
-PAPER_MRI = "Zhang & Ghanem 2018, table 4 (50 brain slices, their mask and training slices)"
-
-# PSNR in dB by CS ratio in per cent
-PUBLISHED = {
-    "istanet": {50: 37.43, 40: 35.36, 30: 32.91, 25: 31.53, 10: 25.80, 4: 21.23, 1: 17.30},
-    "istanet-plus": {50: 38.07, 40: 36.06, 30: 33.82, 25: 32.57, 10: 26.64, 4: 21.31, 1: 17.34},
-}
-PUBLISHED_MRI = {
-    "istanet": {20: 38.30, 30: 40.52, 40: 42.12, 50: 43.60},
-    "istanet-plus": {20: 38.73, 30: 40.89, 40: 42.52, 50: 44.09},
-}
+IMAGES = (
+    "psnr, ssim: Set11, where the data folder has it; psnr_wheels: camera and coffee of "
+    "scikit-image; luminance in [0, 1], clipped, not rounded; mean over images"
+)
+NAMES = {"tv": "TV", "nlm": "NLM", "wavelet": "wavelet", "cnn": "learned denoiser"}
+NAMES |= {"prox": "learned prox", "relaxed": "learned denoiser, relaxed by ½"}
+NAMES |= {"admm": "learned denoiser"}
 
 _CPU = Training()
 _SHORT = Training(steps=1200)  # for the ratios of less worth: two minutes
@@ -58,6 +71,10 @@ _MRI_CPU = Training(data="head", phases=3, channels=16, steps=400, batch=1)
 _MRI_GPU = Training(
     data="head", phases=9, channels=32, steps=40_000, batch=4, precision="bf16", compile=True
 )
+_DENOISERS = {
+    "cnn": Recipe(steps=900, batch=16, lr=3e-3),
+    "prox": Recipe(steps=900, batch=16, lr=1e-2),
+}
 
 
 def _blocks(kind: str, ratio: int) -> Experiment:
@@ -67,10 +84,9 @@ def _blocks(kind: str, ratio: int) -> Experiment:
         source=PAPER,
         protocol=(
             f"blocks 33×33, Phi {ROWS[ratio]}×1089 Gaussian, rows orthonormal, seed 0, no noise; "
-            "psnr, ssim: Set11, where the data folder has it; psnr_wheels: camera and coffee of "
-            "scikit-image; luminance in [0, 1], clipped, not rounded; mean over images"
+            f"{IMAGES}"
         ),
-        published={"psnr": PUBLISHED[kind][ratio]},
+        published={"psnr": SET11[TITLES[kind]][ratio]},
         build=lambda recipe=cpu, seed=0: build(KINDS[kind], ratio, recipe, seed),
         measure=partial(measure, block_tests),
         own=("folder",),
@@ -89,13 +105,78 @@ def _slices(kind: str, ratio: int) -> Experiment:
             "folder has it; psnr_head: 12 axial slices of the MNI152 head, others trained on; "
             "luminance in [0, 1], clipped, not rounded; mean over slices"
         ),
-        published={"psnr": PUBLISHED_MRI[kind][ratio]},
+        published={"psnr": BRAIN50[TITLES[kind]][ratio]},
         build=lambda recipe=_MRI_CPU, seed=0: build_mri(KINDS[kind], ratio, recipe, seed),
         measure=partial(measure, mri_tests),
         own=("folder",),
         train=train,
         recipes={"cpu": _MRI_CPU, "gpu": _MRI_GPU},
         released=partial(load_experiment, KINDS[kind], None, share=ratio / 100),
+    )
+
+
+def _sensing(title: str, ratio: int, recover: Recover, row: str = "") -> Experiment:
+    return Experiment(
+        title=f"{title}, CS ratio {ratio} %",
+        source=f"{PAPER}: {row}" if row else "no published figure",
+        protocol=(
+            f"blocks 33×33, Phi {ROWS[ratio]}×1089 Gaussian, rows orthonormal, seed 0, no "
+            f"noise; recovered as a whole, padded by zeros to whole blocks; {IMAGES}"
+        ),
+        published={"psnr": SET11[row][ratio]} if row else {},
+        measure=partial(measure_sensing, ratio, recover),
+        own=("folder",),
+    )
+
+
+def _denoising(name: str) -> Experiment:
+    kind = NETWORKS[name][1] if name in NETWORKS else None
+    return Experiment(
+        title=f"denoising, {NAMES[name]}",
+        protocol=f"white Gaussian noise, σ = 15/255 and 25/255, by name; {IMAGES}",
+        build=lambda recipe=None, seed=0: kind(seed=seed) if kind else None,
+        measure=partial(measure_denoising, name),
+        own=("folder",),
+        train=train_denoiser if kind else None,
+        recipes={"cpu": _DENOISERS[name]} if kind else {},
+    )
+
+
+def _deblurring(method: str, name: str) -> Experiment:
+    return Experiment(
+        title=f"deblurring, PnP-{method.upper()}, {NAMES[name]}",
+        protocol=(
+            "camera of scikit-image 128×128 (means of 4×4 pixels), periodic Gaussian blur of 1.6 "
+            "pixels, noise 2/255; clipped, not rounded"
+        ),
+        measure=partial(measure_deblurring, method, name),
+        own=("folder",),
+    )
+
+
+def _long(name: str) -> Experiment:
+    method = "ADMM" if name == "admm" else "ISTA"
+    return Experiment(
+        title=f"deblurring, PnP-{method}, {NAMES[name]}, {max(LONG_SEEN)} steps",
+        protocol=(
+            "camera of scikit-image 128×128 (means of 4×4 pixels), periodic Gaussian blur of 1.6 "
+            f"pixels, noise 2/255 of the run's seed; psnr after {max(LONG_SEEN)} steps, clipped; "
+            f"radius of the step's Jacobian at x^{RADIUS_AT}, {RADIUS_STEPS} power steps"
+        ),
+        measure=partial(measure_long, name),
+    )
+
+
+def _tv_slices(ratio: int) -> Experiment:
+    return Experiment(
+        title=f"total variation, MRI, {ratio} % of the frequencies",
+        protocol=(
+            f"256×256 slices, radial mask {ratio} %, no noise, 400 steps; psnr, ssim: Brain50, "
+            "where the data folder has it; psnr_head: 12 axial slices of the MNI152 head; clipped, "
+            "not rounded; mean over slices"
+        ),
+        measure=partial(measure_mri, ratio),
+        own=("folder",),
     )
 
 
@@ -108,12 +189,32 @@ EXPERIMENTS = {
         title="ISTA-Net+, CS ratio 25 %, steps in (0, 2), thresholds above zero",
         source="no published figure; the paper leaves both free",
         protocol=_CONSTRAINED.protocol,
-        published={},
         build=lambda recipe=_CPU, seed=0: build_constrained(ISTANetPlus, 25, recipe, seed),
         measure=_CONSTRAINED.measure,
         own=("folder",),
         train=train,
         recipes={"cpu": _CPU},
     ),
-    **BASELINES,
+    "denoiser": _denoising("cnn"),
+    "denoiser-prox": _denoising("prox"),
+    **{f"denoise-{name}": _denoising(name) for name in ("tv", "nlm", "wavelet")},
+    **{
+        f"tv-{r}": _sensing("total variation", r, by_tv, "TVAL3")
+        for r in (25, 10, 50, 40, 30, 4, 1)
+    },
+    **{f"mri-tv-{r}": _tv_slices(r) for r in (10, 20, 30, 40, 50)},
+    **{f"d-amp-{r}": _sensing("D-AMP with TV", r, by_amp, "D-AMP") for r in (25, 10)},
+    **{
+        f"pnp-{method}-{name}-25": _sensing(
+            f"PnP-{method.upper()}, {NAMES[name]}", 25, partial(by, name)
+        )
+        for method, by in (("admm", by_admm), ("hqs", by_hqs))
+        for name in ("tv", "cnn")
+    },
+    **{
+        f"deblur-{method}-{name}": _deblurring(method, name)
+        for method in ("hqs", "ista")
+        for name in ("tv", "cnn")
+    },
+    **{f"deblur-long-{name}": _long(name) for name in ("cnn", "relaxed", "admm", "tv", "prox")},
 }

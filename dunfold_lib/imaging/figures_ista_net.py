@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dunfold_lib import checks, experiment, fetch, records
+from dunfold_lib import checks, experiment, fetch
 from dunfold_lib.explore import Explorer, Slider
 from dunfold_lib.imaging import data
 from dunfold_lib.imaging.baselines import total_variation
@@ -39,16 +39,14 @@ def photograph(name: str) -> Tensor:
 
 def recorded_ratios() -> tuple[int, ...]:
     """Those of ``RATIOS`` whose ISTA-Net+ was recorded by the CPU recipe."""
-    weights = "cpu-s0/weights.safetensors"
-    root = records.results_root() / "imaging"
-    return tuple(r for r in RATIOS if (root / f"istanet-plus-{r}" / weights).exists())
+    recorded = lambda r: experiment.first_recorded([f"imaging/istanet-plus-{r}"], ["cpu"])
+    return tuple(r for r in RATIOS if recorded(r))
 
 
 @cache
 def network(ratio: int) -> ISTANet | ISTANetPlus:
     """The recorded ISTA-Net+ of a CS ratio, by the CPU recipe."""
-    name = f"istanet-plus-{ratio}"
-    return experiment.load(f"imaging/{name}", "cpu", 0)
+    return experiment.load(f"imaging/istanet-plus-{ratio}", "cpu", 0)
 
 
 @fetch.cached(fetch.nowhere)

@@ -1,42 +1,24 @@
 """Tables of the chapter on ISTA-Net: published, released and recorded scores, side by side."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from dunfold_lib import records, tables
-from dunfold_lib.imaging.denoising_runs import PUBLISHED as CLASSICAL
-from dunfold_lib.imaging.experiments import EXPERIMENTS, PUBLISHED, PUBLISHED_MRI, TITLES
+from dunfold_lib.imaging.experiments import EXPERIMENTS, TITLES
+from dunfold_lib.imaging.published import BRAIN50, SECONDS, SET11
 from dunfold_lib.show import Curves, line
 
 RATIOS = (1, 4, 10, 25, 30, 40, 50)
 MRI_RATIOS = (10, 20, 30, 40, 50)
-# Zhang & Ghanem 2018, table 1, in the order of RATIOS
-OTHERS = {
-    "IRCNN": (7.70, 17.56, 24.02, 30.07, 31.18, 34.06, 36.23),
-    "SDA": (17.29, 20.12, 22.65, 25.34, 26.63, 27.79, 28.95),
-    "ReconNet": (17.27, 20.63, 24.28, 25.60, 28.74, 30.58, 31.50),
-}
 # measured before this book with the authors' files, which we may not ship; without 50 %
 RELEASED = {
     "linear start": (17.28, 20.06, 23.20, 26.92, 27.92, 29.74),
     "ISTA-Net": (17.36, 21.15, 26.26, 31.85, 33.09, 35.38),
     "ISTA-Net+": (17.45, 21.56, 26.49, 32.44, 33.70, 36.02),
 }
-# the same, and the paper's table 4; the first three without 10 %
-ADMM_NET_MRI = {20: 37.17, 30: 39.84, 40: 41.56, 50: 43.00}
+# the same; the zero-filled without 10 %
 ZERO_FILLED_MRI = {20: 30.41, 30: 33.01, 40: 35.14, 50: 37.07}
 RELEASED_MRI = {10: 34.63, 20: 38.70, 30: 40.97, 40: 42.65, 50: 44.12}
-SECONDS = {  # published, on the paper's machine: CPU, GPU
-    "TVAL3": ("3.135", "–"),
-    "D-AMP": ("51.21", "–"),
-    "SDA": ("–", "0.0032"),
-    "ReconNet": ("–", "0.016"),
-    "ISTA-Net": ("0.923", "0.039"),
-    "ISTA-Net+": ("1.375", "0.047"),
-    "MRI: ADMM-Net": ("–", "0.9535"),
-    "MRI: ISTA-Net": ("–", "0.1246"),
-    "MRI: ISTA-Net+": ("–", "0.1437"),
-}
 RECIPES = {
     "cpu": "wheels, CPU",
     "cpu-t91": "T91, CPU",
@@ -70,10 +52,7 @@ def _measured(rows: list[list[str]]) -> list[list[str]]:
 
 def published() -> dict[str, list[float]]:
     """The PSNR in dB on Set11 that the paper prints, by method, in the order of ``RATIOS``."""
-    order: Callable[[dict[int, float]], list[float]] = lambda known: [known[r] for r in RATIOS]
-    made = {name: order(known) for name, known in CLASSICAL.items()}
-    made |= {name: [*values] for name, values in OTHERS.items()}
-    return made | {TITLES[kind]: order(known) for kind, known in PUBLISHED.items()}
+    return {name: [known[r] for r in RATIOS] for name, known in SET11.items()}
 
 
 def set11() -> Table:
@@ -111,9 +90,7 @@ def mri() -> Table:
     net = lambda score, r: _cells("mri-istanet-plus", score, r, MRI_RATIOS)
     tv = lambda score: _cells("mri-tv", score, "", MRI_RATIOS)
     rows = [
-        ["ADMM-Net, published", *known(ADMM_NET_MRI)],
-        ["ISTA-Net, published", *known(PUBLISHED_MRI["istanet"])],
-        ["ISTA-Net+, published", *known(PUBLISHED_MRI["istanet-plus"])],
+        *([f"{name}, published", *known(values)] for name, values in BRAIN50.items()),
         ["zero-filled, authors' masks", *known(ZERO_FILLED_MRI)],
         ["ISTA-Net+, released files", *known(RELEASED_MRI)],
     ]

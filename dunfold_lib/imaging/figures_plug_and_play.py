@@ -10,14 +10,9 @@ from torch import Tensor
 from dunfold_lib import records, tables
 from dunfold_lib.explore import Explorer, Slider
 from dunfold_lib.imaging import theory
-from dunfold_lib.imaging.denoising_runs import (
-    BASELINES,
-    LONG_SEEN,
-    NAMES,
-    blurred,
-    denoiser,
-    small_camera,
-)
+from dunfold_lib.imaging.data import blurred, small_camera
+from dunfold_lib.imaging.evaluation import LONG_SEEN, denoiser
+from dunfold_lib.imaging.experiments import EXPERIMENTS, NAMES
 from dunfold_lib.imaging.plug_and_play import pnp_ista
 from dunfold_lib.metrics import psnr
 from dunfold_lib.show import Curves, Frames, array, line
@@ -151,10 +146,10 @@ def denoisers() -> Table:
     """The recorded PSNR of five denoisers at two noise levels, on Set11 and on two photographs."""
     head = ["PSNR, dB", "Set11, σ = 15", "σ = 25", "camera, coffee, σ = 15", "σ = 25"]
     names = ("denoise-wavelet", "denoise-tv", "denoise-nlm", "denoiser", "denoiser-prox")
-    title = lambda n: BASELINES[n].title.removeprefix("denoising, ")
+    title = lambda n: EXPERIMENTS[n].title.removeprefix("denoising, ")
     scores = [f"psnr_{s}{e}" for e in ("", "_wheels") for s in (15, 25)]
     rows = [[title(n), *(_ours(n, s) for s in scores)] for n in names]
-    return head, rows, BASELINES["denoiser"].protocol
+    return head, rows, EXPERIMENTS["denoiser"].protocol
 
 
 def deblurred() -> Table:
@@ -169,7 +164,7 @@ def deblurred() -> Table:
         for d in ("tv", "cnn")
     ]
     head = ["PnP-", "denoiser", "blurred, dB", "PSNR, dB", "SSIM"]
-    return head, rows, BASELINES["deblur-hqs-cnn"].protocol
+    return head, rows, EXPERIMENTS["deblur-hqs-cnn"].protocol
 
 
 def moves(found: Mapping[str, Sequence[float]]) -> Curves:
@@ -212,7 +207,7 @@ def long_ends() -> Table:
         found["radius"] = first(name, "radius")
         said = (form.get(s, "{:.2f}").format(v) if v is not None else "–" for s, v in found.items())
         rows.append([label, *said])
-    return head, rows, BASELINES["deblur-long-cnn"].protocol
+    return head, rows, EXPERIMENTS["deblur-long-cnn"].protocol
 
 
 def two_peaks(v: Tensor, mean: Tensor, slope: Tensor) -> Curves:
@@ -238,8 +233,8 @@ def sensed() -> Table:
     rows = []
     for name in SENSED:
         scores = (_ours(name, s) for s in ("psnr", "ssim", "psnr_wheels"))
-        rows.append([BASELINES[name].title, tables.paper(BASELINES[name], "psnr"), *scores])
-    return head, rows, "PSNR in dB. " + BASELINES["tv-25"].protocol
+        rows.append([EXPERIMENTS[name].title, tables.paper(EXPERIMENTS[name], "psnr"), *scores])
+    return head, rows, "PSNR in dB. " + EXPERIMENTS["tv-25"].protocol
 
 
 def exploded(error: float | str) -> int | None:

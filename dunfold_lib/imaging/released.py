@@ -41,9 +41,7 @@ def load_released(
         A, held_Q = load_operator(A)
         Q = held_Q if Q is None else Q
     source = "weights" if isinstance(weights, Mapping) else str(weights)
-    held = (
-        fetch.state_dict(weights) if isinstance(weights, Mapping) else fetch.weights(Path(weights))
-    )
+    held = fetch.weights(weights)
     K = len({k.split(".")[1] for k in held if k.startswith("fcs.") and k.count(".") == 2})
     kind = ISTANetPlus if "fcs.0.conv_D" in held else ISTANet
     first = held.get("fcs.0.conv1_forward")

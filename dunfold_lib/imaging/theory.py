@@ -79,29 +79,6 @@ def contraction(rho: float, mu: float, L: float, eps: float) -> float:
 
 
 @checks.door
-def local_lipschitz(
-    f: Callable[[Tensor], Tensor], v: Tensor, steps: int, generator: torch.Generator
-) -> float:
-    """‖J‖₂ of f's Jacobian at v by the power method on JᵀJ, from below; f must be differentiable.
-
-    For a denoiser D, f = lambda v: D(v, sigma) − v gives the local Lipschitz constant of D − I.
-    """
-    checks.finite("v", v)
-    checks.whole("steps", steps, 1)
-    d = torch.randn(v.shape, generator=generator, dtype=v.dtype)
-    jvp, vjp = torch.autograd.functional.jvp, torch.autograd.functional.vjp
-    largest = 0.0
-    for _ in range(steps):
-        d = d / d.norm()
-        pushed = jvp(f, v, d)[1]
-        largest = float(pushed.norm())
-        d = vjp(f, v, pushed)[1]
-        if not bool(d.any()):
-            return 0.0
-    return largest
-
-
-@checks.door
 def local_radius(
     step: Callable[[Tensor], Tensor], x: Tensor, steps: int, generator: torch.Generator
 ) -> float:

@@ -4,13 +4,12 @@
 """
 
 from dunfold_lib.newton_sr.algorithm import Problem, augmented_lagrangian
-from dunfold_lib.newton_sr.downsampling import Downsample, Spectral, up
+from dunfold_lib.newton_sr.downsampling import Downsample, Pair, Spectral, up
 from dunfold_lib.newton_sr.jacobians import L1, Groups, Shrink, clarke, majorised
 from dunfold_lib.newton_sr.model import (
     FirstOrderSR,
     LearnedInverseSR,
     NewtonSR,
-    Pair,
     State,
     charbonnier,
     steps,

@@ -26,6 +26,7 @@ positive semidefinite, hence ε and small s.
 """
 
 from collections.abc import Callable
+from itertools import islice
 from typing import NamedTuple
 
 import torch
@@ -33,7 +34,7 @@ from torch import Tensor
 
 from dunfold_lib import checks
 from dunfold_lib.newton_sr.jacobians import Curvature, Shrink, Transform, clarke
-from dunfold_lib.solvers import conjugate_gradients
+from dunfold_lib.solvers import conjugate_gradients, momentum
 
 ARMIJO, HALVINGS = 1e-4, 30
 ETA, TAU = 0.1, 1.0  # ‖V d + F‖ ≤ min(ETA, ‖F‖^(1 + TAU))
@@ -266,9 +267,8 @@ def accelerated(problem: Problem, start: Tensor, K: int, step: float) -> list[Te
     checks.finite("start", start)
     checks.whole("K", K)
     checks.number("step", step, 0, open_low=True)
-    Us, y, t = [start], start, 1.0
-    for _ in range(K):
+    Us, y = [start], start
+    for beta in islice(momentum(), K):
         Us.append(y - step * problem.F(y))
-        t, past = (1 + (1 + 4 * t * t) ** 0.5) / 2, t
-        y = Us[-1] + (past - 1) / t * (Us[-1] - Us[-2])
+        y = Us[-1] + beta * (Us[-1] - Us[-2])
     return Us

@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from dunfold_lib import checks
 from dunfold_lib.newton_sr.downsampling import Downsample, up
+from dunfold_lib.operators import gradient, gradient_T
 
 
 @checks.door
@@ -86,21 +87,6 @@ def joint_bilateral(
             weight = (-distance - (far_Y[here] - Y).square() / (2 * contrast**2)).exp()
             total, weights = total + weight * far_U[here], weights + weight
     return total / weights
-
-
-@checks.door
-def gradient(x: Tensor) -> Tensor:
-    """Forward differences, (batch, C, h, w) to (batch, 2, C, h, w): 0 past the last pixel."""
-    down = torch.diff(x, dim=2, append=x[:, :, -1:])
-    return torch.stack([down, torch.diff(x, dim=3, append=x[..., -1:])], 1)
-
-
-@checks.door
-def gradient_T(p: Tensor) -> Tensor:
-    """The transpose of ``gradient``."""
-    down, across = p[:, 0, :, :-1], p[:, 1, ..., :-1]
-    pad = functional.pad
-    return -torch.diff(pad(down, (0, 0, 1, 1)), dim=2) - torch.diff(pad(across, (1, 1)), dim=3)
 
 
 @checks.door

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from dunfold_lib import checks, cubes, fetch, images
+from dunfold_lib.datasets import cells, crop
 from dunfold_lib.fetch import Brought
 
 SUFFIXES = (*images.SUFFIXES, ".npy")
@@ -226,7 +227,7 @@ def planes(g: torch.Generator, side: int = 96, regions: int = 9, texture: float 
     at = torch.linspace(0, 1, side)
     y, x = torch.meshgrid(at, at, indexing="ij")
     sites = rand(regions, 2)
-    cell = ((y[..., None] - sites[:, 0]) ** 2 + (x[..., None] - sites[:, 1]) ** 2).argmin(-1)
+    cell = cells(y, x, sites)
     level, down, across = 0.2 + 0.6 * rand(regions), 0.3 * rand(regions), 0.3 * rand(regions)
     depth = level[cell] + (down[cell] - 0.15) * (y - 0.5) + (across[cell] - 0.15) * (x - 0.5)
     shade = (6 * rand(regions)).floor() / 6 * 0.8 + 0.1  # six levels: neighbours may share one
@@ -292,11 +293,7 @@ def patches(
     area = torch.tensor([float(s.truth[0, 0].numel()) for s in chosen])
     cut = []
     for i in torch.multinomial(area, batch, replacement=True, generator=g):
-        both = torch.cat([chosen[int(i)].truth, chosen[int(i)].Y], 1)
-        top, left = (int(torch.randint(n - side + 1, (1,), generator=g)) for n in both.shape[2:])
-        turn = int(torch.randint(8, (1,), generator=g))
-        patch = both[..., top : top + side, left : left + side].rot90(turn % 4, (2, 3))
-        cut.append(patch.flip(3) if turn >= 4 else patch)
+        cut.append(crop(torch.cat([chosen[int(i)].truth, chosen[int(i)].Y], 1), side, g))
     whole, C = torch.cat(cut), chosen[0].truth.shape[1]
     return whole[:, :C].contiguous(), whole[:, C:].contiguous()
 

@@ -13,6 +13,7 @@ border, the border pixel included.
 """
 
 from functools import lru_cache
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -166,3 +167,17 @@ def mix(H: Tensor, x: Tensor) -> Tensor:
     checks.shaped("H", H, ("out", "in"))
     checks.shaped("x", x, ("batch", H.shape[1], "h", "w"))
     return torch.einsum("oi,bihw->bohw", H, x)
+
+
+class Pair(NamedTuple):
+    """One measurement: a low-resolution image and its guide."""
+
+    Z: Tensor  # (batch, C, H, W)
+    Y: Tensor  # (batch, Cy, rH, rW)
+
+
+def degraded(truth: Tensor, Y: Tensor, ratio: int) -> Pair:
+    """The measurement of images (batch, C, h, w): Keys down by the ratio, without noise."""
+    size = (truth.shape[2], truth.shape[3])
+    D = Downsample(size, ratio, truth.shape[1], truth.dtype).to(truth.device)
+    return Pair(D.down(truth), Y)

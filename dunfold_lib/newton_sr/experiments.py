@@ -12,17 +12,9 @@ from dunfold_lib.newton_sr.baselines import (
     guided_tv,
     joint_bilateral,
 )
+from dunfold_lib.newton_sr.evaluation import Method, measure, measure_lasso, measure_method
 from dunfold_lib.newton_sr.model import FirstOrderSR, LearnedInverseSR, NewtonSR, PlainSR
-from dunfold_lib.newton_sr.runs import (
-    Method,
-    Network,
-    Training,
-    build,
-    measure,
-    measure_lasso,
-    measure_method,
-    train,
-)
+from dunfold_lib.newton_sr.training import Network, Training, build, train
 
 RATIOS = (4, 8, 16)  # in order of worth
 CONDITIONS = {"1e1": 1e1, "1e3": 1e3, "1e5": 1e5, "1e7": 1e7}
@@ -89,7 +81,6 @@ def _depth(kind: str, ratio: int, title: str = "", **fields: Any) -> Experiment:
         title=f"{KINDS[kind].__name__}{title}, depth ×{ratio}",
         source=NONE,
         protocol=DEPTH.format(ratio),
-        published={},
         build=lambda recipe=cpu, seed=0: build(KINDS[kind], ratio, recipe, seed=seed),
         measure=partial(measure, "planes"),
         own=("folder",),
@@ -104,7 +95,6 @@ def _bands(kind: str, name: str) -> Experiment:
         title=f"{KINDS[kind].__name__}, {name} ×4",
         source=NONE,
         protocol=f"{BANDS[name]}; no noise; PSNR in dB, SAM in degrees, ERGAS",
-        published={},
         build=lambda recipe=cpu, seed=0: build(KINDS[kind], 4, recipe, 1.0, seed),
         measure=partial(measure, name),
         own=("folder",),
@@ -118,8 +108,6 @@ def _method(name: str, run: Method, ratio: int, data: str) -> Experiment:
         title=f"{name}, ×{ratio}",
         source=NONE,
         protocol=DEPTH.format(ratio) if data == "planes" else BANDS[data],
-        published={},
-        build=lambda recipe=None, seed=0: None,
         measure=partial(measure_method, data, run, ratio),
         own=("folder",),
     )
@@ -134,8 +122,6 @@ def _lasso(condition: str, group: int) -> Experiment:
             f"{size}, cond(AAᵀ) = {condition}, 1 % noise, λ = 0.02 λ_max, float64; SSNAL to a "
             "KKT residual of 1e-12, the others to 1e-6 and 1e-8, 5001 where 5000 steps do not reach"
         ),
-        published={},
-        build=lambda recipe=None, seed=0: None,
         measure=partial(measure_lasso, CONDITIONS[condition], group),
     )
 

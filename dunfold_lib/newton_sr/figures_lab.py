@@ -12,8 +12,10 @@ from dunfold_lib import show
 from dunfold_lib.metrics import psnr
 from dunfold_lib.newton_sr import data, experiments, up
 from dunfold_lib.newton_sr.baselines import bicubic, glp
-from dunfold_lib.newton_sr.model import NewtonSR, Pair, Stages, steps
-from dunfold_lib.newton_sr.runs import Method, degraded, rmse
+from dunfold_lib.newton_sr.downsampling import Pair, degraded
+from dunfold_lib.newton_sr.evaluation import Method
+from dunfold_lib.newton_sr.model import NewtonSR, Stages, steps
+from dunfold_lib.newton_sr.scores import rmse
 from dunfold_lib.show import Curves, Frames, line
 
 NAMES = {"guided-tv": "guide-weighted TV", "tv": "plain TV"}

@@ -12,12 +12,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dunfold_lib import checks, experiment, fetch, records
+from dunfold_lib import checks, experiment, fetch
 from dunfold_lib.explore import Explorer, Slider
-from dunfold_lib.newton_sr import data, runs
+from dunfold_lib.newton_sr import data, downsampling, scores, training
 from dunfold_lib.newton_sr.data import Scene
+from dunfold_lib.newton_sr.downsampling import Pair
 from dunfold_lib.newton_sr.jacobians import clarke
-from dunfold_lib.newton_sr.model import NewtonSR, Pair, Stages, steps
+from dunfold_lib.newton_sr.model import NewtonSR, Stages, steps
 from dunfold_lib.show import Curves, Frames, array, line
 
 SIDE, RATIO, MAGNIFIED = 96, 4, 6  # of a crop, in pixels; r; of an error that is shown
@@ -32,7 +33,7 @@ KINDS = {
 RECIPES = ("cpu-middlebury", "cpu")  # whose weights are shown, in order of preference
 GUIDED = RECIPES[::-1]  # the made-up planes are the data whose guide says most
 CG = (1, 2, 4, 8, 16)
-CURVATURES = tuple(runs.CURVATURES)
+CURVATURES = tuple(training.CURVATURES)
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
 WORST, FLOOR = 400.0, 1e-6  # largest RMSE and smallest residual that an axis shows
 WIDE = (5.6, 2.9)  # of a panel that has a row for itself
@@ -52,16 +53,12 @@ def scene(name: str) -> Scene:
 @fetch.cached(fetch.nowhere)
 def measured(name: str) -> Pair:
     """What the network is given of a scene: a quarter of its depth, and the guide."""
-    return runs.degraded(*scene(name), RATIO)
+    return downsampling.degraded(*scene(name), RATIO)
 
 
 def recorded(prefer: tuple[str, ...] = RECIPES) -> str:
     """The first recipe by which all three networks were recorded, seed 0; "" for none."""
-    root = records.results_root() / "newton_sr"
-    there = lambda r: all(
-        (root / n / f"{r}-s0/weights.safetensors").exists() for n in KINDS.values()
-    )
-    return next((r for r in prefer if there(r)), "")
+    return experiment.first_recorded([f"newton_sr/{n}" for n in KINDS.values()], prefer)
 
 
 @cache
@@ -80,7 +77,7 @@ def newton(cg: int, curvature: str = "majorised") -> NewtonSR:
     checks.one_of("curvature", curvature, CURVATURES)
     net = copy(network("Newton"))
     assert isinstance(net, NewtonSR)
-    net.cg, net.curvature = cg, runs.CURVATURES[curvature]
+    net.cg, net.curvature = cg, training.CURVATURES[curvature]
     return net
 
 
@@ -95,7 +92,7 @@ def run(net: Stages, name: str) -> Run:
     """What a network makes of a scene."""
     with torch.no_grad():
         U = net.iterates(measured(name))
-    return Run(U, [runs.rmse(u, scene(name).truth) for u in U])
+    return Run(U, [scores.rmse(u, scene(name).truth) for u in U])
 
 
 @cache
@@ -264,7 +261,7 @@ def guide(strength: float = 1.0, kind: str = "Newton", name: str = "rear") -> tu
     checks.one_of("strength", strength, STRENGTHS)
     checks.one_of("kind", kind, tuple(KINDS))
     truth = scene(name).truth
-    rmse = {n: [runs.rmse(guided_by(t, n, name)[1], truth) for t in STRENGTHS] for n in KINDS}
+    rmse = {n: [scores.rmse(guided_by(t, n, name)[1], truth) for t in STRENGTHS] for n in KINDS}
     Y, U = guided_by(strength, kind, name)
     here = rmse[kind][STRENGTHS.index(strength)]
     frames = Frames(

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from dunfold_lib import records
-from dunfold_lib.newton_sr import runs
+from dunfold_lib.newton_sr import evaluation
 
 LASSOS = ("lasso-1e1", "lasso-1e3", "lasso-1e5", "lasso-1e7", "group-lasso-1e3")
 
@@ -23,9 +23,10 @@ def _counts(scores: Sequence[str]) -> list[list[str]]:
     rows = []
     for name in LASSOS:
         means = [lasso_mean(name, s) for s in scores]
-        over = f">\u00a0{runs.LIMIT}"
+        over = f">\u00a0{evaluation.LIMIT}"
         said = [
-            "not measured" if v is None else over if v > runs.LIMIT else f"{v:.0f}" for v in means
+            "not measured" if v is None else over if v > evaluation.LIMIT else f"{v:.0f}"
+            for v in means
         ]
         rows.append([label(name), *said])
     return rows

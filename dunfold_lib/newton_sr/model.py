@@ -41,7 +41,7 @@ from torch.nn import functional
 
 from dunfold_lib import checks
 from dunfold_lib.newton_sr.algorithm import Problem
-from dunfold_lib.newton_sr.downsampling import Downsample, mix, up
+from dunfold_lib.newton_sr.downsampling import Downsample, Pair, mix, up
 from dunfold_lib.newton_sr.jacobians import Curvature, Shrink, majorised
 from dunfold_lib.solvers import conjugate_gradients
 from dunfold_lib.unroll import Unrolled
@@ -50,13 +50,6 @@ LOG_S, LOG_EPS, FREE_THETA = -1.0, -3.0, -4.0  # first values: s = e⁻¹, ε = 
 FILTER = 1.5  # first norm of a filter, times √c
 HEAD = 0.01  # deviation of the first weights of a last layer: the encoder's, the inverse's
 PATCH = 40  # side of the images that the operator of a fresh network is made for
-
-
-class Pair(NamedTuple):
-    """One measurement: a low-resolution image and its guide."""
-
-    Z: Tensor  # (batch, C, H, W)
-    Y: Tensor  # (batch, Cy, rH, rW)
 
 
 class State(NamedTuple):

@@ -36,7 +36,7 @@ from torch import Tensor
 
 from dunfold_lib import checks
 from dunfold_lib.newton_sr.jacobians import L1, Penalty
-from dunfold_lib.solvers import conjugate_gradients
+from dunfold_lib.solvers import conjugate_gradients, momentum
 
 GROWTH, MOST_SIGMA = 3.0, 1e8  # σ grows by this factor after every outer step, up to this value
 ARMIJO, SHRINK, TRIALS = 1e-4, 0.5, 40  # slope asked for, factor of the step, and how often
@@ -180,12 +180,21 @@ def _armijo(
         new = psi(xi + d)
         halved = bool(new[1].norm() <= 0.5 * size)
         return (xi + d, new, True) if halved else (xi, psi(xi), False)
+    xi, new, trials = _descended(psi, xi, d, value, slope)
+    return xi, new or psi(xi), bool(trials)
+
+
+def _descended(
+    f: Callable[[Tensor], Any], x: Tensor, d: Tensor, value: Tensor, slope: Tensor
+) -> tuple[Tensor, Any, int]:
+    """(x + t d, f there, trials) for the first t of 1, ½, ¼, … at which f's first part falls by
+    Armijo's rule; (x, None, 0) for none."""
     for trial in range(TRIALS):
         t = SHRINK**trial
-        new = psi(xi + t * d)
+        new = f(x + t * d)
         if bool(new[0] <= value + ARMIJO * t * slope):
-            return xi + t * d, new, True
-    return xi, psi(xi), False
+            return x + t * d, new, trial + 1
+    return x, None, 0
 
 
 class Counted:
@@ -221,11 +230,9 @@ def fista(problem: Lasso) -> Iterator[Tensor]:
     A, b, lam, p = _checked(problem)
     L = _largest(A)
     x = y = b.new_zeros(A.shape[1])
-    t = 1.0
-    while True:
+    for beta in momentum():
         before, x = x, p.prox(y - A.T @ (A @ y - b) / L, lam / L)
-        t, past = (1 + (1 + 4 * t * t) ** 0.5) / 2, t
-        y = x + (past - 1) / t * (x - before)
+        y = x + beta * (x - before)
         yield x
 
 
@@ -351,12 +358,10 @@ def _backtracked(
     """(x, envelope, trials) at the first of 1, ½, ¼, … steps that Armijo's rule accepts."""
     slope = here.gradient @ d
     lost = bool(-slope <= 1e-13 * (1 + here.value.abs()))  # rounding hides the fall
-    for trial in range(TRIALS):
-        step = SHRINK**trial
-        new = envelope(problem, x + step * d, t)
-        if lost or bool(new.value <= here.value + ARMIJO * step * slope):
-            return x + step * d, new, trial + 1
-    return x, here, TRIALS
+    if lost:
+        return x + d, envelope(problem, x + d, t), 1
+    x, new, trials = _descended(lambda x: envelope(problem, x, t), x, d, here.value, slope)
+    return x, new or here, trials or TRIALS
 
 
 @checks.door

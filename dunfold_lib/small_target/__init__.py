@@ -4,6 +4,7 @@ from dunfold_lib.small_target.algorithm import rpca, svt
 from dunfold_lib.small_target.baselines import ipi, mpcm, pstnn, segment, top_hat
 from dunfold_lib.small_target.data import Frames, images, inject, noisy, synthetic
 from dunfold_lib.small_target.fast import compact, detect
+from dunfold_lib.small_target.maps import dead_maps
 from dunfold_lib.small_target.model import (
     LRPCANet,
     RPCANet,
@@ -14,7 +15,6 @@ from dunfold_lib.small_target.model import (
     total_loss,
 )
 from dunfold_lib.small_target.released import load_released
-from dunfold_lib.small_target.runs import dead_maps
 from dunfold_lib.small_target.scores import by_centroid, by_overlap, iou, niou, roc
 
 __all__ = [

@@ -12,6 +12,7 @@ s        s              (r,)        singular values
 """
 
 from collections.abc import Iterator
+from itertools import chain
 from typing import NamedTuple
 
 import torch
@@ -20,6 +21,7 @@ from torch.nn import functional
 
 from dunfold_lib import checks
 from dunfold_lib.prox import soft
+from dunfold_lib.solvers import momentum
 
 
 class Split(NamedTuple):
@@ -135,9 +137,7 @@ def rpca_apg(
         checks.number(name, value, 0, open_low=True)
     checks.number("shrink", shrink, 0, 1, open_low=True)
     B = T = old_B = old_T = torch.zeros_like(P)
-    t = old_t = 1.0
-    while True:
-        beta = (old_t - 1) / t
+    for beta in chain([0.0], momentum()):
         YB, YT = B + beta * (B - old_B), T + beta * (T - old_T)
         half = (YB + YT - P) / 2
         old_B, old_T = B, T
@@ -147,7 +147,6 @@ def rpca_apg(
         moved = (2 * (YB - B) + both, 2 * (YT - T) + both)
         size = lambda a, b: float((a.square().sum() + b.square().sum()).sqrt())
         yield Step(B, T, mu, rank, size(*moved) / max(1.0, size(B, T)))
-        old_t, t = t, (1 + (1 + 4 * t * t) ** 0.5) / 2
         mu = max(shrink * mu, mu_end)
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from dunfold_lib import checks
+from dunfold_lib.datasets import bell
 from dunfold_lib.small_target.algorithm import rpca_apg
 
 Detector = Callable[[Tensor], Tensor]
@@ -153,8 +154,7 @@ def corners(image: Tensor) -> Tensor:
 
 def _gauss(x: Tensor, sigma: float) -> Tensor:
     """Gaussian filter with a 3×3 window, the border repeated."""
-    line = torch.tensor([1.0, 0.0, 1.0], dtype=x.dtype)
-    line = torch.exp(-line / (2 * sigma**2))
+    line = bell(1, sigma, x.dtype)
     kernel = torch.outer(line, line)
     padded = functional.pad(x[None, None], (1,) * 4, mode="replicate")
     return functional.conv2d(padded, (kernel / kernel.sum())[None, None])[0, 0]

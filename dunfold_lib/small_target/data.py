@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from dunfold_lib import checks
 from dunfold_lib.checks import AnyTensor
+from dunfold_lib.datasets import bell, turned
 
 BORDER = 8  # pixels between a target's centre and the border
 EDGE = math.exp(-1.5)  # a pixel belongs to a target where its Gaussian is above this
@@ -66,8 +67,7 @@ def blur(x: Tensor, sigma: float) -> Tensor:
     checks.shaped("x", x, ("h", "w"))
     checks.number("sigma", sigma, 0, open_low=True)
     reach = max(math.ceil(3 * sigma), 1)
-    at = torch.arange(-reach, reach + 1, dtype=x.dtype)
-    kernel = (-0.5 * (at / sigma) ** 2).exp()
+    kernel = bell(reach, sigma, x.dtype)
     kernel = kernel / kernel.sum()
     x = functional.pad(x[None, None], (reach,) * 4, mode="replicate")
     return functional.conv2d(
@@ -284,8 +284,6 @@ def crops(
             left = min(max(x - draw.whole(0, side - 1), 0), w - side)
         both = torch.cat([frames.image[i], frames.mask[i].to(torch.uint8)])
         both = both[:, top : top + side, left : left + side]
-        turn = draw.whole(0, 7)
-        both = both.rot90(turn % 4, (1, 2))
-        cut.append(both.flip(2) if turn >= 4 else both)
+        cut.append(turned(both, draw.whole(0, 7)))
     whole = torch.stack(cut)
     return whole[:, :1].float() / 255, whole[:, 1:].float()

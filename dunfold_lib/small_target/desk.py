@@ -8,7 +8,7 @@ from torch import Tensor
 
 from dunfold_lib import checks, show
 from dunfold_lib.show import Curves, Frames, line
-from dunfold_lib.small_target import baselines, data, runs, scores, theory
+from dunfold_lib.small_target import baselines, data, evaluation, fast, scores, theory, training
 from dunfold_lib.small_target.experiments import NAMES
 from dunfold_lib.small_target.figures_lab import (
     AXES,
@@ -53,9 +53,11 @@ class Desk:
 
         def make() -> data.Frames:
             if name == MADE_UP:
-                return runs.measured_on("sirst", 0)["_synthetic"]
+                return evaluation.measured_on("sirst", 0)["_synthetic"]
             return (
-                runs.part("injected", "val") if name == INJECTED else runs.measured_on(name, 0)[""]
+                training.part("injected", "val")
+                if name == INJECTED
+                else evaluation.measured_on(name, 0)[""]
             )
 
         frames: data.Frames = self.once(("whole", name), make)
@@ -73,7 +75,7 @@ class Desk:
 
     def logits(self, net: Any, name: str) -> Tensor:
         """T of every frame of a set that is looked at."""
-        make = lambda: runs.logits(net, data.images(self.some(name)))
+        make = lambda: fast.logits(net, data.images(self.some(name)))
         T: Tensor = self.once(("logits", net, name), make)
         return T
 
@@ -108,7 +110,7 @@ class Desk:
             found = torch.stack([baselines.segment(run(x[0]))[None] for x in images])
             self.measured[frames, label] = scores.scores(found, here_.mask), None
             return
-        T = runs.logits(method, images)
+        T = fast.logits(method, images)
         curve = scores.roc(T, here_.mask)
         made = scores.scores(T > 0, here_.mask) | {"auc": curve.area}
         thin = scores.roc(T, here_.mask, 400)
@@ -180,7 +182,7 @@ class Desk:
         clean, mask = data.images(self.some(frames))[: self.few], self.some(frames).mask[: self.few]
         g = torch.Generator().manual_seed(7)
         noisy = data.noisy(clean, g, float(sigma), density)
-        found = runs.logits(network, noisy) > 0
+        found = fast.logits(network, noisy) > 0
         pictures = grey(clean[at]), grey(noisy[at]), marked(noisy[at], found[at], mask[at])
         captions = "clean", f"σ = {sigma}/255, density {100 * density:g} %", MARKS
         both = {"network": found, "top-hat": hats(noisy)}
@@ -191,8 +193,8 @@ class Desk:
         """IoU against the level of each kind of noise, of all networks that were drawn so far."""
         checks.whole("number of frames", count, 1)
         chosen = self.some(frames).part(range(min(count, len(self.some(frames).names))))
-        run = lambda x: runs.logits(network, x) > 0
-        self.once(("robust", frames, count, label), lambda: runs.robustness(run, chosen))
+        run = lambda x: fast.logits(network, x) > 0
+        self.once(("robust", frames, count, label), lambda: evaluation.robustness(run, chosen))
         head = ("robust", frames, count)
         found = {key[3]: made for key, made in self.made.items() if key[:3] == head}
         kinds = ("sigma", data.SIGMAS, "σ over 255"), ("density", data.DENSITIES, "salt and pepper")

@@ -20,7 +20,15 @@ from torch.nn import functional
 
 from dunfold_lib import checks
 from dunfold_lib.blocks import Less, composed, edges
-from dunfold_lib.small_target.model import MAPS, Excite, Learned, LRPCANet, Network
+from dunfold_lib.small_target import data
+from dunfold_lib.small_target.data import Frames
+from dunfold_lib.small_target.model import (
+    MAPS,
+    Excite,
+    Learned,
+    LRPCANet,
+    Network,
+)
 
 Layer = tuple[Tensor, Tensor]  # weight (out, in, k, k) and bias (out,) of a convolution
 
@@ -204,3 +212,22 @@ def detect(net: Network, image: Tensor) -> Tensor:
     checks.finite("image", image)
     checks.within("image", image, 0, 1)
     return compact(net)(image)
+
+
+def predicted(net: Network, frames: Frames) -> Tensor:
+    """Where a network finds targets, (n, 1, h, w); it is left in the mode it was in."""
+    return logits(net, data.images(frames)) > 0
+
+
+@torch.no_grad()
+def logits(net: Network, image: Tensor) -> Tensor:
+    """T^K of images (n, 1, h, w) on the network's device; the result on the CPU.
+
+    One by one through ``fast.compact``, or on a GPU, which waits for each launch, in batches.
+    """
+    learning, device = net.training, net.eps.device
+    net.eval()
+    run, size = (compact(net), 1) if device.type == "cpu" else (net, 16)
+    made = torch.cat([run(x.to(device)).cpu() for x in image.split(size)])
+    net.train(learning)
+    return made

@@ -11,14 +11,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dunfold_lib import checks, experiment, fetch, records
+from dunfold_lib import checks, experiment, fetch
 from dunfold_lib.explore import Explorer, Slider
 from dunfold_lib.show import Curves, Frames, array, line
 from dunfold_lib.small_target import data, scores
-from dunfold_lib.small_target.experiments import EXPERIMENTS, PUBLISHED_STAGES
+from dunfold_lib.small_target.experiments import EXPERIMENTS
 from dunfold_lib.small_target.fast import compact
 from dunfold_lib.small_target.model import Network, State
 from dunfold_lib.small_target.pictures import painted
+from dunfold_lib.small_target.published import PUBLISHED_STAGES
 
 SIDE = 128  # of a scene, in pixels
 # whose weights are shown, the first that is there: what is shown are made-up scenes
@@ -59,9 +60,7 @@ def disturbed(frames: data.Frames, noise: str) -> Tensor:
 
 def recorded(name: str = "lrpcanet-sirst") -> str:
     """The first recipe by which a network was recorded with its weights, seed 0; "" for none."""
-    root = records.results_root() / "small_target" / name
-    there = lambda r: (root / f"{r}-s0/weights.safetensors").exists()
-    return next((r for r in RECIPES if there(r)), "")
+    return experiment.first_recorded([f"small_target/{name}"], RECIPES)
 
 
 @cache
@@ -81,15 +80,8 @@ def network(name: str = "lrpcanet-sirst", recipe: str = "") -> Network:
 @cache
 def depths() -> tuple[str, tuple[int, ...]]:
     """(recipe, the K whose networks ``stages-K`` it recorded): the recipe with most of them."""
-    root = records.results_root() / "small_target"
-    found = {
-        r: tuple(
-            K
-            for K in PUBLISHED_STAGES
-            if (root / f"stages-{K}/{r}-s0/weights.safetensors").exists()
-        )
-        for r in RECIPES
-    }
+    there = lambda K, r: experiment.first_recorded([f"small_target/stages-{K}"], [r])
+    found = {r: tuple(K for K in PUBLISHED_STAGES if there(K, r)) for r in RECIPES}
     best = max(RECIPES, key=lambda r: len(found[r]))
     return best, found[best]
 

@@ -15,6 +15,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from dunfold_lib.show import Curves, Frames, array, line
 from dunfold_lib.small_target import data, theory
 from dunfold_lib.small_target import figures_l_rpcanet as figures
+from dunfold_lib.small_target.maps import activity
 from dunfold_lib.small_target.model import (
     Excite,
     LRPCANet,
@@ -24,7 +25,6 @@ from dunfold_lib.small_target.model import (
     macs,
     soft_iou,
 )
-from dunfold_lib.small_target.runs import activity
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 Table = tuple[list[str], list[list[str]], str]  # head, rows, caption: what ``show.table`` takes

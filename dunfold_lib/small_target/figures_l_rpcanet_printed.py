@@ -6,10 +6,7 @@ Each function returns what ``show.page`` or ``show.table`` takes.
 from typing import Any
 
 from dunfold_lib.show import Curves, line
-from dunfold_lib.small_target.experiments import (
-    PUBLISHED,
-    PUBLISHED_AVERAGE,
-)
+from dunfold_lib.small_target.published import PUBLISHED, PUBLISHED_AVERAGE
 
 Table = tuple[list[str], list[list[str]], str]  # head, rows, caption: what ``show.table`` takes
 SETS = {"nudt": "NUDT-SIRST", "sirst-aug": "SIRST-Aug", "irstd1k": "IRSTD-1k"}

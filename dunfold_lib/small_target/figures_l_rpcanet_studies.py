@@ -11,7 +11,6 @@ from dunfold_lib import records
 from dunfold_lib.show import Curves, line
 from dunfold_lib.small_target import figures_l_rpcanet as figures
 from dunfold_lib.small_target.data import DENSITIES, SIGMAS
-from dunfold_lib.small_target.experiments import PUBLISHED_SE, PUBLISHED_SIRST, PUBLISHED_STAGES
 from dunfold_lib.small_target.figures_l_rpcanet_maps import count
 from dunfold_lib.small_target.figures_l_rpcanet_printed import SETS
 from dunfold_lib.small_target.figures_l_rpcanet_tables import (
@@ -31,6 +30,7 @@ from dunfold_lib.small_target.figures_l_rpcanet_tables import (
     words,
 )
 from dunfold_lib.small_target.model import LRPCANet, Network, RPCANet, TwoTerm, macs
+from dunfold_lib.small_target.published import PUBLISHED_SE, PUBLISHED_SIRST, PUBLISHED_STAGES
 
 PLAIN = ("robust-lrpcanet", "cpu-sirst")
 ABLATION = {"": "se-none", "B": "se-B", "BT": "se-BT", "BTN": "se-BTN", "BTND": "se-BTND"}

@@ -12,11 +12,11 @@ from torch import Tensor
 
 from dunfold_lib import records, tables
 from dunfold_lib.show import Frames, array
-from dunfold_lib.small_target import data, runs, scores
+from dunfold_lib.small_target import data, evaluation, fast, scores
 from dunfold_lib.small_target import figures_l_rpcanet as figures
 from dunfold_lib.small_target.baselines import DETECTORS
-from dunfold_lib.small_target.experiments import COLUMNS, PUBLISHED_SIRST
 from dunfold_lib.small_target.pictures import painted
+from dunfold_lib.small_target.published import COLUMNS, PUBLISHED_SIRST
 from dunfold_lib.small_target.scores import Counts, Detection
 
 Table = tuple[list[str], list[list[str]], str]  # head, rows, caption: what ``show.table`` takes
@@ -275,9 +275,9 @@ def found_in(scene: str) -> dict[str, Tensor]:
     made = {}
     for method, (name, recipe) in SIDE_BY_SIDE.items():
         if recipe:
-            shown = runs.logits(figures.network(name, recipe), data.images(frames))
+            shown = fast.logits(figures.network(name, recipe), data.images(frames))
         else:
-            shown = runs.shares(DETECTORS[name.removesuffix("-sirst")], frames)
+            shown = evaluation.shares(DETECTORS[name.removesuffix("-sirst")], frames)
         made[method] = shown > of(name, "cut", recipe)[0]
     return made
 

@@ -12,16 +12,16 @@ from torch import Tensor
 
 from dunfold_lib import checks, records, show, tables
 from dunfold_lib.show import Frames, Html
-from dunfold_lib.small_target import baselines, data, fast, model, readers, runs, scores
-from dunfold_lib.small_target.experiments import (
+from dunfold_lib.small_target import baselines, data, fast, model, readers, scores
+from dunfold_lib.small_target.experiments import EXPERIMENTS
+from dunfold_lib.small_target.pictures import painted
+from dunfold_lib.small_target.published import (
     COLUMNS,
-    EXPERIMENTS,
     PUBLISHED,
     PUBLISHED_SE,
     PUBLISHED_SIRST,
     PUBLISHED_STAGES,
 )
-from dunfold_lib.small_target.pictures import painted
 
 MADE_UP, INJECTED = "made-up", "injected targets"
 MARKS = "green: found, blue: missed, orange: false alarm"
@@ -136,7 +136,7 @@ def own(where: Path, network: Any, resize: bool, share: float) -> tuple[Any, ...
             stored = torch.from_numpy(np.array(file.convert("RGB").convert("L")))
         stored = readers.resized(stored, 256, "bilinear") if resize else stored
         image, name = stored[None, None].float() / 255, where.name
-    T = runs.logits(network, image)
+    T = fast.logits(network, image)
     t = cut_at(T, share)
     found = t < T
     truth = found[:1] if mask is None else mask[:1]

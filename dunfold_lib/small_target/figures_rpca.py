@@ -1,5 +1,6 @@
 """Figures of the chapter on robust PCA and the classical detectors, and their sliders."""
 
+from dataclasses import replace
 from functools import cache
 from itertools import islice
 from typing import NamedTuple
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from dunfold_lib import checks, fetch
 from dunfold_lib.explore import Explorer, Slider
-from dunfold_lib.show import Curves, Frames, array, line
+from dunfold_lib.show import Curves, Frames, Line, array, line
 from dunfold_lib.small_target import algorithm, baselines, data
 from dunfold_lib.small_target.data import Frames as Scenes
 from dunfold_lib.small_target.pictures import painted
@@ -195,41 +196,40 @@ def cut(name: str = "top-hat", share: float = 0.5) -> tuple[Frames, Curves, Curv
         targets.append(line([max(v, floor) for v in fa], pd, title, i))
     pixels.append(line([max(fpr, LEAST)], [100 * tpr], "", 5, "dots"))
     targets.append(line([max(got.fa / UNIT["overlap"], floor)], [100 * got.pd], "", 5, "dots"))
-    panel = lambda lines, xlabel, ylabel, xlim, alt, note="": Curves(
+    frames = Frames(
+        (array(image), array(maps(name)[0]), painted(found[0], mask, image)),
+        ("scene 1", "map", "found"),
+        f"{TITLES[name]} on the made-up cloudy scene",
+        zoom=2,
+    )
+    left = _against(
+        pixels,
+        ("false pixels / background pixels", "hit pixels, %"),
+        1.0,
+        "Receiver operating characteristic of pixels for four detectors, and a moving point",
+    )
+    right = _against(
+        targets,
+        ("Fa by overlap, 1e-5", "Pd by overlap, %"),
+        UNIT["overlap"],
+        "Targets hit against false alarms for four detectors, and a moving point",
+    )
+    return frames, left, replace(right, note=note)
+
+
+def _against(lines: list[Line], labels: tuple[str, str], unit: float, alt: str) -> Curves:
+    """Hits against false alarms in a unit, on a logarithmic axis; the last line moves."""
+    xlabel, ylabel = labels
+    return Curves(
         lines=tuple(lines),
         xlabel=xlabel,
         ylabel=ylabel,
         logx=True,
-        xlim=xlim,
+        xlim=(0.7 * LEAST / unit, 1.5 / unit),
         ylim=(-3, 103),
         fixed=len(TITLES),
         alt=alt,
         size=(4.0, 3.3),
-        note=note,
-    )
-    low = 0.7 * LEAST
-    return (
-        Frames(
-            (array(image), array(maps(name)[0]), painted(found[0], mask, image)),
-            ("scene 1", "map", "found"),
-            f"{TITLES[name]} on the made-up cloudy scene",
-            zoom=2,
-        ),
-        panel(
-            pixels,
-            "false pixels / background pixels",
-            "hit pixels, %",
-            (low, 1.5),
-            "Receiver operating characteristic of pixels for four detectors, and a moving point",
-        ),
-        panel(
-            targets,
-            "Fa by overlap, 1e-5",
-            "Pd by overlap, %",
-            (low / UNIT["overlap"], 1.5 / UNIT["overlap"]),
-            "Targets hit against false alarms for four detectors, and a moving point",
-            note,
-        ),
     )
 
 

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 
 from dunfold_lib import records
-from dunfold_lib.small_target import data, runs
+from dunfold_lib.small_target import data, evaluation
 from dunfold_lib.small_target import figures_rpca as figures
-from dunfold_lib.small_target.experiments import PUBLISHED
+from dunfold_lib.small_target.published import PUBLISHED
 from dunfold_lib.small_target.scores import Counts, components, difference, interval
 
 Table = tuple[list[str], list[list[str]], str]  # head, rows, caption: what ``show.table`` takes
@@ -37,7 +37,9 @@ def statistics(frames: data.Frames) -> Statistics:
 
 def made_up() -> data.Frames:
     """The made-up test scenes."""
-    return data.synthetic(torch.Generator().manual_seed(runs.TEST_SEED), runs.TEST_SCENES)
+    return data.synthetic(
+        torch.Generator().manual_seed(evaluation.TEST_SEED), evaluation.TEST_SCENES
+    )
 
 
 def targets() -> Table:

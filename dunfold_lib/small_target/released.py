@@ -29,9 +29,7 @@ def load_released(weights: Path | str | Mapping[str, Any]) -> RPCANet | LRPCANet
     shapes. An L-RPCANet comes back with ``carry_noise=False``, which is what its code does.
     """
     source = "weights" if isinstance(weights, Mapping) else str(weights)
-    held = (
-        fetch.state_dict(weights) if isinstance(weights, Mapping) else fetch.weights(Path(weights))
-    )
+    held = fetch.weights(weights)
     net = _build(held, source)
     what = f"{type(net).__name__} of {net.K} stages"
     fetch.fill(_places(net, held), held, source, what)

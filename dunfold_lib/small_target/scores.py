@@ -276,3 +276,23 @@ def detection_curve(
     for s in score:
         checks.finite("score", s)
     return [by_overlap([s > t for s in score], truth) for t in thresholds]
+
+
+def scores_of(found: Sequence[Tensor], truth: Sequence[Tensor], ending: str) -> dict[str, Any]:
+    """``scores.scores``, None for those that do not exist.
+
+    Without a target in any frame there are only false alarms to count; without a pixel of
+    background there are none.
+    """
+    made: dict[str, Any] = dict(scores(found, truth, ending))
+    targets = any(bool(mask.any()) for mask in truth)
+    background = any(not bool(mask.all()) for mask in truth)
+    gone = [k for k in made if not (background if k.startswith("fa_") else targets)]
+    return made | dict.fromkeys(gone)
+
+
+def thresholds(T: Sequence[Tensor] | Tensor, points: int = 25) -> list[float]:
+    """Thresholds for ``detection_curve``: evenly among the logits' extremes, and 0."""
+    checks.whole("points", points, 2)
+    low, high = (float(f(torch.stack([f(t) for t in T]))) for f in (torch.min, torch.max))
+    return sorted({0.0, *torch.linspace(low, high, points).tolist()})

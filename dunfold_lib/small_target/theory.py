@@ -29,25 +29,6 @@ def pairwise(F: Map, x: Tensor, y: Tensor) -> Tensor:
 
 
 @checks.door
-def jacobian_norm(F: Map, x: Tensor, steps: int = 30, seed: int = 0) -> float:
-    """‖J‖₂ of F's Jacobian at x, by power iteration on JᵀJ with products in both directions.
-
-    x : any shape; a batch counts as one point.  The value grows with ``steps`` towards ‖J‖₂.
-    """
-    checks.finite("x", x)
-    checks.whole("steps", steps, 1)
-    g = torch.Generator().manual_seed(seed)
-    u = torch.randn(x.shape, generator=g, dtype=x.dtype)
-    size = 0.0
-    for _ in range(steps):
-        u = u / u.norm().clamp(min=torch.finfo(x.dtype).tiny)
-        Ju = torch.autograd.functional.jvp(F, x, u)[1]
-        size = float(Ju.norm())
-        u = torch.autograd.functional.vjp(F, x, Ju)[1]
-    return size
-
-
-@checks.door
 def effective_rank(x: Tensor) -> float:
     """exp of the entropy of the singular values' shares: 1 to min(h, w), for an image (h, w).
 

@@ -7,9 +7,10 @@ from typing import Any
 
 from dunfold_lib import checks, fetch, records
 from dunfold_lib.experiment import Experiment, as_recipe
-from dunfold_lib.small_target import readers, runs
-from dunfold_lib.small_target.experiments import EXPERIMENTS, KINDS, PUBLISHED_SE
+from dunfold_lib.small_target import evaluation, readers, training
+from dunfold_lib.small_target.experiments import EXPERIMENTS, KINDS
 from dunfold_lib.small_target.model import Network
+from dunfold_lib.small_target.published import PUBLISHED_SE
 
 TITLES = {
     "sirst": "SIRST v1",
@@ -40,7 +41,7 @@ UNUSED = {  # fields that mean nothing to a network
 
 
 @dataclass(frozen=True, kw_only=True)
-class Switched(runs.Training):
+class Switched(training.Training):
     """A recipe, and what of the network is switched on.
 
     se : the maps with squeeze-and-excitation, letters of BTND.  carry_noise : whether N goes from
@@ -60,7 +61,7 @@ class Switched(runs.Training):
 
 def build(name: str, recipe: Switched, seed: int = 0) -> Network:
     """A fresh network of a kind of ``experiments.KINDS``."""
-    return runs.build(KINDS[name][1], recipe, recipe.se, recipe.carry_noise, seed)
+    return training.build(KINDS[name][1], recipe, recipe.se, recipe.carry_noise, seed)
 
 
 def sources() -> list[tuple[str, str]]:
@@ -96,7 +97,7 @@ def like(name: str, recipe: Switched) -> tuple[str, Experiment]:
         title = f"{KINDS[name][0]}, {known.partition('-')[2]}"
         return known, replace(e, title=title, published={}, source="none")
     about = replace(book, recipes=e.recipes, build=e.build)  # without the studies' extra scores
-    return known, replace(about, measure=partial(runs.measure, on))
+    return known, replace(about, measure=partial(evaluation.measure, on))
 
 
 def _known(name: str, recipe: Switched, on: str) -> str:

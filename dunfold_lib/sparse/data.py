@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from dunfold_lib import checks
+from dunfold_lib.datasets import bell
 from dunfold_lib.operators import Blur, Compose, Linear, Mask, Matrix, Wavelet
 
 
@@ -112,9 +113,8 @@ def gaussian_kernel(side: int, sigma: float, dtype: torch.dtype = torch.float32)
     checks.number("sigma", sigma, 0, open_low=True)
     if side % 2 == 0:
         raise ValueError(f"side is {side}; it must be odd")
-    r = torch.arange(side, dtype=dtype) - side // 2
-    bell = torch.exp(-0.5 * (r / sigma) ** 2)
-    kernel = bell[:, None] * bell
+    line = bell(side // 2, sigma, dtype)
+    kernel = line[:, None] * line
     return kernel / kernel.sum()
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from dunfold_lib.experiment import Experiment
 from dunfold_lib.operators import Matrix
 from dunfold_lib.sparse.data import SparseProblem
+from dunfold_lib.sparse.evaluation import measure, measure_method
 from dunfold_lib.sparse.model import (
     ALISTA,
     LISTA,
@@ -18,15 +19,9 @@ from dunfold_lib.sparse.model import (
     fista,
     ista,
 )
-from dunfold_lib.sparse.runs import (
-    EndToEnd,
-    Growth,
-    Search,
-    measure_network,
-    measure_solver,
-    train,
-)
+from dunfold_lib.sparse.published import CURVES, LOGS, NMSE_DB
 from dunfold_lib.sparse.theory import analytic_weights, lp_weights
+from dunfold_lib.sparse.training import EndToEnd, Growth, Search, train
 
 K = 16
 CLEAN = SparseProblem()
@@ -51,24 +46,13 @@ def _said(problem: SparseProblem, more: str) -> str:
     )
 
 
-_LOGS = "logs in the public repository of Behrens et al. 2021 (m 250, n 500, s 50, K 16)"
-_CURVE = {
-    "LISTA": "Chen et al. 2018, figure 3 (a curve)",
-    "LISTA-CP": "Chen et al. 2018, figure 3 (a curve)",
-    "TiLISTA": "Liu et al. 2019, figure 1 (a curve)",
-    "ALISTA": "Liu et al. 2019, figure 1 (a curve)",
-    "HyperLISTA": "Chen et al. 2021 (curves)",
-}
-
-
 def _solver(name: str, solver: Any, lam: float, problem: SparseProblem, db: float) -> Experiment:
     return Experiment(
         title=f"{name}, {K} steps, λ = {lam:g}",
-        source=_LOGS if db else "no published figure; the networks' starting point",
+        source=LOGS if db else "no published figure; the networks' starting point",
         protocol=_said(problem, f"λ = {lam:g}, K = {K}"),
         published={"nmse_db": db} if db else {},
-        build=lambda recipe=None, seed=0: None,
-        measure=partial(measure_solver, solver, lam, K, problem),
+        measure=partial(measure_method, solver, lam, K, problem),
         on_matrix=lambda A: _solver(name, solver, lam, replace(problem, A=A), 0.0),
     )
 
@@ -76,22 +60,22 @@ def _solver(name: str, solver: Any, lam: float, problem: SparseProblem, db: floa
 def _network(
     name: str,
     build: Callable[[Matrix], Any],
-    recipe: Any,
+    recipes: tuple[Any, ...],
     problem: SparseProblem,
-    gpu: Any = None,
     db: float | None = None,
     depth: int = K,
 ) -> Experiment:
+    """A network with its recipes "cpu" and, where there is one, "gpu"."""
     return Experiment(
         title=name,
-        source=_LOGS if db else _CURVE[name.split(",")[0].split(" ")[0].removesuffix("SS")],
+        source=LOGS if db else CURVES[name.split(",")[0].split(" ")[0].removesuffix("SS")],
         protocol=_said(problem, f"one K = {depth} network"),
         published={"nmse_db": db} if db else {},
-        build=lambda recipe=recipe, seed=0: build(problem.operator()),
-        measure=partial(measure_network, problem),
+        build=lambda recipe=recipes[0], seed=0: build(problem.operator()),
+        measure=partial(measure, problem),
         train=partial(train, problem),
-        recipes={"cpu": recipe} | ({"gpu": gpu} if gpu else {}),
-        on_matrix=lambda A: _network(name, build, recipe, replace(problem, A=A), gpu, depth=depth),
+        recipes=dict(zip(("cpu", "gpu"), recipes, strict=False)),
+        on_matrix=lambda A: _network(name, build, recipes, replace(problem, A=A), depth=depth),
     )
 
 
@@ -106,101 +90,96 @@ _MATRICES_GPU = Growth(stage_steps=2000, finish_steps=20_000, batch=512)
 _NUMBERS = Growth(60, 300, batch=128, lr=1e-2, finish_lr=3e-3, clip=10.0)
 _NUMBERS_GPU = Growth(1000, 10_000, batch=512, lr=1e-2, finish_lr=3e-3, clip=10.0)
 
-# method: (title, network, CPU recipe, GPU recipe)
+# method: (title, network, recipes)
 METHODS = {
-    "lista": ("LISTA, ISTA start", lambda A: LISTA(A, K), _LONGER, _MATRICES_GPU),
-    "lista-cp": ("LISTA-CP", _analytic(LISTACP), _MATRICES, _MATRICES_GPU),
+    "lista": ("LISTA, ISTA start", lambda A: LISTA(A, K), (_LONGER, _MATRICES_GPU)),
+    "lista-cp": ("LISTA-CP", _analytic(LISTACP), (_MATRICES, _MATRICES_GPU)),
     "lista-cpss": (
         "LISTA-CP + support selection",
         _analytic(LISTACP, support=SUPPORT),
-        _MATRICES,
-        _MATRICES_GPU,
+        (_MATRICES, _MATRICES_GPU),
     ),
     "tilista": (
         "TiLISTA + support selection",
         _analytic(TiLISTA, support=SUPPORT),
-        _LONGER,
-        _MATRICES_GPU,
+        (_LONGER, _MATRICES_GPU),
     ),
-    "alista": ("ALISTA", _analytic(ALISTA), _NUMBERS, _NUMBERS_GPU),
+    "alista": ("ALISTA", _analytic(ALISTA), (_NUMBERS, _NUMBERS_GPU)),
     "alista-ss": (
         "ALISTA + support selection",
         _analytic(ALISTA, support=SUPPORT),
-        _NUMBERS,
-        _NUMBERS_GPU,
+        (_NUMBERS, _NUMBERS_GPU),
     ),
-    "hyperlista": ("HyperLISTA", lambda A: HyperLISTA(A, K), Search(), None),
+    "hyperlista": ("HyperLISTA", lambda A: HyperLISTA(A, K), (Search(),)),
 }
-# their ALISTA selects support, so it stands beside ours that does
-PUBLISHED = {"alista-ss-snr40": -39.07, "alista-ss-snr20": -21.08}
 
 EXPERIMENTS = {
-    "ista": _solver("ISTA", ista, 0.4, CONDITIONS["-snr40"], -5.770),
-    "fista": _solver("FISTA", fista, 0.4, CONDITIONS["-snr40"], -7.625),
+    "ista": _solver("ISTA", ista, 0.4, CONDITIONS["-snr40"], NMSE_DB["ista"]),
+    "fista": _solver("FISTA", fista, 0.4, CONDITIONS["-snr40"], NMSE_DB["fista"]),
     **{
         f"{name}-lam0.2{end}": _solver(name.upper(), solver, 0.2, problem, 0.0)
         for end, problem in CONDITIONS.items()
         for name, solver in (("ista", ista), ("fista", fista))
     },
     **{
-        f"{name}{end}": _network(title, net, cpu, problem, gpu, PUBLISHED.get(name + end))
+        f"{name}{end}": _network(title, net, recipes, problem, NMSE_DB.get(name + end))
         for end, problem in CONDITIONS.items()
-        for name, (title, net, cpu, gpu) in METHODS.items()
+        for name, (title, net, recipes) in METHODS.items()
     },
     "lista-analytic": _network(
-        "LISTA, analytic start", _analytic(LISTA), _GENTLER, CLEAN, _MATRICES_GPU
+        "LISTA, analytic start", _analytic(LISTA), (_GENTLER, _MATRICES_GPU), CLEAN
     ),
     "hyperlista-32": _network(
-        "HyperLISTA, 32 layers", lambda A: HyperLISTA(A, 32), Search(), CLEAN, depth=32
+        "HyperLISTA, 32 layers", lambda A: HyperLISTA(A, 32), (Search(),), CLEAN, depth=32
     ),
     "alista-ss-lp": _network(
         "ALISTA + support selection, LP weights",
         lambda A: ALISTA(A, K, W=lp_weights(A.A), support=SUPPORT),
-        _NUMBERS,
+        (_NUMBERS,),
         CLEAN,
     ),
     "hyperlista-lp": _network(
-        "HyperLISTA, LP weights", lambda A: HyperLISTA(A, K, W=lp_weights(A.A)), Search(), CLEAN
+        "HyperLISTA, LP weights", lambda A: HyperLISTA(A, K, W=lp_weights(A.A)), (Search(),), CLEAN
     ),
     "lista-50x100": _network(
-        "LISTA, analytic start, 50×100", _analytic(LISTA), Growth(300, 1500), SMALL
+        "LISTA, analytic start, 50×100", _analytic(LISTA), (Growth(300, 1500),), SMALL
     ),
     # The recipe race: the same networks, other recipes. Grown runs stand above.
     "race-lista-end-to-end": _network(
-        "LISTA, ISTA start, end to end", lambda A: LISTA(A, K), EndToEnd(steps=1000), CLEAN
+        "LISTA, ISTA start, end to end", lambda A: LISTA(A, K), (EndToEnd(steps=1000),), CLEAN
     ),
     "race-lista-analytic-end-to-end": _network(
-        "LISTA, analytic start, end to end", _analytic(LISTA), EndToEnd(steps=1000), CLEAN
+        "LISTA, analytic start, end to end", _analytic(LISTA), (EndToEnd(steps=1000),), CLEAN
     ),
     "race-lista-ss": _network(
         "LISTA + support selection, analytic start",
         _analytic(LISTA, support=SUPPORT),
-        _MATRICES,
+        (_MATRICES,),
         CLEAN,
     ),
     "race-lista-cp-ista-start": _network(
-        "LISTA-CP, ISTA start", lambda A: LISTACP(A, K), _MATRICES, CLEAN
+        "LISTA-CP, ISTA start", lambda A: LISTACP(A, K), (_MATRICES,), CLEAN
     ),
     # LISTA and LISTA-CP from the same start by the same recipe; the other halves stand above.
     "race-lista-cp-longer": _network(
-        "LISTA-CP, ISTA start, longer", lambda A: LISTACP(A, K), _LONGER, CLEAN
+        "LISTA-CP, ISTA start, longer", lambda A: LISTACP(A, K), (_LONGER,), CLEAN
     ),
     "race-lista-analytic-shorter": _network(
-        "LISTA, analytic start, shorter", _analytic(LISTA), _MATRICES, CLEAN
+        "LISTA, analytic start, shorter", _analytic(LISTA), (_MATRICES,), CLEAN
     ),
     "race-lista-cp-gentler": _network(
-        "LISTA-CP, analytic start, gentler", _analytic(LISTACP), _GENTLER, CLEAN
+        "LISTA-CP, analytic start, gentler", _analytic(LISTACP), (_GENTLER,), CLEAN
     ),
     "race-alista-end-to-end": _network(
         "ALISTA, end to end",
         _analytic(ALISTA),
-        EndToEnd(steps=700, batch=128, lr=1e-2, clip=10.0, log=True),
+        (EndToEnd(steps=700, batch=128, lr=1e-2, clip=10.0, log=True),),
         CLEAN,
     ),
     "race-alista-ss-end-to-end": _network(
         "ALISTA + support selection, end to end",
         _analytic(ALISTA, support=SUPPORT),
-        EndToEnd(steps=700, batch=128, lr=1e-2, clip=10.0, log=True),
+        (EndToEnd(steps=700, batch=128, lr=1e-2, clip=10.0, log=True),),
         CLEAN,
     ),
 }

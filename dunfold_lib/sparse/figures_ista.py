@@ -75,9 +75,29 @@ def lasso_plane(
     xs = torch.cat(extrapolated(A, b, lam, betas, L / step, x0))
     best = ista(A, b, lam, PLANE_SETTLE, L, x0)[-1]
     gap = objective(A, b.expand(len(xs), -1), lam, xs) - objective(A, b, lam, best)
-    size, distance = float(best.abs().sum()), float((x0 - best).norm())
+    distance = float((x0 - best).norm())
     bound = [_bound(step, L, distance, float(gap[0]), momentum, k) for k in range(1, K + 1)]
-    plane = Curves(
+    error = Curves(
+        lines=(
+            line(range(1, K + 1), bound, "proven bound", 5, "dashed"),
+            line(range(K + 1), gap.clamp(min=1e-16), "F(xᵏ) − F*", 0),
+        ),
+        xlabel="iteration k",
+        ylabel="F(xᵏ) − F*",
+        xlim=(0, K),
+        ylim=(1e-13, 1e3),
+        logy=True,
+        alt="F(xᵏ) − F* against k on a logarithmic axis, with the bound where one is proven",
+        size=(4.0, 3.7),
+        note=_verdict(array(gap)),
+    )
+    return _plane(A, b, xs, best), error
+
+
+def _plane(A: Matrix, b: Tensor, xs: Tensor, best: Tensor) -> Curves:
+    """A path of iterates over the ellipses of the data term, with the ℓ1 ball through x̂."""
+    size = float(best.abs().sum())
+    return Curves(
         lines=(
             *_ellipses(A, b),
             line([size, 0, -size, 0, size], [0, size, 0, -size, 0], "‖x‖₁ = ‖x̂‖₁", 2, "dashed"),
@@ -93,21 +113,6 @@ def lasso_plane(
         alt="Path of the iterates over the ellipses of the data term, with the ℓ1 ball through x̂",
         size=(4.0, 3.7),
     )
-    error = Curves(
-        lines=(
-            line(range(1, K + 1), bound, "proven bound", 5, "dashed"),
-            line(range(K + 1), gap.clamp(min=1e-16), "F(xᵏ) − F*", 0),
-        ),
-        xlabel="iteration k",
-        ylabel="F(xᵏ) − F*",
-        xlim=(0, K),
-        ylim=(1e-13, 1e3),
-        logy=True,
-        alt="F(xᵏ) − F* against k on a logarithmic axis, with the bound where one is proven",
-        size=(4.0, 3.7),
-        note=_verdict(array(gap)),
-    )
-    return plane, error
 
 
 def _bound(step: float, L: float, distance: float, first: float, momentum: str, k: int) -> float:

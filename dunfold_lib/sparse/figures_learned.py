@@ -114,11 +114,16 @@ def gram(mix: float = 0.0) -> tuple[Curves, Curves]:
         size=(4.0, 3.3),
         note=f"μ = {mu:.3f} certifies s ≤ {theory.certified_sparsity(mu)}; rms {rms:.4f}",
     )
-    values = torch.linalg.eigvals(W.T @ A)
+    return shape, _spectrum(W.T @ A)
+
+
+def _spectrum(G: Tensor) -> Curves:
+    """The eigenvalues of G = WᵀA in the complex plane, with those of I − G told."""
+    values = torch.linalg.eigvals(G)
     values = values[values.abs() > 1e-9]  # n − m of them are zero
-    size = float(torch.linalg.matrix_norm(torch.eye(A.shape[1]).double() - W.T @ A, 2))
+    size = float(torch.linalg.matrix_norm(torch.eye(len(G)).double() - G, 2))
     radius = max(1.0, float((1 - values).abs().max()))  # 1 − 0 = 1 is an eigenvalue
-    spectrum = Curves(
+    return Curves(
         lines=(
             line(values.real, values.imag, "eigenvalues of WᵀA", 0, "dots"),
             line(*_circle(), "|1 − z| = 1", 5, "dashed"),
@@ -132,7 +137,6 @@ def gram(mix: float = 0.0) -> tuple[Curves, Curves]:
         size=(4.0, 3.6),
         note=f"spectral radius of I − WᵀA {radius:.2f}, its norm {size:.2f}",
     )
-    return shape, spectrum
 
 
 def _circle() -> tuple[np.ndarray, np.ndarray]:

@@ -33,16 +33,16 @@ stands here, matrices and a threshold for each layer, trained towards x*, is of 
 """
 
 from collections.abc import Callable, Sequence
-from itertools import pairwise
-from math import sqrt
+from itertools import islice
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from dunfold_lib import checks
-from dunfold_lib.operators import Linear, Matrix, fits, is_linear, norm
+from dunfold_lib.operators import Linear, Matrix, fits, is_linear, norm, starting_point
 from dunfold_lib.prox import soft, soft_select
+from dunfold_lib.solvers import momentum
 from dunfold_lib.sparse.theory import analytic_weights, rank_tolerance
 from dunfold_lib.unroll import Unrolled
 
@@ -121,11 +121,7 @@ def _bounded(x: Tensor, L: float) -> None:
 def nesterov(K: int) -> list[float]:
     """β⁰, …, βᴷ⁻¹: β⁰ = 0, βᵏ⁺¹ = (tᵏ − 1)/tᵏ⁺¹ with t⁰ = 1, tᵏ⁺¹ = (1 + √(1 + 4 tᵏ²))/2."""
     checks.whole("K", K)
-    t = [1.0]
-    for _ in range(K):
-        t.append((1 + sqrt(1 + 4 * t[-1] ** 2)) / 2)
-    betas = [(now - 1) / then for now, then in pairwise(t)]
-    return [0.0, *betas[: K - 1]] if K else []
+    return [0.0, *islice(momentum(), K - 1)] if K else []
 
 
 @checks.door
@@ -378,11 +374,4 @@ def begin(
     if L is None:
         L = norm(A) ** 2
     checks.number("L", L, 0, open_low=True)
-    if start is None:
-        return b.new_zeros(len(b), *A.domain), L
-    checks.finite("start", start)
-    checks.rows("start", start, A.domain)
-    if len(start) != len(b) or start.dtype != b.dtype:
-        given = f"{len(start)} rows of {start.dtype}"
-        raise ValueError(f"start has {given}; b has {len(b)} rows of {b.dtype}")
-    return start, L
+    return starting_point(A, b, start), L

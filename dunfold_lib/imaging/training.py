@@ -1,10 +1,9 @@
-"""How the chapter trains and measures: the protocol of its tables, shared by every experiment."""
+"""How the chapter trains: its recipe, its networks by it, and what they learn from."""
 
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +12,18 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils import parametrize
 
-from dunfold_lib import checks, fetch, metrics, records
+from dunfold_lib import checks, fetch, records
 from dunfold_lib.imaging import data
-from dunfold_lib.imaging.fast import on_image, plus_loss, reconstruct
+from dunfold_lib.imaging.denoisers import Denoiser, LearnedProx
+from dunfold_lib.imaging.fast import plus_loss
 from dunfold_lib.imaging.model import ISTANet, ISTANetPlus, start_quietly, symmetric_loss
-from dunfold_lib.operators import Blockwise, Fourier, Sensing
+from dunfold_lib.operators import Fourier, Sensing
 from dunfold_lib.training import ALONE, Context, Recipe, fit
 
 Network = ISTANet | ISTANetPlus
 STRIDE = 20  # between training patches, in pixels: 11,114 of them from T91, 88,912 with symmetries
+PATCH, MOST_NOISE = 40, 50 / 255  # of the denoiser's training
+FLOOR = 5 / 255  # its loss weighs an error by 1/(σ² + FLOOR²)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +54,7 @@ class Training(Recipe):
 
 
 @fetch.cached(lambda name: [data.data_folder("T91")] if name == "T91" else [])
-def training_patches(name: str) -> Tensor:
+def training_set(name: str) -> Tensor:
     """Blocks 33×33 of the training images, (patches, 1, 33, 33) in [0, 1]."""
     return data.patches([*data.training_images(name).values()], stride=STRIDE)
 
@@ -68,7 +70,7 @@ def patch_covariance(name: str) -> Tensor:
     if path.exists():
         numbers, _ = records.tensors_of(path, path.read_bytes())
         return data.unpacked(numbers["numbers"].double())
-    return data.covariance(training_patches(name))
+    return data.covariance(training_set(name))
 
 
 def _covariance_file(name: str) -> Path:
@@ -78,7 +80,7 @@ def _covariance_file(name: str) -> Path:
 def record_covariance(name: str) -> Path:
     """Write the file that ``patch_covariance`` reads."""
     path = _covariance_file(name)
-    numbers = data.packed(data.covariance(training_patches(name)))
+    numbers = data.packed(data.covariance(training_set(name)))
     records.write_bytes(path, records.tensor_bytes({"numbers": numbers.float()}, {}))
     return path
 
@@ -131,7 +133,7 @@ def build_constrained(kind: type[Network], ratio: int, recipe: Training, seed: i
 def sampler(recipe: Training) -> Callable[[int, torch.Generator], Tensor]:
     """Draws truths: (batch, generator) -> blocks or slices, each in one of 8 symmetries."""
     head = recipe.data == "head"
-    images = data.head_slices("train") if head else training_patches(recipe.data)
+    images = data.head_slices("train") if head else training_set(recipe.data)
 
     def draw(batch: int, g: torch.Generator) -> Tensor:
         truth = images[torch.randint(len(images), (batch,), generator=g)]
@@ -155,101 +157,29 @@ def train(net: Network, recipe: Training, context: Context = ALONE) -> list[floa
     return fit(net, sample, loss, recipe, context)
 
 
-def score(estimate: Tensor, truth: Tensor) -> tuple[float, float]:
-    """(PSNR in dB, SSIM) of one image (1, 1, height, width): clipped to [0, 1], not rounded."""
-    checks.finite("estimate", estimate)
-    shown = estimate.clamp(0, 1)
-    return metrics.psnr(shown, truth), metrics.ssim(shown[0, 0], truth[0, 0])
+def noisy_patches(batch: int, g: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Training pairs (v, truth) of the denoiser; v's second channel is its noise level."""
+    cut = _cut()
+    x = cut[torch.randint(len(cut), (batch,), generator=g)]
+    x = data.turned(x, int(torch.randint(8, (1,), generator=g)))
+    sigma = MOST_NOISE * torch.rand(batch, 1, 1, 1, generator=g)
+    v = x + sigma * torch.randn(x.shape, generator=g)
+    return torch.cat([v, sigma.expand_as(v)], 1), x
 
 
-SCORED = "PSNR in dB and SSIM of each image, clipped to [0, 1], not rounded; mean over images"
+@cache
+def _cut() -> Tensor:
+    return data.patches([*data.training_images("wheels").values()], PATCH, 20)
 
 
-def scores(
-    run: Callable[[Tensor], Tensor], images: Mapping[str, Tensor], ending: str = ""
-) -> dict[str, Any]:
-    """Means over images of the per-image scores, and the PSNR of each.
-
-    An image of a reader's folder that has no score is left out and named in ``notes``; ``protocol``
-    says what was measured.
-    """
-    brought = images if isinstance(images, fetch.Brought) else None
-
-    def one(item: tuple[str, Tensor]) -> tuple[float, float]:
-        try:
-            return score(run(item[1]), item[1])
-        except ValueError as error:
-            raise ValueError(f"image {item[0]}: {error}") from None
-
-    named = {name: (name, image) for name, image in images.items()}
-    pairs, notes = fetch.tried(named, one, brought is not None)
-    mean = lambda i: sum(p[i] for p in pairs.values()) / len(pairs)
-    each = {name: round(p[0], 4) for name, p in pairs.items()}
-    made = {f"psnr{ending}": mean(0), f"ssim{ending}": mean(1), f"psnr_each{ending}": each}
-    if brought is None:
-        return made
-    return made | {"protocol": f"{brought.said}; {SCORED}", "notes": notes}
+def denoising_loss(net: Any, v: Tensor, truth: Tensor) -> Tensor:
+    """Mean of (D(v, σ) − x*)²/(σ² + FLOOR²): every noise level counts."""
+    sigma = v[:, 1:, :1, :1]
+    return ((net(v[:, :1], sigma) - truth).square() / (sigma.square() + FLOOR**2)).mean()
 
 
-def block_tests(folder: Path | None = None) -> dict[str, dict[str, Tensor]]:
-    """Where a compressive-sensing method is measured, by the ending of its scores' names.
-
-    A reader's own folder; or the wheel's test photographs and, where the data folder has it, Set11.
-    """
-    if folder is not None:
-        return {"": data.read_folder(folder)}
-    set11 = data.data_folder("Set11")
-    found = {"": dict(data.read_folder(set11))} if set11 else {}
-    return found | {"_wheels": data.wheel_images("test")}
-
-
-def mri_tests(folder: Path | None = None) -> dict[str, dict[str, Tensor]]:
-    """Where an MR network is measured: a reader's folder; or the head's slices and Brain50."""
-    if folder is not None:
-        return {"": data.read_folder(folder)}
-    brain = data.data_folder("Brain50")
-    found = {"": dict(data.read_folder(brain))} if brain else {}
-    slices = data.head_slices("test")
-    return found | {"_head": {str(i): s[None] for i, s in enumerate(slices)}}
-
-
-@torch.no_grad()
-def measure(
-    sets: Callable[[Path | None], dict[str, dict[str, Tensor]]],
-    net: Network,
-    seed: int,
-    folder: Path | None = None,
-) -> dict[str, Any]:
-    """Scores of a network, of the start it improves on, its steps and thresholds, and its time."""
-    net.cpu().eval()
-    made: dict[str, Any] = {}
-    for ending, images in sets(folder).items():
-        made |= scores(partial(reconstruct, net), images, ending)
-        made |= scores(partial(started, net), images, f"_start{ending}")
-    made = {k: v for k, v in made.items() if not k.startswith("psnr_each_start")}
-    made |= {"rho": net.rho.tolist(), "theta": net.theta.tolist()}
-    return made | {"image_seconds": image_seconds(net)}
-
-
-def started(net: Network, image: Tensor) -> Tensor:
-    """The image that the first phase begins from."""
-    whole = on_image(net.A, image)
-    b = whole(image)
-    if isinstance(whole, Blockwise):
-        return whole.join(net.start(b.flatten(0, 1)))
-    return net.start(b)
-
-
-def image_seconds(net: Network, turns: int = 5) -> dict[str, float]:
-    """Seconds for one image of 256×256, the fastest of some turns, by device."""
-    image, found = torch.rand(1, 1, 256, 256, generator=torch.Generator().manual_seed(0)), {}
-    for device in ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",):
-        there, x = net.to(device), image.to(device)
-        spent = []
-        for _ in range(turns + 1):  # the first one warms up
-            begun = time.perf_counter()
-            reconstruct(there, x).cpu()
-            spent.append(time.perf_counter() - begun)
-        found[device] = round(min(spent[1:]), 4)
-    net.cpu()
-    return found
+def train_denoiser(
+    net: Denoiser | LearnedProx, recipe: Recipe, context: Context = ALONE
+) -> list[float]:
+    """Train a learned denoiser on the wheel's images; the loss of every step."""
+    return fit(net, noisy_patches, denoising_loss, recipe, context)

@@ -1,0 +1,291 @@
+"""How the chapter measures: its test sets, and the scores of networks and of methods on them."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from dunfold_lib import fetch, records
+from dunfold_lib.small_target import baselines, data, readers, scores, theory
+from dunfold_lib.small_target.data import Frames
+from dunfold_lib.small_target.fast import logits
+from dunfold_lib.small_target.maps import dead_maps, lipschitz
+from dunfold_lib.small_target.model import (
+    LRPCANet,
+    Network,
+)
+from dunfold_lib.small_target.scores import scores_of
+from dunfold_lib.small_target.training import SIDES, files_of, part
+
+TEST_SEED = 2**31  # made-up test scenes come from this seed plus the run's
+TEST_SCENES = 64
+ELSEWHERE = 128  # frames of other scenes that records of the SIRST v1 experiments are measured on
+NOISE_SEEDS = 3
+LOOKED_AT = 8  # frames on which a record counts dead maps
+
+
+class Cuts(NamedTuple):
+    """Where maps are cut: as nothing chose it, and what validation chooses from."""
+
+    usual: float
+    tried: tuple[float, ...]
+
+
+LOGITS = Cuts(0.0, tuple(v / 2 for v in range(-8, 41)))
+SHARES = Cuts(0.5, tuple(v / 50 for v in range(50)))  # of a classical map's largest value
+
+
+def measured_on(name: str, seed: int, folder: Path | None = None) -> dict[str, Frames]:
+    """Where a method is measured, by the ending of its scores' names.
+
+    A reader's folder; or the test part of a set and, for "sirst", made-up scenes of the seed, which
+    are all there is where the data folder lacks SIRST v1.
+    """
+    side = SIDES.get(name, 256)
+    if folder is not None:
+        return {"": readers.read_folder(folder, "test", side)}
+    found: dict[str, Frames] = {}
+    if name != "sirst" or fetch.folder(f"istd/{readers.SETS[name]}"):
+        found[""] = readers.frames(name, "test", side)
+    if name == "sirst":
+        g = torch.Generator().manual_seed(TEST_SEED + seed)
+        found["_synthetic"] = data.synthetic(g, TEST_SCENES)
+    return found
+
+
+class Where(NamedTuple):
+    """Frames that a method is measured on: those of one size together; what is told of them."""
+
+    frames: tuple[Frames, ...]
+    protocol: str = ""  # of a reader's folder
+    notes: tuple[str, ...] = ()
+
+    @property
+    def masks(self) -> list[Tensor]:
+        return [mask for frames in self.frames for mask in frames.mask]
+
+    @property
+    def most(self) -> Frames:
+        """The frames of the most frequent size."""
+        return max(self.frames, key=lambda frames: len(frames.names))
+
+
+def where(
+    name: str, seed: int, folder: Path | None = None, side: int | None = None
+) -> dict[str, Where]:
+    """``measured_on``, and in a reader's folder the sizes as ``side`` says: 0 leaves them."""
+    if folder is None:
+        return {ending: Where((frames,)) for ending, frames in measured_on(name, seed).items()}
+    wanted = SIDES.get(name, 256) if side is None else side or None
+    found = readers.groups(folder, "test", wanted)
+    notes = tuple(f"{note}; --side native measures without" for note in found.notes)
+    return {"": Where(found.frames, found.said, notes)}
+
+
+def with_protocol(made: dict[str, Any], on: Where, how: str) -> dict[str, Any]:
+    """Scores with the protocol and the notes of a reader's folder; our own have theirs already."""
+    if not on.protocol:
+        return made
+    notes = [*on.notes, *made.get("notes", ())]
+    return made | {"protocol": f"{on.protocol}; {how}", "notes": notes}
+
+
+def measure(
+    name: str, net: Network, seed: int, folder: Path | None = None, side: int | None = None
+) -> dict[str, Any]:
+    """All scores of a network, the area under its ROC, its steps, and what the stages cost.
+
+    side : a reader's frames are resized to side × side; 0: measured at their own sizes; None: as
+    the published protocol has it. Our own data have their size.
+    """
+    net.cpu().eval()
+    made: dict[str, Any] = {}
+    run = lambda frames: logits(net, data.images(frames))
+    on = where(name, seed, folder, side)
+    for ending, place in on.items():
+        if folder is not None:
+            made |= _brought([t for frames in place.frames for t in run(frames)], place)
+            continue
+        (frames,) = place.frames
+        T = run(frames)
+        made |= _at("", ending, T > 0, frames)
+        made[f"auc{ending}"] = scores.roc(T, frames.mask).area
+        made |= _chosen(name, ending, run, LOGITS, T, frames)
+    if folder is None and "iou" in made:
+        few = part(name, "train")
+        few = few.part(range(min(len(few.names), len(part(name, "val").names))))
+        made["iou_train"] = 100 * scores.iou(run(few) > 0, few.mask)
+    frames = next(iter(on.values())).most
+    dead = dead_maps(net, frames.part(range(min(len(frames.names), LOOKED_AT))))
+    made |= {"dead": len(dead), "maps": len([*net.maps()])}
+    made |= {"eps": net.eps.tolist()}
+    return made | ({"sigma": net.sigma.tolist()} if isinstance(net, LRPCANet) else {})
+
+
+def _at(cut: str, ending: str, found: Tensor, frames: Frames) -> dict[str, Any]:
+    """All scores of masks, and the pixels of each image that the IoU is made of."""
+    pixels = scores.counts(found, frames.mask)
+    made: dict[str, Any] = scores.scores(found, frames.mask, cut + ending)
+    return made | {f"{key}{cut}{ending}": row for key, row in pixels._asdict().items()}
+
+
+def _chosen(
+    name: str,
+    ending: str,
+    run: Callable[[Frames], Tensor],
+    cuts: Cuts,
+    score: Tensor,
+    frames: Frames,
+) -> dict[str, Any]:
+    """The scores with the cut that has the highest IoU on the validation part, named …_chosen.
+
+    run : frames to maps.  score : the maps of ``frames``.
+    """
+    val = part("synthetic" if ending else name, "val")
+    seen = run(val)
+    cut = scores.best_cut(seen, val.mask, cuts.tried)
+    on_val = lambda c: 100 * scores.iou(seen > c, val.mask)
+    told = {"cut": cut, "iou_val": on_val(cuts.usual), "iou_val_chosen": on_val(cut)}
+    made = {key + ending: value for key, value in told.items()}
+    return made | _at("_chosen", ending, score > cut, frames)
+
+
+def _brought(T: Sequence[Tensor], place: Where) -> dict[str, Any]:
+    """The scores of a reader's frames, which may have several sizes, cut at 0."""
+    made = scores_of([t > 0 for t in T], place.masks, "")
+    flat = lambda rows: torch.cat([row.flatten() for row in rows])
+    truth = flat(place.masks)
+    both = bool(truth.any()) and not truth.all()
+    made["auc"] = scores.roc(flat(T), truth).area if both else None
+    return with_protocol(made, place, "a target where the logit is above 0")
+
+
+def measure_method(
+    name: str,
+    detector: str,
+    net: None,
+    seed: int,
+    folder: Path | None = None,
+    side: int | None = None,
+) -> dict[str, Any]:
+    """All scores of a detector that learns nothing: its maps cut at half of their largest value.
+
+    And at the share of it that the validation part chooses, as it does for networks.
+    side : as in ``measure``. A reader's frame that the detector refuses is named and left out.
+    """
+    made: dict[str, Any] = {}
+    if folder is not None:
+        return _brought_method(detector, where(name, seed, folder, side)[""])
+    run = partial(shares, baselines.DETECTORS[detector])
+    for ending, frames in measured_on(name, seed).items():
+        score = run(frames)
+        made |= _at("", ending, score > 0.5, frames)
+        made |= _chosen(name, ending, run, SHARES, score, frames)
+    return made
+
+
+@fetch.cached(lambda seed: [files_of("injected")])
+def elsewhere(seed: int) -> Frames:
+    """Made-up targets in real scenes that no recorded network was trained on, 256×256.
+
+    ``data.inject`` with the test seed plus ``seed``, from all backgrounds of the data folder.
+    """
+    g = torch.Generator().manual_seed(TEST_SEED + seed)
+    return data.inject(g, readers.backgrounds(), ELSEWHERE)
+
+
+def measure_elsewhere(
+    name: str,
+    recipe: str,
+    usual: float,
+    run: Callable[[Frames], Tensor],
+    net: None,
+    seed: int,
+) -> dict[str, Any]:
+    """All scores of maps on ``elsewhere``, at the usual cut and at that chosen on SIRST v1.
+
+    name, recipe : the recorded run whose cut is taken; here nothing is chosen.  run : frames to
+    maps, cut at ``usual``.
+    """
+    cuts = records.values(f"small_target/{name}", "cut", recipe)
+    if not cuts:
+        raise ValueError(f"small_target/{name} has no recorded cut; record it first")
+    frames = elsewhere(seed)
+    score = run(frames)
+    made = _at("", "", score > usual, frames) | {"cut": cuts[0]}
+    return made | _at("_chosen", "", score > cuts[0], frames)
+
+
+def shares(detector: baselines.Detector, frames: Frames) -> Tensor:
+    """A detector's maps of frames, each over its largest value: (n, 1, h, w); zeros stay zeros."""
+    maps = torch.stack([detector(x[0]) for x in data.images(frames)])
+    return (maps / maps.amax((1, 2), keepdim=True).clamp(min=torch.finfo(maps.dtype).tiny))[:, None]
+
+
+def _brought_method(detector: str, place: Where) -> dict[str, Any]:
+    """The scores of a detector on a reader's frames."""
+    run = baselines.DETECTORS[detector]
+    images = {
+        name: (x[0], mask[0])
+        for frames in place.frames
+        for name, x, mask in zip(frames.names, data.images(frames), frames.mask, strict=True)
+    }
+    find = lambda pair: (baselines.segment(run(pair[0])), pair[1])
+    found, notes = fetch.tried(images, find)
+    predicted, truth = ([pair[i] for pair in found.values()] for i in (0, 1))
+    made = scores_of(predicted, truth, "") | {"notes": notes}
+    return with_protocol(made, place, "maps cut at half of their largest value")
+
+
+def robustness(run: Callable[[Tensor], Tensor], frames: Frames, seed: int = 0) -> dict[str, Any]:
+    """IoU in per cent at each level of Gaussian and of salt-and-pepper noise, and the mean of each.
+
+    run : images (n, 1, h, w) to masks.  Means over three draws of the noise; the area under a curve
+    is its mean by trapezia over the levels, from 0 to 100.
+    """
+    made: dict[str, Any] = {}
+    clean = data.images(frames)
+    for name, levels in (("sigma", data.SIGMAS), ("density", data.DENSITIES)):
+        curve = []
+        for level in levels:
+            draws = range(NOISE_SEEDS if level else 1)
+            found = []
+            for draw in draws:
+                g = torch.Generator().manual_seed(TEST_SEED + NOISE_SEEDS * seed + draw)
+                noisy = data.noisy(clean, g, **{name: float(level)})
+                found.append(100 * scores.iou(run(noisy), frames.mask))
+            curve.append(sum(found) / len(found))
+        area = torch.trapezoid(torch.tensor(curve), torch.tensor(levels)) / levels[-1]
+        made |= {f"iou_{name}": [round(v, 3) for v in curve], f"area_{name}": float(area)}
+    return made
+
+
+def measure_robust(
+    name: str, net: Network, seed: int, folder: Path | None = None, side: int | None = None
+) -> dict[str, Any]:
+    """``measure``, and how the IoU falls with noise that the images did not have."""
+    made = measure(name, net, seed, folder, side)
+    ending, place = next(iter(where(name, seed, folder, side).items()))
+    found = robustness(lambda x: logits(net, x) > 0, place.most, seed)
+    return made | {key + ending: value for key, value in found.items()}
+
+
+def measure_lipschitz(
+    name: str, net: Network, seed: int, folder: Path | None = None, side: int | None = None
+) -> dict[str, Any]:
+    """``measure``, the Lipschitz figure on the first four images, and the ranks of their B^k.
+
+    contractive : 1.0 where every step times its measured constant stays below one, else 0.0.
+    """
+    made = measure(name, net, seed, folder, side)
+    frames = next(iter(where(name, seed, folder, side).values())).most
+    b = data.images(frames)[:4]
+    found = lipschitz(net, b)
+    steps = [v for key, values in found.items() if key.startswith("step") for v in values]
+    with torch.no_grad():
+        B = [x.B[0, 0] for x in net.states(b[:1])]
+    ranks = [round(theory.effective_rank(x), 2) for x in B]
+    return made | found | {"contractive": float(max(steps) < 1), "rank_B": ranks}
