@@ -18,11 +18,12 @@ from dunfold_lib.hyperspectral import (
     data,
     dct,
     denoise,
+    evaluation,
     measured,
     noise_level,
     published,
     rank,
-    runs,
+    scores,
 )
 from dunfold_lib.hyperspectral import figures_star_net as figures
 from dunfold_lib.hyperspectral import figures_star_net_printed as printed
@@ -93,12 +94,12 @@ def test_a_run_is_the_networks_own_and_its_last_codes_are_its_estimate(little):
     torch.testing.assert_close(made.cubes[-1], denoise(little, Y, 30 / 255))
     assert len(made.cubes) == len(made.psnr) == 3
     assert made.codes[-1] == pytest.approx(made.psnr[-1], abs=1e-5)
-    assert made.psnr[-1] == pytest.approx(runs.psnr(made.cubes[-1], figures.truth()))
+    assert made.psnr[-1] == pytest.approx(scores.psnr(made.cubes[-1], figures.truth()))
     # the codes of layer 1 alone: a network of one layer with the same numbers
     one = STARNet(K=1, stride=3, procrustes=0)
     b, sigma = measured(Y, 30 / 255, 9)
     with torch.no_grad():
-        first = runs.psnr(sigma * one(b), figures.truth())
+        first = scores.psnr(sigma * one(b), figures.truth())
     assert made.codes[0] == pytest.approx(first, abs=1e-4)
 
 
@@ -248,7 +249,7 @@ def test_what_the_solutions_say_of_the_shown_network():
         factors = (0.5, 1.0, 1.1, 2.0)
         half, right, tenth, twice, blind = SOLUTIONS.told(net, Y, truth, sigma, factors)
         assert right == pytest.approx(figures.run_of(level).psnr[-1], abs=1e-4)
-        assert blind == pytest.approx(runs.psnr(denoise(net, Y), truth))
+        assert blind == pytest.approx(scores.psnr(denoise(net, Y), truth))
         cost = {"half": right - half, "twice": right - twice, "a tenth": right - tenth}
         if level == 10:
             assert all(4 < cost[name] < 5 for name in ("half", "twice"))
@@ -394,7 +395,7 @@ def test_the_training_was_what_the_page_says():
 
 
 def test_PCA_keeps_two_spectra_at_sigma_70():
-    assert int(rank(runs.noised(data.part("test"), data.Noise(70), 0), 70 / 255)) == 2
+    assert int(rank(evaluation.noised(data.part("test"), data.Noise(70), 0), 70 / 255)) == 2
 
 
 def below(found):

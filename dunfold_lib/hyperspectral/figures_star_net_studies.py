@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from dunfold_lib import records
-from dunfold_lib.hyperspectral import data, runs
+from dunfold_lib.hyperspectral import data, evaluation
 from dunfold_lib.hyperspectral import figures_star_net_printed as printed
 from dunfold_lib.hyperspectral.fast import denoise
 from dunfold_lib.hyperspectral.figures_star_net_tables import (
@@ -152,7 +152,7 @@ def _seconds(net: Any, Y: Tensor) -> float:
 
 def times() -> Table:
     """Run times as printed, and ours on one core."""
-    Y = runs.noised(data.part("test"), data.Noise(70), 0)
+    Y = evaluation.noised(data.part("test"), data.Noise(70), 0)
     nets: dict[str, nn.Module] = {
         "SMDSNet": SMDSNet(),
         "STARNet": STARNet(),

@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from dunfold_lib import records
-from dunfold_lib.hyperspectral import data, runs
+from dunfold_lib.hyperspectral import baselines, data, evaluation, scores
 from dunfold_lib.hyperspectral import figures_star_net as figures
 from dunfold_lib.hyperspectral.algorithm import star
 from dunfold_lib.hyperspectral.baselines import pca
@@ -67,7 +67,7 @@ AWAY: dict[str, Named] = {
 }
 SCENES = {"_pavia": "Pavia Centre", "_simu": "simulated"}
 QUICK: dict[str, Callable[[Tensor, float], Tensor]] = {
-    "noisy": runs.noisy,
+    "noisy": baselines.noisy,
     "pca": pca,
     "star-classical": star,
 }
@@ -84,7 +84,7 @@ def parts() -> Table:
 def told() -> dict[int, list[float]]:
     """By the level that the network is told, 0 for nothing: PSNR at every level of the noise."""
     net, truth = figures.network(), figures.truth()
-    score = lambda s, *level: runs.psnr(denoise(net, figures.noisy(s), *level), truth)
+    score = lambda s, *level: scores.psnr(denoise(net, figures.noisy(s), *level), truth)
     made = {t: [score(s, t / 255) for s in LEVELS] for t in LEVELS}
     return made | {0: [score(s) for s in LEVELS]}
 
@@ -128,11 +128,11 @@ def mean(found: Sequence[float]) -> float:
 def _computed(name: str, score: str, level: int) -> list[float]:
     """A score of a quick method for the seeds 0 to 2, computed here."""
     test = data.part("test")
-    cubes = (runs.noised(test, data.Noise(level), seed) for seed in range(3))
+    cubes = (evaluation.noised(test, data.Noise(level), seed) for seed in range(3))
     made = [QUICK[name](Y, level / 255) for Y in cubes]
     if score == "psnr":
-        return [runs.psnr(x, test) for x in made]
-    return [runs.scores(x, test, "")[f"{score}_"] for x in made]
+        return [scores.psnr(x, test) for x in made]
+    return [scores.scores(x, test, "")[f"{score}_"] for x in made]
 
 
 def scored(name: str, score: str, level: int, recipe: str = "") -> list[float]:
