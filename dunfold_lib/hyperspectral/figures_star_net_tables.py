@@ -10,11 +10,13 @@ from typing import Any
 from torch import Tensor
 
 from dunfold_lib import records
-from dunfold_lib.hyperspectral import baselines, data, evaluation, scores
+from dunfold_lib.hyperspectral import baselines, data, evaluation
 from dunfold_lib.hyperspectral import figures_star_net as figures
 from dunfold_lib.hyperspectral.algorithm import star
 from dunfold_lib.hyperspectral.baselines import pca
 from dunfold_lib.hyperspectral.fast import denoise
+from dunfold_lib.hyperspectral.scores import psnr
+from dunfold_lib.hyperspectral.scores import scores as cube_scores
 
 Table = tuple[list[str], list[list[str]], str]  # head, rows, caption: what ``show.table`` takes
 Named = tuple[str, str]  # an experiment and its recipe, "" for those without one
@@ -84,7 +86,7 @@ def parts() -> Table:
 def told() -> dict[int, list[float]]:
     """By the level that the network is told, 0 for nothing: PSNR at every level of the noise."""
     net, truth = figures.network(), figures.truth()
-    score = lambda s, *level: scores.psnr(denoise(net, figures.noisy(s), *level), truth)
+    score = lambda s, *level: psnr(denoise(net, figures.noisy(s), *level), truth)
     made = {t: [score(s, t / 255) for s in LEVELS] for t in LEVELS}
     return made | {0: [score(s) for s in LEVELS]}
 
@@ -131,8 +133,8 @@ def _computed(name: str, score: str, level: int) -> list[float]:
     cubes = (evaluation.noised(test, data.Noise(level), seed) for seed in range(3))
     made = [QUICK[name](Y, level / 255) for Y in cubes]
     if score == "psnr":
-        return [scores.psnr(x, test) for x in made]
-    return [scores.scores(x, test, "")[f"{score}_"] for x in made]
+        return [psnr(x, test) for x in made]
+    return [cube_scores(x, test, "")[f"{score}_"] for x in made]
 
 
 def scored(name: str, score: str, level: int, recipe: str = "") -> list[float]:
