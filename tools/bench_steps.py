@@ -148,7 +148,7 @@ def step(make: Callable[[], Case]) -> None:
     spread = f"{ratios[0]:.2f}–{ratios[-1]:.2f} over {case.turns} turns"
     print(
         f"  {median(ratios):.2f} times as fast ({spread}; {1e3 * spent:.0f} CPU-ms); "
-        f"{count / 1e9:.1f} G operations: floor {1e3 * least:.0f} ms, {least / spent:.0%} of it",
+        f"{count / 1e9:.1f} G operations: floor {1e3 * least:.0f} ms, {least / spent:.0%} of ours",
         flush=True,
     )
 
