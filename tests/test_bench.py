@@ -1,6 +1,7 @@
 """The benchmark refuses unequal answers, skips what is not installed, and records what it ran."""
 
 import itertools
+import json
 import sys
 from dataclasses import replace
 from functools import partial
@@ -108,3 +109,23 @@ def test_the_floor_counts_convolutions_and_products_of_matrices(monkeypatch):
     convolved, products = 2 * 2 * 9 * 64, 3 * 2 * 8 * 64  # the input of the first has no gradient
     assert bench_steps.floor(case, False) == (convolved + products, convolved + products)
     assert bench_steps.floor(case, True) == (convolved + products, convolved / 4 + products)
+
+
+def test_the_recorded_table_is_of_the_cases_and_names_its_machine():
+    found = json.loads(bench_peers.SAVED.read_text(encoding="utf-8"))
+    assert [(r["case"], tuple(r["numbers"])) for r in found["rows"]] == [*bench_peers.CASES.items()]
+    assert found["gap"] == bench_peers.GAP
+    assert found["machine"]
+    for row in found["rows"]:
+        for runs in row["found"].values():
+            assert len(runs) == bench_peers.SEEDS
+            for run in runs:
+                assert (run["ms"] is not None) == (run["gap"] <= found["gap"])
+
+
+def test_solvers_that_arrive_agree_on_the_non_zeros():
+    found = json.loads(bench_peers.SAVED.read_text(encoding="utf-8"))
+    for row in found["rows"]:
+        for runs in zip(*row["found"].values(), strict=True):
+            counts = [run["nonzeros"] for run in runs if run["ms"] is not None]
+            assert max(counts) - min(counts) <= 0.02 * max(counts), row["case"]

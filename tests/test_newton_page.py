@@ -277,3 +277,29 @@ def test_the_envelope_on_a_line_is_the_librarys(t):
         assert slope == pytest.approx(float(at.gradient), abs=1e-14)
     apart = {round(SOLUTIONS.envelope_on_a_line(x, t)[0], 12) for x in (-3.0, 0.2, 5.0)}
     assert (len(apart) == 1) == (t == 1.0)  # constant at the longest step
+
+
+def peers(case, solver):
+    row = next(row for row in tables.peers()["rows"] if row["case"] == case)
+    return [run["ms"] for run in row["found"][solver]]
+
+
+def test_the_sentences_on_other_packages_hold_in_the_recorded_table():
+    """Sentence: celer arrives in every row, and sooner than SSNAL for every seed."""
+    for row in tables.peers()["rows"]:
+        for ours, theirs in zip(row["found"]["SSNAL"], row["found"]["celer"], strict=True):
+            assert theirs["ms"] is not None
+            assert ours["ms"] is None or 2 * theirs["ms"] < ours["ms"], row["case"]
+    assert None in peers("dense", "SSNAL")
+    assert None not in peers("many features", "SSNAL")
+
+
+@pytest.mark.parametrize(
+    ("case", "sooner", "later"),
+    [
+        ("many features", "SSNAL", "our lasso"),
+        ("cond 1e1", "our lasso", "SSNAL"),
+    ],
+)
+def test_of_ssnal_and_restarted_fista_the_page_names_which_is_sooner_where(case, sooner, later):
+    assert all(1.2 * a < b for a, b in zip(peers(case, sooner), peers(case, later), strict=True))

@@ -1,6 +1,8 @@
 """Tables of the chapter on semi-smooth Newton: the recorded counts of steps on lassos."""
 
+import json
 from collections.abc import Sequence
+from statistics import median
 from typing import Any
 
 from dunfold_lib import records
@@ -49,6 +51,36 @@ def first_order_counts() -> Table:
     scores = [f"{m.lower()}_1e-0{gap}" for m in methods for gap in gaps]
     caption = "Steps of first-order methods to a KKT residual of 1e-6 and 1e-8, at most 5000"
     return ["cond(AAᵀ)", *head], _counts(scores), caption
+
+
+def peers() -> dict[str, Any]:
+    """What ``python tools/bench.py --save`` measured: solvers of other packages beside ours."""
+    text = (records.results_root() / "newton_sr/peers.json").read_text(encoding="utf-8")
+    found: dict[str, Any] = json.loads(text)
+    return found
+
+
+def peers_table() -> Table:
+    """CPU-milliseconds of lasso solvers to one duality gap: the median over the seeds."""
+    found = peers()
+    names = [*found["rows"][0]["found"]]
+    rows = [[row["case"], *(_arrived(row["found"][n]) for n in names)] for row in found["rows"]]
+    caption = (
+        f"CPU-milliseconds to a duality gap of {found['gap']:g} of the objective, on one thread of "
+        f"an {found['machine']}, median over three seeds; 300 × 1200 (many features: 300 × 6000, "
+        "cond(AAᵀ) 1e5; dense: 1e3), λ = 0.02 λ_max (small: 0.001, dense: 0.0001). "
+        f"skglm {found['versions']['skglm']}, celer {found['versions']['celer']}, "
+        f"scikit-learn {found['versions']['scikit-learn']}"
+    )
+    return ["lasso", *names], rows, caption
+
+
+def _arrived(runs: Sequence[dict[str, Any]]) -> str:
+    """The median time; where a seed did not reach the gap, on how many it did."""
+    times = [run["ms"] for run in runs if run["ms"] is not None]
+    if len(times) < len(runs):
+        return f"reached on {len(times)} of {len(runs)}"
+    return f"{median(times):.0f}"
 
 
 def _one(a: float | None, b: float | None) -> str:
