@@ -1,16 +1,20 @@
 """The chapter on STAR: its explorers and the solutions of its exercises."""
 
+import inspect
 from functools import partial
 from itertools import pairwise, product
+from math import log10
 
 import numpy as np
 import pages
 import pytest
 import torch
 
-from dunfold_lib.hyperspectral import data, evaluation, scores
+from dunfold_lib import records
+from dunfold_lib.hyperspectral import data, evaluation, published, scores
 from dunfold_lib.hyperspectral import figures_star as figures
-from dunfold_lib.hyperspectral.algorithm import Star, star
+from dunfold_lib.hyperspectral import figures_star_tables as tables
+from dunfold_lib.hyperspectral.algorithm import Star, star, star_s
 from dunfold_lib.hyperspectral.lowrank import (
     band_noise,
     expand,
@@ -175,3 +179,112 @@ def test_no_setting_of_svt_reaches_the_best_one_without_it():
     assert len(tried) == 24
     assert 0.03 < best - max(tried.values()) < 0.05
     assert max(tried, key=tried.get)[1:] == (0.5, 0.25)
+
+
+# what the page says: each test is named after a sentence, and fails where it would be wrong
+
+
+def test_at_sigma_70_the_noisy_crop_has_11_dB_and_the_denoised_one_more_than_36():
+    seen = figures.denoised(70.0)
+    assert 11.0 < scores.psnr(seen.noisy, seen.truth) < 11.5
+    assert scores.psnr(seen.made, seen.truth) > 36
+    assert torch.equal(seen.truth, data.part("test")[..., 24:72, 8:56])
+
+
+def test_the_printed_noisy_rows_are_higher_than_white_noise_at_every_level():
+    assert tuple(data.part("test").shape) == (1, 200, 96, 64)
+    exact = [-20 * log10(level / 255) for level in evaluation.LEVELS]
+    assert [round(v, 2) for v in exact] == [28.13, 18.59, 14.15, 11.23]
+    for table in (published.ICVL, published.PAVIAU):
+        noisy = table["Noisy"]["PSNR"][: len(exact)]
+        assert all(p > e for p, e in zip(noisy, exact, strict=True))
+
+
+def test_SVT_is_best_at_8_to_9_5_where_soft_thresholding_is_best_at_1_5():
+    best = {}
+    for kind in ("middling", "rich"):
+        found = figures.errors(kind)
+        at = {n: figures.THRESHOLDS[v.index(min(v))] for n, v in found.items()}
+        assert at["soft"] == 1.5
+        assert 8 <= at["SVT"] <= 9.5
+        best[kind] = min(found["SVT"]) / min(found["soft"])
+    assert 0.78 < best["middling"] < 0.85
+    assert 1.04 < best["rich"] < 1.1
+
+
+def test_the_singular_values_of_noise_reach_about_12():
+    clean, noisy = figures.patch("flat")
+    assert torch.linalg.svdvals(clean)[0] < 5
+    assert 12 < float(torch.linalg.svdvals(noisy)[0]) < 13
+
+
+def test_the_data_weigh_less_than_a_thousandth_in_G():
+    assert (Star().lam, Patches().nominal) == (16, 81)
+    assert 1 / (1 + 16 * 81) < 1e-3
+
+
+def test_the_settings_of_STAR_S_are_those_that_the_page_names():
+    assert "Star(gamma1=1.1, mu=1.5), 4, r, window=5" in inspect.getsource(star_s)
+    assert Star().gamma1 == 0.9
+    assert tables.MU == 1.5
+
+
+def means(first, second, kinds):
+    return [tables.mean(v) for v in tables.minus(first, second, kinds)]
+
+
+def test_STAR_is_more_than_3_dB_above_the_projection_in_the_mean():
+    over = means("star-classical", "pca", evaluation.LEVELS)
+    assert 3 < min(over) <= max(over) < 6
+    assert tables.mean(tables.of("star-classical", 50)) > 36.3
+
+
+def test_of_total_variation_it_is_ahead_for_each_draw_up_to_50_and_at_70_they_do_not_agree():
+    *ahead, last = tables.minus("star-classical", "subspace-tv", evaluation.LEVELS)
+    for draws in ahead:
+        assert records.ranks(draws, [0.0] * len(draws))
+        assert tables.mean(draws) < 0.35
+    assert min(last) < 0 < max(last) < 0.1
+
+
+@pytest.mark.parametrize(
+    ("level", "low", "high"), [(10, 2.2, 2.5), (30, 1.1, 1.4), (50, 0.9, 1.1), (70, 0.65, 0.8)]
+)
+def test_with_a_sound_truth_the_figure_of_STAR_rises(level, low, high):
+    assert low < tables.floor()[evaluation.LEVELS.index(level)] < high
+
+
+def test_Procrustes_brings_a_little_at_10_and_more_at_30_and_50():
+    for draws in tables.minus("star-classical", "star-classical-no-a", tables.AT_PARTS):
+        assert records.ranks(draws, [0.0] * len(draws))
+    first, *others = means("star-classical", "star-classical-no-a", tables.AT_PARTS)
+    assert 0.08 < first < 0.15
+    assert 0.3 < min(others) <= max(others) < 0.4
+
+
+def test_cosines_along_the_eigen_images_lose():
+    lost = means("star-classical", "star-classical-mixed", tables.AT_PARTS)
+    assert 1.1 < min(lost) <= max(lost) < 2.6
+
+
+def test_the_copy_costs_something_by_itself():
+    cost = means("star-classical", "star-classical-beta", tables.AT_PARTS)
+    assert 0.1 < min(cost) <= max(cost) < 0.95
+    assert cost[0] > 0.85
+
+
+def test_in_the_classical_method_the_low_rank_term_brings_nothing():
+    for draws in tables.minus("star-classical-beta", "star-classical-svt", tables.AT_PARTS):
+        assert records.ranks(draws, [0.0] * len(draws))
+        assert 0.1 < tables.mean(draws) < 0.22
+
+
+@pytest.mark.parametrize(("kind", "least"), [("impulse", 6), ("stripes", 0.3)])
+def test_of_the_file_as_it_is_three_draws_say_the_same_of_impulses_and_stripes(kind, least):
+    names = ("star-s-classical", "star-classical-medians", "star-classical-sparse")
+    by_seed = [tables.of(n, f"{kind}_as_is") for n in names]
+    S = [a - b for a, b in zip(*by_seed[:2], strict=True)]
+    medians = [a - b for a, b in zip(*by_seed[1:], strict=True)]
+    assert records.ranks(S, [least] * len(S))
+    assert records.ranks(medians, [1.0] * len(medians))
+    assert (min(medians) > max(S)) == (kind == "stripes")  # where most of the gain comes from
