@@ -18,9 +18,12 @@ from dunfold_lib.imaging import (
 from dunfold_lib.imaging import (
     figures_ista_net_tables as tables,
 )
+from dunfold_lib.imaging.evaluation import mean_scores
 from dunfold_lib.imaging.experiments import EXPERIMENTS
 from dunfold_lib.imaging.fast import reconstruct
-from dunfold_lib.operators import Fourier, Sensing
+from dunfold_lib.imaging.model import linear_estimate
+from dunfold_lib.imaging.training import patch_covariance
+from dunfold_lib.operators import Blockwise, Fourier, Sensing
 from dunfold_lib.prox import soft
 
 SOLUTIONS = pages.solutions("imaging/ista_net")
@@ -332,6 +335,32 @@ def test_at_one_per_cent_the_published_network_is_hardly_above_the_linear_start(
     gain = tables.published()["ISTA-Net+"][0] - tables.RELEASED["linear start"][0]
     assert gain == pytest.approx(0.06, abs=0.005)
     assert data.ROWS[1] == 10
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not data.data_folder("Set11"), reason="no Set11 in the data folder")
+def test_the_linear_start_at_one_per_cent_differs_between_draws_of_phi():
+    """Sentence: "Over eight seeds of Φ the linear start from T91 lies at 1 % between 16.0 and 17.6
+    dB on Set11; our seed 0 drew the lowest"."""
+    covariance, images = patch_covariance("T91"), data.read_folder(data.data_folder("Set11"))
+
+    def start(seed):
+        A = Sensing(data.sensing_matrix(1, seed))
+        Q = data.linear_start(A.Phi, covariance)
+
+        def estimate(image):
+            height, width = image.shape[2:]
+            grid = [-(-n // data.SIDE) * data.SIDE for n in (height, width)]
+            whole = Blockwise(A, tuple(grid))
+            padded = torch.nn.functional.pad(image, (0, grid[1] - width, 0, grid[0] - height))
+            x = linear_estimate(A, Q, whole(padded).flatten(0, 1))
+            return whole.join(x)[..., :height, :width]
+
+        return mean_scores(estimate, images, "")["psnr"]
+
+    found = [start(seed) for seed in range(8)]
+    assert (round(min(found), 1), round(max(found), 1)) == (16.0, 17.6)
+    assert found[0] == min(found)
 
 
 def test_what_the_page_says_of_the_released_weights_stands_in_its_table():
