@@ -52,6 +52,8 @@ MODULES = (
 # the other fuzzer's.
 INTERNAL = {
     "operators.Linear",
+    "operators.starting_point",
+    *("datasets.bell", "datasets.cells"),  # of a caller's own grid and width
     "show.figure",
     "show.axes_box",
     "show.svg",
@@ -76,7 +78,8 @@ INTERNAL = {
     *(f"small_target.model.{n}" for n in ("Excite", "Learned", "conv", "layers", "Stages")),
     *(f"small_target.fast.{n}" for n in ("folded", "mean_after", "Compact", "Merged")),
     *(f"small_target.data.{n}" for n in ("Draw", "fractal", "sky", "cloud", "horizon", "ground")),
-    *("small_target.scores.components", "small_target.released.load_experiment"),
+    *("small_target.scores.components", "small_target.scores.scores_of"),
+    *("small_target.released.load_experiment", "imaging.denoisers.relaxed"),
 }
 
 Makers = dict[str, Callable[[], Any]]
@@ -696,8 +699,15 @@ SPECIAL: Makers = {
     "datasets.turned.x": lambda: rand(1, 4, 5),
     "datasets.turned.k": lambda: 5,
     "datasets.crop.x": lambda: rand(1, 8, 9),
-    "datasets.cells.*": lambda: rand(4, 2),
-    "datasets.bell.reach": lambda: 2,
+    "datasets.crop.side": lambda: 4,
+    "datasets.crop.g": generator,
+    "solvers.jacobian_norm.generator": generator,
+    "imaging.data.sensed.image": lambda: rand(1, 1, 40, 40),
+    "imaging.data.sensed.ratio": lambda: 25,
+    "imaging.data.blurred.image": lambda: rand(1, 1, 40, 40),
+    "small_target.fast.logits.image": lambda: rand(1, 1, 16, 16),
+    "small_target.scores.thresholds.T": lambda: normal(3, 1, 4, 4),
+    "solvers.jacobian_norm.steps": lambda: 3,
     "small_target.theory.*.steps": lambda: 5,
     "small_target.data.blur.x": lambda: rand(9, 10),
     "small_target.data.blur.sigma": lambda: 1.0,
@@ -814,7 +824,7 @@ DEAF: tuple[str, ...] = (
     "hyperspectral.algorithm.Star.dictionary.*",
     "hyperspectral.algorithm.Star.objective.x: [LU]:*",  # not in the objective
     "hyperspectral.model.*.layer.b: A:*",  # the state has its own A, which moves
-    "hyperspectral.data.crops.cube",  # cuts; the NaN may lie outside
+    *("hyperspectral.data.crops.cube", "datasets.crop.x"),  # cuts; the NaN may lie outside
     "show.image_uri.image",  # a picture; it says what NaN becomes
     "newton_sr.data.filled.d",  # fills NaN in: that is what it is for
     "newton_sr.jacobians.*.jacobian.v",  # gives a function

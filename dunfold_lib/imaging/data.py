@@ -294,6 +294,7 @@ def _orbits(side: int) -> tuple[Tensor, int]:
     return which, len(values)
 
 
+@checks.door
 def sensed(image: Tensor, ratio: int) -> tuple[Blockwise, Tensor]:
     """The operator of a whole image (1, 1, h, w) padded by zeros to whole blocks, and b."""
     A = Blockwise(Sensing(sensing_matrix(ratio)), (image.shape[2], image.shape[3]))
@@ -303,6 +304,7 @@ def sensed(image: Tensor, ratio: int) -> tuple[Blockwise, Tensor]:
     return whole, whole(functional.pad(image, pad))
 
 
+@checks.door
 def blurred(image: Tensor, generator: torch.Generator) -> tuple[Blur, Tensor]:
     """A Gaussian blur of an image (1, 1, h, w), periodic at the edges, and b with noise."""
     line = bell(7, BLUR, image.dtype)

@@ -214,11 +214,13 @@ def detect(net: Network, image: Tensor) -> Tensor:
     return compact(net)(image)
 
 
+@checks.door
 def predicted(net: Network, frames: Frames) -> Tensor:
     """Where a network finds targets, (n, 1, h, w); it is left in the mode it was in."""
     return logits(net, data.images(frames)) > 0
 
 
+@checks.door
 @torch.no_grad()
 def logits(net: Network, image: Tensor) -> Tensor:
     """T^K of images (n, 1, h, w) on the network's device; the result on the CPU.

@@ -291,6 +291,7 @@ def scores_of(found: Sequence[Tensor], truth: Sequence[Tensor], ending: str) -> 
     return made | dict.fromkeys(gone)
 
 
+@checks.door
 def thresholds(T: Sequence[Tensor] | Tensor, points: int = 25) -> list[float]:
     """Thresholds for ``detection_curve``: evenly among the logits' extremes, and 0."""
     checks.whole("points", points, 2)
