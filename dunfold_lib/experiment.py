@@ -54,7 +54,7 @@ class Experiment:
     on_matrix : (matrix (m, n)) -> the same experiment on a dictionary of one's own.
     """
 
-    title: str
+    title: str = field(kw_only=False)
     protocol: str
     measure: Callable[..., dict[str, Any]]
     source: str = "no published figure"
