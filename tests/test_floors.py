@@ -38,6 +38,10 @@ def test_every_room_is_in_the_one_list_and_each_stands_in_both_contracts():
         ("tables.py", "import ipywidgets"),
         ("records.py", "from dunfold_lib import experiment"),
         ("newton_sr/data.py", "from dunfold_lib.imaging import data"),
+        (  # tables stand above the figures that they are made with
+            "small_target/figures_rpca.py",
+            "from dunfold_lib.small_target import figures_rpca_tables",
+        ),
     ],
 )
 def test_a_planted_import_breaks_a_contract(file, line, tmp_path):
