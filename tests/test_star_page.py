@@ -288,3 +288,12 @@ def test_of_the_file_as_it_is_three_draws_say_the_same_of_impulses_and_stripes(k
     assert records.ranks(S, [least] * len(S))
     assert records.ranks(medians, [1.0] * len(medians))
     assert (min(medians) > max(S)) == (kind == "stripes")  # where most of the gain comes from
+
+
+def test_on_dead_lines_three_draws_do_not_agree_on_the_sign_of_what_S_adds():
+    S, medians = (
+        tables.of(n, "dead_as_is") for n in ("star-s-classical", "star-classical-medians")
+    )
+    gain = [a - b for a, b in zip(S, medians, strict=True)]
+    assert len(gain) >= records.SEEDS
+    assert min(gain) < 0 < max(gain)
