@@ -20,8 +20,9 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from dunfold_lib import ROOMS, records, training
-from dunfold_lib.training import Context, Origin
+from dunfold_lib import ROOMS, checkpoints, processes, records
+from dunfold_lib.checkpoints import Origin
+from dunfold_lib.training import Context
 
 ONE_PROCESS = (
     "note: accelerate launch started one process (with --cpu it starts no more); "
@@ -181,8 +182,8 @@ def for_gpu(recipe: str) -> bool:
 
 def device_for(recipe: str, device: str = "") -> str:
     """The device that was asked for, or a recipe's: the GPU for gpu and gpu-…, else the CPU."""
-    if not device and for_gpu(recipe) and not training.available("cuda"):
-        others = " or ".join(f"--device {name}" for name in reversed(training.devices()))
+    if not device and for_gpu(recipe) and not processes.available("cuda"):
+        others = " or ".join(f"--device {name}" for name in reversed(processes.devices()))
         raise ValueError(f"recipe {recipe!r} needs a CUDA GPU, none is here; insist with {others}")
     return device or ("cuda" if for_gpu(recipe) else "cpu")
 
@@ -206,7 +207,7 @@ def train(run: Run, e: Experiment | None = None, *, resume: bool = False, device
     with ``resume`` where it has another one.
     """
     e, device = e or find(run.name), device_for(run.recipe_name, device)
-    machine = training.processes(device)
+    machine = processes.processes(device)
     first = bool(machine.is_main_process)
     if first:
         if "ACCELERATE_MIXED_PRECISION" in os.environ and machine.num_processes == 1:
@@ -237,7 +238,7 @@ def _prepare(run: Run, *, resume: bool) -> None:
 
 def _save(run: Run, e: Experiment, net: Any, losses: list[float], device: str) -> None:
     """Measure what was trained, and write it."""
-    seconds, cpu = training.spent(run.folder)
+    seconds, cpu = checkpoints.spent(run.folder)
     result = measure(run.name, net, run.seed, e)
     result |= {"recipe_name": run.recipe_name, "recipe": asdict(run.recipe)}
     result |= {"device": result["device"] if device == "cuda" else device, "start_seed": run.seed}

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from dunfold_lib import experiment, records, training
+from dunfold_lib import checkpoints, experiment, records
 from dunfold_lib.experiment import Experiment, Run
 
 # what is trained first, where nothing else is asked for; the rest follows in the tables' order
@@ -109,7 +109,7 @@ def put_aside(run: Run) -> None:
     what = "its training goes on or is taken as it is, its scores are measured anew"
     try:
         experiment.is_made(run)
-        training.check_folder(folder, run.origin)
+        checkpoints.check_folder(folder, run.origin)
     except ValueError as error:
         what = f"{error}; put aside as {records.put_aside(folder)}, and made anew"
     print(f"{folder} exists: {what}", file=sys.stderr)

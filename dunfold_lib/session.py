@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dunfold_lib import checks, experiment, records, show, tables, training
+from dunfold_lib import checkpoints, checks, experiment, records, show, tables
 from dunfold_lib.experiment import Experiment
 from dunfold_lib.live import Live, read_losses, smooth, spoken
 from dunfold_lib.show import Curves, Html, line
@@ -217,7 +217,7 @@ class Session:
         look = live.look if job.looks else None
         context = Context(folder, job.seed, job.device, live.watch, look, place)
         losses = e.train(net, job.recipe, context)
-        seconds = training.spent(folder)[0] if folder else time.perf_counter() - begun
+        seconds = checkpoints.spent(folder)[0] if folder else time.perf_counter() - begun
         say(f"{e.title}: trained in {spoken(seconds)}, now measuring")
         there = Path(job.tested.strip()).expanduser() if job.tested.strip() else None
         made = experiment.measure(place, net, job.seed, e, **({"folder": there} if there else {}))
@@ -234,7 +234,7 @@ class Session:
         folder = self.folder(job) if job.keep else None
         if fresh and folder and folder.exists():
             records.put_aside(folder)
-        if not fresh and not (folder and any(folder.rglob(training.CHECKPOINT))):
+        if not fresh and not (folder and any(folder.rglob(checkpoints.CHECKPOINT))):
             where = f"{folder} has none" if folder else "checkpoints are off"
             raise ValueError(f"no checkpoint to go on from: {where}; press Start")
         return folder

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from dunfold_lib import lab, session, training
+from dunfold_lib import lab, processes, session, training
 from dunfold_lib.experiment import Experiment
 from dunfold_lib.live import Live, loss_curves, spoken
 from dunfold_lib.session import SMOKE, Run
@@ -64,7 +64,7 @@ class Trainer:
         self.method, self.task = lab.menu("method", form.methods), lab.menu("task", form.tasks)
         if form.start:
             self.method.value, self.task.value = form.start
-        self.scale, self.device = lab.menu("recipe"), lab.menu("device", training.devices())
+        self.scale, self.device = lab.menu("recipe"), lab.menu("device", processes.devices())
         self.seed, self.keep = lab.number("seed", 0), lab.tick("checkpoints", True)
         self.tested = lab.text("measure on", str(form.example()) if form.example and SMOKE else "")
         self.fields: dict[str, Any] = {}

@@ -15,7 +15,7 @@ import pytest
 import torch
 from scipy.io import savemat
 
-from dunfold_lib import experiment, records, tables, training
+from dunfold_lib import experiment, processes, records, tables
 from dunfold_lib.__main__ import main
 from dunfold_lib.experiment import Experiment
 from dunfold_lib.imaging.experiments import KINDS, MRI_RATIOS, RATIOS
@@ -797,7 +797,7 @@ def test_a_planted_score_never_reaches_the_table(recipe, results, tmp_path, monk
 
 
 def test_a_recipe_for_a_gpu_does_not_begin_on_a_cpu_unasked(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(training, "available", lambda device: device == "cpu")
+    monkeypatch.setattr(processes, "available", lambda device: device == "cpu")
     call = ["train", "sparse/lista", "--recipe", "gpu", "--out", str(tmp_path)]
     assert main([*call, *SMALL]) == 2
     says = "recipe 'gpu' needs a CUDA GPU, none is here; insist with --device cpu"
@@ -807,7 +807,7 @@ def test_a_recipe_for_a_gpu_does_not_begin_on_a_cpu_unasked(tmp_path, monkeypatc
     assert "device is 'cuda'; this machine has cpu" in capsys.readouterr().err
     assert experiment.device_for("gpu", "cpu") == "cpu"
     assert experiment.device_for("cpu", "") == "cpu"
-    monkeypatch.setattr(training, "available", lambda device: True)
+    monkeypatch.setattr(processes, "available", lambda device: True)
     assert [experiment.device_for("gpu-pines", d) for d in ("", "mps")] == ["cuda", "mps"]
 
 

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional
 
 from dunfold_lib import __main__ as command
-from dunfold_lib import engine, experiment, records, reproduce, training
+from dunfold_lib import checkpoints, engine, experiment, records, reproduce, training
 from dunfold_lib.engine import Average, Convolutions
 from dunfold_lib.small_target.fast import merged
 from dunfold_lib.small_target.model import LRPCANet, RPCANet, TwoTerm, total_loss
@@ -90,7 +90,7 @@ def test_a_run_with_an_average_resumes_to_the_same_numbers(tmp_path: Path) -> No
 
     whole = run(None, -1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "SAVE_EVERY", 10)
+        patch.setattr(checkpoints, "SAVE_EVERY", 10)
         with pytest.raises(KeyboardInterrupt):
             run(tmp_path, 17)
         again = run(tmp_path, -1)
@@ -175,7 +175,7 @@ def test_training_in_phases_resumes_to_the_same_numbers(
     losses, whole = run(None, -1)
     assert len(losses) == 6
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "SAVE_EVERY", 1)
+        patch.setattr(checkpoints, "SAVE_EVERY", 1)
         for stop in (1, 4):
             with pytest.raises(KeyboardInterrupt):
                 run(tmp_path, stop)
@@ -183,7 +183,7 @@ def test_training_in_phases_resumes_to_the_same_numbers(
     assert again == losses
     for u, v in zip(whole.state_dict().values(), resumed.state_dict().values(), strict=True):
         assert torch.equal(u, v)
-    assert training.spent(tmp_path)[0] > 0
+    assert checkpoints.spent(tmp_path)[0] > 0
 
 
 # the queue
@@ -245,16 +245,16 @@ class Clock:
 def test_the_queue_stops_in_time_says_what_is_left_and_goes_on(
     tiny_queue: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain, steps = training.Checkpoint.after, []
+    plain, steps = checkpoints.Checkpoint.after, []
 
-    def after(self: training.Checkpoint, history: list[float], **more: bool) -> None:
+    def after(self: checkpoints.Checkpoint, history: list[float], **more: bool) -> None:
         steps.append(len(history))
         if steps == [1, 2]:
             Clock.made.ring()
         plain(self, history, **more)
 
     monkeypatch.setattr(reproduce.threading, "Timer", Clock)
-    monkeypatch.setattr(training.Checkpoint, "after", after)
+    monkeypatch.setattr(checkpoints.Checkpoint, "after", after)
     assert command.main([*QUEUE, "--hours", "2.5"]) == 0
     assert Clock.made.seconds == 9000
     assert "left: sparse/lista seed 0" in capsys.readouterr().out

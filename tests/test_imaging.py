@@ -18,7 +18,7 @@ from torch.nn.functional import conv2d, pad
 from torch.nn.utils import parametrize
 from torch.testing import assert_close
 
-from dunfold_lib import experiment, fetch, records, training
+from dunfold_lib import checkpoints, experiment, fetch, records, training
 from dunfold_lib.__main__ import main
 from dunfold_lib.imaging import data, evaluation, experiments, fast, model, published
 from dunfold_lib.imaging import training as imaging_training
@@ -1183,7 +1183,7 @@ class Killed(BaseException):
 
 @pytest.mark.parametrize("constrained", [False, True], ids=["free", "constrained"])
 def test_a_killed_run_goes_on_to_the_same_numbers(scraps, constrained, tmp_path, monkeypatch):
-    monkeypatch.setattr(training, "SAVE_EVERY", 2)
+    monkeypatch.setattr(checkpoints, "SAVE_EVERY", 2)
     build = imaging_training.build_constrained if constrained else imaging_training.build
     made = lambda: build(ISTANetPlus, 1, TINY)
     whole = made()

@@ -19,7 +19,7 @@ from torch import nn
 from torch.nn import functional
 from torch.testing import assert_close
 
-from dunfold_lib import engine, experiment, records, training
+from dunfold_lib import checkpoints, engine, experiment, records
 from dunfold_lib.__main__ import main
 from dunfold_lib.prox import soft
 from dunfold_lib.small_target import (
@@ -1204,7 +1204,7 @@ def test_the_checkpoint_is_the_one_that_validation_chose(few, monkeypatch, tmp_p
 
 @pytest.mark.parametrize("width", [4, 32])  # wide filters lie otherwise where there are no units
 def test_an_interrupted_run_goes_on_to_the_same_numbers(few, monkeypatch, tmp_path, width):
-    monkeypatch.setattr(training, "SAVE_EVERY", 2)
+    monkeypatch.setattr(checkpoints, "SAVE_EVERY", 2)
     monkeypatch.setattr(engine, "has_units", lambda device: False)
     recipe = tiny_recipe(steps=5, every=2, width=width)
     whole = small_target_training.build(LRPCANet, recipe)

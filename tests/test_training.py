@@ -17,14 +17,15 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from dunfold_lib import experiment, records, training
+from dunfold_lib import checkpoints, experiment, processes, records, training
 from dunfold_lib.__main__ import main
+from dunfold_lib.checkpoints import Origin
 from dunfold_lib.hyperspectral import training as hyperspectral_training
 from dunfold_lib.sparse import ALISTA, LISTACP, evaluation, experiments
 from dunfold_lib.sparse import training as sparse_training
 from dunfold_lib.sparse.data import SparseProblem
 from dunfold_lib.sparse.training import EndToEnd, Growth, Search, batch_db, mean_square
-from dunfold_lib.training import Context, Origin, Recipe, fit, grow
+from dunfold_lib.training import Context, Recipe, fit, grow
 
 PROBLEM = SparseProblem(m=12, n=20, p=0.15, dtype=torch.float64)
 A = PROBLEM.operator()
@@ -157,7 +158,7 @@ def test_a_recipe_refuses(given, says):
 
 @pytest.mark.parametrize("killed_at", [0, 2, 3, 5, 7])
 def test_a_killed_run_goes_on_to_the_same_numbers(killed_at, tmp_path, monkeypatch):
-    monkeypatch.setattr(training, "SAVE_EVERY", 3)
+    monkeypatch.setattr(checkpoints, "SAVE_EVERY", 3)
     whole, resumed = net(), net()
     losses = fit(whole, sample, mean_square, SHORT, Context(seed=3))
     with pytest.raises(Killed):
@@ -185,7 +186,7 @@ def test_a_finished_run_is_not_trained_again(tmp_path):
 @pytest.mark.parametrize("killed_at", [0, 4, 5, 11, 14, 17, 21, 22])
 def test_a_killed_growth_goes_on_to_the_same_numbers(killed_at, tmp_path, monkeypatch):
     """Three stages of 5 steps and a last one of 8, a checkpoint every 3 steps."""
-    monkeypatch.setattr(training, "SAVE_EVERY", 3)
+    monkeypatch.setattr(checkpoints, "SAVE_EVERY", 3)
     stage, finish = replace(SHORT, steps=5), SHORT
     at = lambda depth: lambda *given: batch_db(depth, *given)
     whole, resumed = net(), net()
@@ -288,7 +289,7 @@ def test_a_checkpoint_is_due_by_time_as_well_whatever_a_step_costs(tmp_path, mon
     write = lambda path, data: kept.append(path.name) or real(path, data)
     monkeypatch.setattr(records, "write_bytes", write)
     seen = []
-    watch = lambda step, loss: seen.append(kept.count(training.CHECKPOINT))
+    watch = lambda step, loss: seen.append(kept.count(checkpoints.CHECKPOINT))
     trained = net()
     losses = fit(trained, sample, mean_square, SHORT, Context(tmp_path, 3, watch=watch))
     assert seen[-1] in (1, 2)  # every 60 s, at 25 s and more a step
@@ -299,7 +300,7 @@ def test_a_checkpoint_is_due_by_time_as_well_whatever_a_step_costs(tmp_path, mon
 
 
 def test_no_more_than_a_minute_is_between_checkpoints():
-    assert training.SAVE_SECONDS <= 60
+    assert checkpoints.SAVE_SECONDS <= 60
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -327,7 +328,7 @@ def test_a_second_signal_ends_a_run_at_once(tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         fit(net(), sample, mean_square, SHORT, Context(tmp_path, watch=stop))
-    assert not (tmp_path / training.CHECKPOINT).exists()
+    assert not (tmp_path / checkpoints.CHECKPOINT).exists()
 
 
 def test_a_search_goes_on_from_what_it_has_tried(tmp_path):
@@ -352,14 +353,14 @@ def test_seconds_are_those_of_training_alone_over_all_its_starts(tmp_path):
     stop = lambda step, loss: signal.raise_signal(signal.SIGINT) if step == 2 else None
     with pytest.raises(KeyboardInterrupt):
         fit(net(), sample, slow, recipe, Context(tmp_path, watch=stop))
-    first, _ = training.spent(tmp_path)
+    first, _ = checkpoints.spent(tmp_path)
     assert first >= 0.15
     fit(net(), sample, slow, recipe, Context(tmp_path))
-    whole, cpu = training.spent(tmp_path)
+    whole, cpu = checkpoints.spent(tmp_path)
     assert whole >= first + 0.15
     assert 0 < cpu < whole
     fit(net(), sample, slow, recipe, Context(tmp_path))  # finished: nothing more is spent
-    assert training.spent(tmp_path) == (whole, cpu)
+    assert checkpoints.spent(tmp_path) == (whole, cpu)
 
 
 def test_a_folder_that_cannot_be_written_is_found_before_the_first_step(tmp_path):
@@ -376,13 +377,13 @@ def test_a_folder_that_cannot_be_written_is_found_before_the_first_step(tmp_path
 
 def test_what_a_kill_left_half_written_is_swept(tmp_path):
     fit(net(), sample, mean_square, SHORT, Context(tmp_path))
-    (tmp_path / f"{training.CHECKPOINT}.12ab{records.PART}").write_bytes(b"half")
+    (tmp_path / f"{checkpoints.CHECKPOINT}.12ab{records.PART}").write_bytes(b"half")
     fit(net(), sample, mean_square, SHORT, Context(tmp_path))
-    assert [p.name for p in tmp_path.iterdir()] == [training.CHECKPOINT]
+    assert [p.name for p in tmp_path.iterdir()] == [checkpoints.CHECKPOINT]
 
 
 def test_one_flipped_bit_in_a_checkpoint_is_noticed(tmp_path):
-    path = tmp_path / training.CHECKPOINT
+    path = tmp_path / checkpoints.CHECKPOINT
     fit(net(), sample, mean_square, SHORT, Context(tmp_path))
     whole = path.read_bytes()
     for at in (20, 60, len(whole) // 2, len(whole) - 3):
@@ -454,7 +455,7 @@ def test_a_run_of_another_recipe_seed_or_experiment_is_not_gone_on_with(
     killed_at, change, seed, experiment, tmp_path, monkeypatch
 ):
     """A room's own fields too, and whether it was finished or not."""
-    monkeypatch.setattr(training, "SAVE_EVERY", 2)
+    monkeypatch.setattr(checkpoints, "SAVE_EVERY", 2)
     recipe = hyperspectral_training.Training(steps=6, batch=4)
     begun = Origin(recipe, 0, "room/one")
     with contextlib.suppress(Killed):
@@ -627,7 +628,7 @@ def test_a_device_that_is_not_here_is_refused_and_never_replaced(monkeypatch):
         with pytest.raises(ValueError, match="device is 'cuda'; this machine has") as error:
             fit(net(), sample, mean_square, SHORT, Context(device="cuda"))
         one_line(error)
-        monkeypatch.setattr(training, "available", lambda device: True)
+        monkeypatch.setattr(processes, "available", lambda device: True)
         with pytest.raises(ValueError, match="device is 'cuda'; these processes began on cpu"):
             fit(net(), sample, mean_square, SHORT, Context(device="cuda"))
     with pytest.raises(ValueError, match="device is 'gpu'; it must be"):
@@ -638,16 +639,16 @@ def test_a_device_is_not_that_of_an_earlier_fit_in_this_process():
     """Accelerate keeps the first one that it was asked for."""
     from accelerate.state import PartialState
 
-    training.processes("cpu")
+    processes.processes("cpu")
     PartialState._shared_state["device"] = torch.device("meta")
-    assert training.processes("cpu").device.type == "cpu"
+    assert processes.processes("cpu").device.type == "cpu"
 
 
 @pytest.mark.parametrize("n", [1, 2, 3])
 def test_processes_share_the_rows_of_a_batch_without_loss(n):
     b = torch.arange(7.0)[:, None]
     parts = [
-        training._share(b, SimpleNamespace(num_processes=n, process_index=i, device="cpu"))
+        processes.share(b, SimpleNamespace(num_processes=n, process_index=i, device="cpu"))
         for i in range(n)
     ]
     assert torch.equal(torch.cat(parts), b)

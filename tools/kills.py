@@ -22,7 +22,7 @@ from typing import Any
 
 import torch
 
-from dunfold_lib import experiment, records, training
+from dunfold_lib import checkpoints, experiment, processes, records
 from dunfold_lib.experiment import Experiment
 from dunfold_lib.hyperspectral import training as hyperspectral_training
 from dunfold_lib.imaging import training as imaging_training
@@ -58,7 +58,7 @@ def light(net: Any, seed: int) -> dict[str, Any]:
 
 def train(name: str, e: Experiment, out: Path) -> None:
     """One start of a case, gone on with from what is there."""
-    training.SAVE_EVERY, training.SAVE_SECONDS = SAVE_EVERY, SAVE_SECONDS
+    checkpoints.SAVE_EVERY, checkpoints.SAVE_SECONDS = SAVE_EVERY, SAVE_SECONDS
     experiment.train(experiment.plan(name, "cpu", CASES[name], seed=3, out=out), e, resume=True)
 
 
@@ -77,7 +77,7 @@ def warm(names: Sequence[str]) -> None:
     No backward pass: autograd's threads do not live through a fork.
     """
     small_target_training.MADE_UP.update(FRAMES)
-    training.processes()
+    processes.processes()
     weight = torch.nn.Parameter(torch.ones(1))
     weight.grad = torch.ones(1)
     torch.optim.Adam([weight]).step()

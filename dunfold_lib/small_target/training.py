@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from dunfold_lib import checks, fetch, records
 from dunfold_lib.engine import order
+from dunfold_lib.processes import as_first
 from dunfold_lib.small_target import data, readers, scores
 from dunfold_lib.small_target.data import Frames
 from dunfold_lib.small_target.fast import merged, predicted
@@ -24,7 +25,7 @@ from dunfold_lib.small_target.model import (
     start_dark,
     total_loss,
 )
-from dunfold_lib.training import ALONE, Context, Recipe, as_first, fit
+from dunfold_lib.training import ALONE, Context, Recipe, fit
 
 MADE_UP = {"train": (256, 1), "val": (64, 2)}  # made-up scenes of a part, and their seed
 SOURCES = ("synthetic", "injected", *readers.SETS)

@@ -12,19 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from dunfold_lib import checks
+from dunfold_lib.checkpoints import Checkpoint
+from dunfold_lib.processes import processes, total
 from dunfold_lib.sparse.data import SparseProblem
 from dunfold_lib.sparse.model import HyperLISTA
-from dunfold_lib.training import (
-    ALONE,
-    Checkpoint,
-    Context,
-    Recipe,
-    fit,
-    grow,
-    processes,
-    signals_wait,
-    total,
-)
+from dunfold_lib.training import ALONE, Context, Recipe, fit, grow, signals_wait
 
 # HyperLISTA's search begins at these numbers, and with one of them half as large again
 SIMPLEX = np.array([0.01, 0.001, 0.02]) * (1 + 0.5 * np.eye(4, 3, -1))
