@@ -284,7 +284,7 @@ def test_a_checkpoint_is_due_by_time_as_well_whatever_a_step_costs(tmp_path, mon
     clock = SimpleNamespace(
         monotonic=lambda: float(next(now)), perf_counter=float, process_time=float
     )
-    monkeypatch.setattr(training, "time", clock)
+    monkeypatch.setattr(checkpoints, "time", clock)
     kept, real = [], records.write_bytes
     write = lambda path, data: kept.append(path.name) or real(path, data)
     monkeypatch.setattr(records, "write_bytes", write)
