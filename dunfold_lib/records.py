@@ -105,8 +105,8 @@ def tensors_of(path: Path, data: bytes) -> tuple[dict[str, Tensor], dict[str, st
     try:
         tensors = from_bytes(data)
         size = int.from_bytes(data[:8], "little")
-        metadata = json.loads(data[8 : 8 + size]).get("__metadata__") or {}
-        about = dict(json.loads(metadata.get("about", "{}")))
+        header = json.loads(data[8 : 8 + size]).get("__metadata__") or {}
+        about = dict(json.loads(header.get("about", "{}")))
     except (SafetensorError, ValueError, TypeError) as error:
         reason = " ".join(str(error).split())[:120]
         raise ValueError(f"{path}: is no safetensors file ({reason})") from None

@@ -1,5 +1,6 @@
 """The house itself: floors, rooms, and what the repository promises about its files."""
 
+import ast
 import os
 import re
 import shutil
@@ -62,6 +63,27 @@ def test_a_planted_import_breaks_a_contract(file, line, tmp_path):
         text=True,
     )
     assert ("0 broken" in done.stdout, done.returncode) == (not file, int(bool(file))), done.stdout
+
+
+def hidden(path):
+    """Names that a module imports and that a function of it hides by a name of its own."""
+    tree = ast.parse(path.read_text("utf-8"))
+    imports = [n for n in tree.body if isinstance(n, (ast.Import, ast.ImportFrom))]
+    imported = {(a.asname or a.name).split(".")[0] for n in imports for a in n.names}
+    for f in ast.walk(tree):
+        if isinstance(f, (ast.FunctionDef, ast.Lambda)):
+            names = [n for n in ast.walk(f) if isinstance(n, ast.Name)]
+            yield from {n.id for n in names if isinstance(n.ctx, ast.Store)} & imported
+
+
+def test_no_function_hides_a_name_that_its_module_imports(tmp_path):
+    """``scores = [scores.psnr(x) for x in xs]`` fails when it runs, and no linter here sees it."""
+    planted = tmp_path / "planted.py"
+    planted.write_text("import scores\n\n\ndef f(xs):\n    scores = [scores.psnr(x) for x in xs]\n")
+    assert [*hidden(planted)] == ["scores"]
+    paths = [*ROOT.glob("dunfold_lib/**/*.py"), *ROOT.glob("tools/*.py"), *ROOT.glob("book/*/*.py")]
+    assert len(paths) > 100
+    assert {path.name: found for path in paths if (found := [*hidden(path)])} == {}
 
 
 def test_importing_the_library_loads_no_notebook_package_and_opens_no_connection():

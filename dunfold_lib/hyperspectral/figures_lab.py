@@ -185,13 +185,13 @@ def sweeps(
 ) -> tuple[Any, ...]:
     """The cube after the last sweep; PSNR and objective after each."""
     cubes, values = found
-    scores = [scores.psnr(X, truth) for X in cubes]
+    psnrs = [scores.psnr(X, truth) for X in cubes]
     pictures = tuple(false_colour(t, truth, SPREAD) for t in (truth, Y, cubes[-1]))
-    captions = "truth", "noisy", f"{len(cubes) - 1} sweeps: {scores[-1]:.2f} dB"
-    at = range(len(scores))
+    captions = "truth", "noisy", f"{len(cubes) - 1} sweeps: {psnrs[-1]:.2f} dB"
+    at = range(len(psnrs))
     return (
         Frames(pictures, captions, alt, zoom=3),
-        Curves((line(at, scores, "", 0, "path"),), "sweep", "PSNR, dB", alt, "PSNR"),
+        Curves((line(at, psnrs, "", 0, "path"),), "sweep", "PSNR, dB", alt, "PSNR"),
         Curves((line(at, values, "", 1, "path"),), "sweep", "objective", alt, "Objective"),
     )
 

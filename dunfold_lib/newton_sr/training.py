@@ -109,8 +109,8 @@ def whole_scene(name: str) -> Scene:
 
 def every_other(first: int) -> dict[str, Scene]:
     """CAVE's cubes: the first, third, … are trained on, those between are the test."""
-    cubes = readers.cave(data.required("cave"), CHANNELS["cave"][1])
-    return dict([*cubes.items()][first::2])
+    scenes = readers.cave(data.required("cave"), CHANNELS["cave"][1])
+    return dict([*scenes.items()][first::2])
 
 
 def train(net: Network, recipe: Training, context: Context = ALONE) -> list[float]:
