@@ -2,20 +2,52 @@
 
 import sys
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from dunfold_lib import records
 from dunfold_lib.experiment import Experiment, for_gpu
 
 HEAD = ("experiment", "score", "paper", "ours", "GPU run owed")
 NONE = "–"
+MISSING = "not measured"
+
+Table = tuple[Sequence[str], Sequence[Sequence[Any]], str]  # head, rows, caption: ``show.table``'s
+
+
+def mean(scores: Sequence[float]) -> float:
+    """The mean over seeds."""
+    return sum(scores) / len(scores)
+
+
+def average(scores: Sequence[float], form: str = "{:.2f}") -> str:
+    """The mean alone; or that there is none."""
+    return form.format(mean(scores)) if scores else MISSING
 
 
 def summary(scores: Sequence[float], form: str = "{:.2f}") -> str:
     """Mean ± half the spread over seeds; one number alone; or that there is none."""
+    spread = f" ± {form.format((max(scores) - min(scores)) / 2)}" if len(scores) > 1 else ""
+    return average(scores, form) + spread
+
+
+def narrow(scores: Sequence[float], digits: int = 2) -> str:
+    """``summary`` for a narrow cell: thin spaces, a minus sign, – where nothing is measured."""
     if not scores:
-        return "not measured"
-    mean, spread = sum(scores) / len(scores), (max(scores) - min(scores)) / 2
-    return form.format(mean) + (f" ± {form.format(spread)}" if len(scores) > 1 else "")
+        return NONE
+    middle, half = round(mean(scores), digits) + 0.0, (max(scores) - min(scores)) / 2  # no −0.00
+    more = f"\u202f±\u202f{half:.{digits}f}" if len(scores) > 1 else ""
+    return minus_sign(f"{middle:.{digits}f}{more}")
+
+
+def between(scores: Sequence[float], digits: int = 2) -> str:
+    """The smallest to the largest, in words; one number where both are written alike."""
+    low, high = (minus_sign(f"{v:.{digits}f}") for v in (min(scores), max(scores)))
+    return low if low == high else f"{low} to {high}"
+
+
+def minus_sign(number: str) -> str:
+    """A number as text, its hyphen a minus sign."""
+    return number.replace("-", "−")
 
 
 def paper(e: Experiment, score: str) -> str:

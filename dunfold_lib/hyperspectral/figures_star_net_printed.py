@@ -5,8 +5,8 @@ Each function returns what ``show.table`` takes.
 
 from dunfold_lib.hyperspectral import published
 from dunfold_lib.hyperspectral.figures_star_net import LEVELS
+from dunfold_lib.tables import Table
 
-Table = tuple[list[str], list[list[str]], str]  # head, rows, caption: what ``show.table`` takes
 CUBES = {"ICVL": published.ICVL, "PaviaU": published.PAVIAU}
 DIGITS = {"SSIM": 3, "SAM": 3, "ERGAS": 1}
 

@@ -19,17 +19,14 @@ from dunfold_lib.hyperspectral.figures_star_net_tables import (
     MORE,
     ROWS,
     Named,
-    Table,
     against,
-    between,
-    mean,
     minus,
     of,
     scored,
-    text,
 )
 from dunfold_lib.hyperspectral.model import SMDSNet, STARNet, STARNetPaper
 from dunfold_lib.show import Curves, line
+from dunfold_lib.tables import Table, between, mean, minus_sign, narrow
 
 ABLATION = {
     "star-no-svt": "no SVT: no L, no U",
@@ -78,9 +75,9 @@ OURS: Named = ("star", "as-is")
 
 def ablation() -> Table:
     """One block out, trained again: the difference to all blocks of the same seed."""
-    whole = [text(scored("star", "psnr", s, "as-is")) for s in LEVELS]
+    whole = [narrow(scored("star", "psnr", s, "as-is")) for s in LEVELS]
     rows = [
-        [label, *(text(against(n, "star", f"psnr_{s}")) for s in LEVELS)]
+        [label, *(narrow(against(n, "star", f"psnr_{s}")) for s in LEVELS)]
         for n, label in ABLATION.items()
         if of(n, "psnr_50", "as-is")
     ]
@@ -95,7 +92,7 @@ def ablation() -> Table:
 def depths() -> Table:
     """STARNet with as many layers as are recorded."""
     rows = [
-        [f"K = {K}", *(text(scored(n, "psnr", s, "as-is")) for s in LEVELS)]
+        [f"K = {K}", *(narrow(scored(n, "psnr", s, "as-is")) for s in LEVELS)]
         for K, n in DEPTHS.items()
         if of(n, "psnr_50", "as-is")
     ]
@@ -125,7 +122,7 @@ def depth_curves() -> Curves:
 def sparse() -> Table:
     """PSNR under white noise of σ = 10 and impulses, stripes, dead columns."""
     rows = [
-        [label, *(text(of(n, f"psnr_{k}_as_is", r)) for k in KINDS)]
+        [label, *(narrow(of(n, f"psnr_{k}_as_is", r)) for k in KINDS)]
         for label, (n, r) in SPARSE.items()
     ]
     caption = f"all three: 2 % impulses, fewer stripes and dead columns; {MORE}"
@@ -135,13 +132,14 @@ def sparse() -> Table:
 def beside_printed(name: str = "ICVL") -> Table:
     """PSNR as printed for a cube, and below it our own rows of another one."""
     head, rows, caption = printed.psnr(name)
+    ours = []
     for label in BESIDE:
         n, r = ROWS[label]
         found = [scored(n, "psnr", s, r) for s in LEVELS]
         means = [f"{mean(v):.2f}" if v else "–" for v in found]
         average = f"{sum(map(mean, found)) / len(LEVELS):.2f}" if all(found) else "–"
-        rows.append([f"here: {label}", *means, average])
-    return head, rows, f"{caption}; rows “here” are Indian Pines, another protocol"
+        ours.append([f"here: {label}", *means, average])
+    return head, [*rows, *ours], f"{caption}; rows “here” are Indian Pines, another protocol"
 
 
 def _seconds(net: Any, Y: Tensor) -> float:
@@ -171,9 +169,9 @@ def times() -> Table:
 
 def gains() -> Table:
     """STAR-Net over SMDS-Net: as printed on two cubes, and here."""
-    signed = lambda v: f"{v:+.2f}".replace("-", "−")
+    signed = lambda v: minus_sign(f"{v:+.2f}")
     rows = [[f"{name}, as printed", *map(signed, printed.gain(name))] for name in printed.CUBES]
-    mine = [text(against("star", "smds", f"psnr_{s}")) for s in LEVELS]
+    mine = [narrow(against("star", "smds", f"psnr_{s}")) for s in LEVELS]
     return (
         ["gain of STAR-Net over SMDS-Net, dB", *AT_LEVELS],
         [*rows, ["Indian Pines, here (752 over 735)", *mine]],

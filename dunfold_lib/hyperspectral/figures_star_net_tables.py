@@ -17,8 +17,8 @@ from dunfold_lib.hyperspectral.baselines import pca
 from dunfold_lib.hyperspectral.fast import denoise
 from dunfold_lib.hyperspectral.scores import psnr
 from dunfold_lib.hyperspectral.scores import scores as cube_scores
+from dunfold_lib.tables import Table, narrow
 
-Table = tuple[list[str], list[list[str]], str]  # head, rows, caption: what ``show.table`` takes
 Named = tuple[str, str]  # an experiment and its recipe, "" for those without one
 LEVELS = figures.LEVELS
 AT_LEVELS = [f"σ = {s}" for s in LEVELS]
@@ -121,11 +121,6 @@ def of(name: str, score: str, recipe: str = "") -> list[Any]:
     return records.values(f"hyperspectral/{name}", score, recipe)
 
 
-def mean(found: Sequence[float]) -> float:
-    """The mean over seeds."""
-    return sum(found) / len(found)
-
-
 @cache
 def _computed(name: str, score: str, level: int) -> list[float]:
     """A score of a quick method for the seeds 0 to 2, computed here."""
@@ -143,15 +138,6 @@ def scored(name: str, score: str, level: int, recipe: str = "") -> list[float]:
     return found if found or name not in QUICK else _computed(name, score, level)
 
 
-def text(found: Sequence[float], digits: int = 2) -> str:
-    """Mean ± half the spread; – where nothing is measured."""
-    if not found:
-        return "–"
-    middle, half = round(mean(found), digits) + 0.0, (max(found) - min(found)) / 2  # no −0.00
-    more = f"\u202f±\u202f{half:.{digits}f}" if len(found) > 1 else ""
-    return f"{middle:.{digits}f}{more}".replace("-", "−")
-
-
 def _here() -> dict[str, Named]:
     """``ROWS``, those for a GPU if they are recorded."""
     there = lambda label, p: "GPU" not in label or scored(p[0], "psnr", 50, p[1])
@@ -160,12 +146,12 @@ def _here() -> dict[str, Named]:
 
 def scores() -> Table:
     """PSNR on the test crop at every level, and on an unseen scene at one."""
-    unseen = lambda n, r: text(found) if (found := of(n, "psnr_50_pavia", r)) else ""
+    unseen = lambda n, r: narrow(found) if (found := of(n, "psnr_50_pavia", r)) else ""
     rows = [
-        [label, *(text(scored(n, "psnr", s, r)) for s in LEVELS), unseen(n, r)]
+        [label, *(narrow(scored(n, "psnr", s, r)) for s in LEVELS), unseen(n, r)]
         for label, (n, r) in _here().items()
     ]
-    nlm = [text(of("subspace-nlm", f"psnr_{s}")) for s in LEVELS]
+    nlm = [narrow(of("subspace-nlm", f"psnr_{s}")) for s in LEVELS]
     rows.append(["subspace + non-local means", *nlm, unseen("subspace-nlm", "")])
     head = ["PSNR, dB", *AT_LEVELS, "unseen scene, σ = 50"]
     return head, rows, f"Mean over bands; unseen scene: Pavia Centre, below; {MORE}"
@@ -175,7 +161,7 @@ def other_scores() -> Table:
     """SSIM, SAM and ERGAS on the test crop at σ = 50."""
     digits = {"SSIM": 3, "SAM": 4, "ERGAS": 2}
     rows = [
-        [label, *(text(scored(n, m.lower(), 50, r), d) for m, d in digits.items())]
+        [label, *(narrow(scored(n, m.lower(), 50, r), d) for m, d in digits.items())]
         for label, (n, r) in _here().items()
     ]
     return (
@@ -190,12 +176,12 @@ def other_scores() -> Table:
 def elsewhere() -> Table:
     """PSNR on two other scenes, and with an estimated σ on the file as it is."""
     rows = [
-        [f"{scene}: {label}", *(text(of(n, f"psnr_{s}{end}", r)) for s in LEVELS)]
+        [f"{scene}: {label}", *(narrow(of(n, f"psnr_{s}{end}", r)) for s in LEVELS)]
         for end, scene in SCENES.items()
         for label, (n, r) in AWAY.items()
     ]
     for told, score in (("known", "psnr"), ("estimated", "psnr_blind")):
-        found = [text(of("star", f"{score}_{s}_as_is", "as-is")) for s in LEVELS]
+        found = [narrow(of("star", f"{score}_{s}_as_is", "as-is")) for s in LEVELS]
         rows.append([f"Indian Pines as it is: σ {told}", *found])
     caption = f"Not trained on these scenes; last two rows: STARNet; {MORE}"
     return ["PSNR, dB", *AT_LEVELS], rows, caption
@@ -204,7 +190,7 @@ def elsewhere() -> Table:
 def as_is() -> Table:
     """PSNR with the damaged crop as truth."""
     rows = [
-        [label, *(text(of(ROWS[label][0], f"psnr_{s}_as_is", ROWS[label][1])) for s in LEVELS)]
+        [label, *(narrow(of(ROWS[label][0], f"psnr_{s}_as_is", ROWS[label][1])) for s in LEVELS)]
         for label in ("STAR, classical", "SMDSNet, 735", "STARNet, 752")
     ]
     return ["PSNR, dB, file as it is", *AT_LEVELS], rows, MORE
@@ -214,7 +200,7 @@ def accuracies() -> Table:
     """Accuracy of the crops' classes after denoising."""
     use = {"noisy": ("noisy", ""), "PCA": ("pca", ""), **AWAY}
     rows = [
-        [label, *(text(of(n, f"accuracy_{s}_as_is", r), 3) for s in LEVELS)]
+        [label, *(narrow(of(n, f"accuracy_{s}_as_is", r), 3) for s in LEVELS)]
         for label, (n, r) in use.items()
     ]
     return ["accuracy", *AT_LEVELS], rows, f"10 % of the labelled pixels to learn from; {MORE}"
@@ -246,9 +232,3 @@ def against(name: str, other: str, score: str) -> list[float]:
 def above(found: Sequence[float]) -> bool:
     """Whether differences of the same seed put the first before the second."""
     return records.ranks(found, [0.0] * len(found))
-
-
-def between(found: Sequence[float], digits: int = 2) -> str:
-    """The smallest to the largest, in words."""
-    low, high = (f"{v:.{digits}f}".replace("-", "−") for v in (min(found), max(found)))
-    return low if low == high else f"{low} to {high}"

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
-from dunfold_lib import records, tables
+from dunfold_lib import records
 from dunfold_lib.hyperspectral import data, evaluation
 from dunfold_lib.hyperspectral.algorithm import Star, star
 from dunfold_lib.hyperspectral.experiments import METHODS, SPARSE_METHODS
@@ -18,8 +18,8 @@ from dunfold_lib.hyperspectral.lowrank import expand, project, subspace
 from dunfold_lib.hyperspectral.scores import psnr
 from dunfold_lib.hyperspectral.scores import scores as cube_scores
 from dunfold_lib.prox import soft
+from dunfold_lib.tables import Table, between, mean, narrow
 
-Table = tuple[list[str], list[list[str]], str]  # head, rows, caption: what ``show.table`` takes
 LEVELS = evaluation.LEVELS
 AT_LEVELS = [f"σ = {s}" for s in LEVELS]
 PROJECTED = (30, 50, 70)  # levels of noise at which a bare projection is looked at
@@ -111,18 +111,9 @@ def scored(name: str, kind: int | str) -> list[float]:
     return [psnr(made_of(name, kind), data.part("test"))]
 
 
-def mean(found: Sequence[float]) -> float:
-    """The mean over seeds."""
-    return sum(found) / len(found)
-
-
-def _text(found: Sequence[float]) -> str:
-    return tables.summary(found).replace("not measured", "–").replace(" ", "\u202f")
-
-
 def scores() -> Table:
     """White noise of known σ on the test part."""
-    rows = [[label, *(_text(scored(n, s)) for s in LEVELS)] for n, label in SHOWN.items()]
+    rows = [[label, *(narrow(scored(n, s)) for s in LEVELS)] for n, label in SHOWN.items()]
     told = "mean ± half the spread over the recorded draws of the noise; – : not measured"
     caption = f"White noise of known σ, 200 bands, 96 × 64 pixels; {told}"
     return ["PSNR, dB", *AT_LEVELS], rows, caption
@@ -130,7 +121,7 @@ def scores() -> Table:
 
 def as_is() -> Table:
     """The same with the damaged crop as truth."""
-    rows = [[label, *(_text(of(n, f"{s}_as_is")) for s in LEVELS)] for n, label in SHOWN.items()]
+    rows = [[label, *(narrow(of(n, f"{s}_as_is")) for s in LEVELS)] for n, label in SHOWN.items()]
     head = ["PSNR, dB, file as it is", *AT_LEVELS]
     return head, rows, "As above, but the truth has the wrong values of the file"
 
@@ -154,7 +145,7 @@ def other_scores() -> Table:
 
 def parts() -> Table:
     """STAR without, or with, one of its parts."""
-    rows = [[label, *(_text(scored(n, s)) for s in AT_PARTS)] for n, label in PARTS.items()]
+    rows = [[label, *(narrow(scored(n, s)) for s in AT_PARTS)] for n, label in PARTS.items()]
     return (
         ["PSNR, dB", *(f"σ = {s}" for s in AT_PARTS)],
         rows,
@@ -165,7 +156,7 @@ def parts() -> Table:
 
 def sparse() -> Table:
     """Impulses, stripes and dead lines over white noise of σ = 10."""
-    rows = [[label, *(_text(scored(n, k)) for k in KINDS)] for n, label in SPARSE.items()]
+    rows = [[label, *(narrow(scored(n, k)) for k in KINDS)] for n, label in SPARSE.items()]
     return (
         ["PSNR, dB", *KINDS.values()],
         rows,
@@ -207,12 +198,6 @@ def floor() -> list[float]:
     ]
 
 
-def between(found: Sequence[float], digits: int = 1) -> str:
-    """The smallest to the largest, in words."""
-    low, high = (f"{v:.{digits}f}".replace("-", "−") for v in (min(found), max(found)))
-    return low if low == high else f"{low} to {high}"
-
-
 def quotes() -> dict[str, str]:
     """The numbers that the page's sentences quote."""
     lead = minus("star-classical", "subspace-tv", LEVELS[:3])
@@ -222,11 +207,11 @@ def quotes() -> dict[str, str]:
     copy = [mean(v) for v in minus("star-classical", "star-classical-beta", AT_PARTS)]
     svt = [mean(v) for v in minus("star-classical-beta", "star-classical-svt", AT_PARTS)]
     return {f"floor_{s}": f"{v:.1f}" for s, v in zip(LEVELS, floor(), strict=True)} | {
-        "over_pca": between(over),
+        "over_pca": between(over, 1),
         "tv_most": f"{max(map(max, lead)):.2f}",
         "turn_10": f"{turn[0]:.1f}",
-        "turn_else": between(turn[1:]),
-        "cosines": between(cosines),
+        "turn_else": between(turn[1:], 1),
+        "cosines": between(cosines, 1),
         "copy_most": f"{max(copy):.1f}",
         "svt_most": f"{max(svt):.1f}",
         **_quoted_sparse(),

@@ -1,12 +1,13 @@
 """Tables of the chapter on ISTA-Net: published, released and recorded scores, side by side."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from dunfold_lib import records, tables
 from dunfold_lib.imaging.experiments import EXPERIMENTS, TITLES
 from dunfold_lib.imaging.published import BRAIN50, SECONDS, SET11
 from dunfold_lib.show import Curves, line
+from dunfold_lib.tables import Table
 
 RATIOS = (1, 4, 10, 25, 30, 40, 50)
 MRI_RATIOS = (10, 20, 30, 40, 50)
@@ -26,8 +27,6 @@ RECIPES = {
     "gpu": "T91, GPU",
 }
 PAIR = {"free": "istanet-plus-25", "constrained": "istanet-plus-25-constrained"}
-
-Table = tuple[Sequence[str], Sequence[Sequence[Any]], str]  # what ``show.table`` takes
 
 
 def latest(name: str, score: str) -> Any:
@@ -171,15 +170,14 @@ def trainings(names: Iterable[str], recipe: str = "cpu") -> int:
 
 def quotes() -> dict[str, str]:
     """The recorded numbers that the chapter's sentences quote, by name."""
-    mean = lambda name, recipe="": records.values(f"imaging/{name}", "psnr", recipe)
-    decibels = lambda v: f"{sum(v) / len(v):.2f}" if v else "not measured"
+    scores = lambda name, recipe="": records.values(f"imaging/{name}", "psnr", recipe)
     over = below_total_variation()
     return {
         "pair_seeds": str(trainings(PAIR.values())),
-        "tv_25": decibels(mean("tv-25")),
-        "pnp_25": decibels(mean("pnp-admm-cnn-25")),
-        "plus_25": decibels(mean("istanet-plus-25", "cpu-t91")),
+        "tv_25": tables.average(scores("tv-25")),
+        "pnp_25": tables.average(scores("pnp-admm-cnn-25")),
+        "plus_25": tables.average(scores("istanet-plus-25", "cpu-t91")),
         "plus_25_seeds": str(trainings(["istanet-plus-25"], "cpu-t91")),
-        "mri_tv": f"{min(over):.1f} to {max(over):.1f}",
+        "mri_tv": tables.between(over, 1),
         "mri_seeds": str(trainings(f"mri-istanet-plus-{r}" for r in MRI_RATIOS[1:])),
     }

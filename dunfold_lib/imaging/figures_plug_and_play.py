@@ -16,6 +16,7 @@ from dunfold_lib.imaging.experiments import EXPERIMENTS, NAMES
 from dunfold_lib.imaging.plug_and_play import pnp_ista
 from dunfold_lib.metrics import psnr
 from dunfold_lib.show import Curves, Frames, array, line
+from dunfold_lib.tables import Table
 
 STRENGTHS = (1, 3, 8)  # σ·255 told to the denoiser
 STEPS = (1, 4, 10, 20)
@@ -32,8 +33,6 @@ SENSED = (
     *("tv-25", "tv-10", "d-amp-25", "d-amp-10"),
     *("pnp-hqs-tv-25", "pnp-admm-tv-25", "pnp-hqs-cnn-25", "pnp-admm-cnn-25"),
 )
-
-Table = tuple[Sequence[str], Sequence[Sequence[Any]], str]  # what ``show.table`` takes
 
 
 def plugs() -> dict[str, str]:

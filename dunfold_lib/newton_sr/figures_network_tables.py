@@ -5,12 +5,13 @@ from typing import Any
 
 import torch
 
-from dunfold_lib import records, tables
+from dunfold_lib import records
 from dunfold_lib.newton_sr import data
 from dunfold_lib.newton_sr.data import Scene
 from dunfold_lib.newton_sr.figures_network import KINDS, Inside
 from dunfold_lib.newton_sr.jacobians import clarke, clip, majorised
 from dunfold_lib.show import Curves, Frames, array, line
+from dunfold_lib.tables import Table, average, between, narrow
 
 HOME = "cpu-middlebury"  # the recipe of the tables that name no other
 RECIPES = {HOME: "Middlebury", "cpu": "planes", "gpu": "Middlebury, GPU"}
@@ -37,8 +38,6 @@ CHANGED = {
 BANDS = {"made-up fusion": "fusion", "Indian Pines": "indian-pines", "WorldView-2": "worldview"}
 TESTS = ("art", "moebius")
 
-Table = tuple[Sequence[str], Sequence[Sequence[Any]], str]  # what ``show.table`` takes
-
 
 def of(name: str, score: str, recipe: str = "") -> list[Any]:
     """A score of every recorded run of an experiment, or of those of one recipe."""
@@ -48,7 +47,7 @@ def of(name: str, score: str, recipe: str = "") -> list[Any]:
 def _tight(name: str, score: str, recipe: str = "") -> str:
     """Mean ± half the spread in a narrow setting; a dash where nothing is recorded."""
     found = of(name, score, recipe)
-    return tables.summary(found).replace(" ± ", "\u202f±\u202f") if found else tables.NONE
+    return narrow(found)
 
 
 def examples(planes: Scene) -> tuple[Frames, Frames]:
@@ -95,12 +94,6 @@ def variants() -> Table:
         "over the recorded seeds; – : not measured"
     )
     return ["×4, RMSE", "Middlebury: Art", "Moebius", "planes: Art", "Moebius"], rows, caption
-
-
-def _ends(found: Sequence[float], form: str) -> str:
-    """Smallest to largest, or one number where both are written alike."""
-    low, high = (form.format(v) for v in (min(found), max(found)))
-    return low if low == high else f"{low} to {high}"
 
 
 def _left(name: str, score: str, k: int) -> str:
@@ -183,12 +176,12 @@ def priors(looked: Mapping[tuple[str, str], Sequence[Inside]]) -> Table:
     rows = []
     for (label, recipe), seen in looked.items():
         parts = (
-            ([100 * i.phi for i in seen], "{:.0f}"),
-            ([100 * i.psi for i in seen], "{:.1f}"),
-            ([i.g for i in seen], "{:.1f}"),
-            ([i.seen for i in seen], "{:.1f}"),
+            ([100 * i.phi for i in seen], 0),
+            ([100 * i.psi for i in seen], 1),
+            ([i.g for i in seen], 1),
+            ([i.seen for i in seen], 1),
         )
-        rows.append([f"{label}, {RECIPES[recipe]}", *(_ends(v, form) for v, form in parts)])
+        rows.append([f"{label}, {RECIPES[recipe]}", *(between(v, digits) for v, digits in parts)])
     caption = (
         "smallest to largest over three stages, on the motorcycle's rear and on made-up planes"
     )
@@ -227,17 +220,16 @@ def few() -> list[int]:
 
 def quotes() -> dict[str, str]:
     """The recorded numbers that the chapter's sentences quote, by name."""
-    mean = lambda v: f"{sum(v) / len(v):.2f}" if v else "not measured"
     errors = {
-        f"{stem.replace('-', '_')}_{s}": mean(of(f"{stem}-4", f"rmse_{s}", HOME))
+        f"{stem.replace('-', '_')}_{s}": average(of(f"{stem}-4", f"rmse_{s}", HOME))
         for stem in [*NETWORKS.values()][:3]
         for s in TESTS
     }
     networks = [*NETWORKS.values()]
     bands = [f"{stem}-{end}" for end in BANDS.values() for stem in networks]
     return errors | {
-        **{f"tv_{s}": mean(of("tv-4", f"rmse_{s}")) for s in TESTS},
-        "made_art": mean(of("newton-4", "rmse_art", "cpu")),
+        **{f"tv_{s}": average(of("tv-4", f"rmse_{s}")) for s in TESTS},
+        "made_art": average(of("newton-4", "rmse_art", "cpu")),
         "variant_seeds": str(trainings([*CHANGED][1:])),
         "four_lone": " and ".join(sorted({str(v) for v in few()})),
         "coarse_seeds": str(trainings([f"{stem}-{r}" for r in (8, 16) for stem in networks])),

@@ -32,6 +32,7 @@ from dunfold_lib.newton_sr.jacobians import (
 from dunfold_lib.newton_sr.model import Filters
 from dunfold_lib.newton_sr.ssnal import Lasso, admm, fista, ista, ssnal
 from dunfold_lib.show import Curves, Frames, array, line
+from dunfold_lib.tables import Table
 
 CONDITIONS = tuple(10.0**k for k in range(1, 8))  # cond(AAᵀ)
 SHARES = (0.05, 0.2)  # λ/λ_max
@@ -44,8 +45,6 @@ NEWTON_STEPS, MOST_PRODUCTS = 20, 400
 SMOOTH, EDGE, CONTRAST = 2e-4, 0.03, 0.01  # sθ of φ; sθ of ψ, and the guide's edge that quarters it
 
 FALLS = {"10": 1e-1, "10²": 1e-2, "10⁴": 1e-4, "10⁸": 1e-8}  # of ‖F‖, by name
-
-Table = tuple[Sequence[str], Sequence[Sequence[Any]], str]  # what ``show.table`` takes
 
 
 class Trace(NamedTuple):

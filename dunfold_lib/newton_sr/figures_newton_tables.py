@@ -5,18 +5,17 @@ from collections.abc import Sequence
 from statistics import median
 from typing import Any
 
-from dunfold_lib import records
+from dunfold_lib import records, tables
 from dunfold_lib.newton_sr import evaluation
+from dunfold_lib.tables import Table
 
 LASSOS = ("lasso-1e1", "lasso-1e3", "lasso-1e5", "lasso-1e7", "group-lasso-1e3")
-
-Table = tuple[Sequence[str], Sequence[Sequence[Any]], str]  # what ``show.table`` takes
 
 
 def lasso_mean(name: str, score: str) -> float | None:
     """The mean of a recorded score over the seeds; None where nothing is recorded."""
     found = records.values(f"newton_sr/{name}", score)
-    return sum(found) / len(found) if found else None
+    return tables.mean(found) if found else None
 
 
 def _counts(scores: Sequence[str]) -> list[list[str]]:
@@ -27,7 +26,7 @@ def _counts(scores: Sequence[str]) -> list[list[str]]:
         means = [lasso_mean(name, s) for s in scores]
         over = f">\u00a0{evaluation.LIMIT}"
         said = [
-            "not measured" if v is None else over if v > evaluation.LIMIT else f"{v:.0f}"
+            tables.MISSING if v is None else over if v > evaluation.LIMIT else f"{v:.0f}"
             for v in means
         ]
         rows.append([label(name), *said])
@@ -85,7 +84,7 @@ def _arrived(runs: Sequence[dict[str, Any]]) -> str:
 
 def _one(a: float | None, b: float | None) -> str:
     """a over b with one decimal."""
-    return f"{a / b:.1f}" if a is not None and b else "not measured"
+    return f"{a / b:.1f}" if a is not None and b else tables.MISSING
 
 
 def quotes() -> dict[str, str]:

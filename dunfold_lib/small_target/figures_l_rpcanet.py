@@ -20,6 +20,7 @@ from dunfold_lib.small_target.fast import compact
 from dunfold_lib.small_target.model import Network, State
 from dunfold_lib.small_target.pictures import painted
 from dunfold_lib.small_target.published import PUBLISHED_STAGES
+from dunfold_lib.tables import minus_sign
 
 SIDE = 128  # of a scene, in pixels
 # whose weights are shown, the first that is there: what is shown are made-up scenes
@@ -317,7 +318,7 @@ def _stretched(x: Tensor) -> NDArray[np.float64]:
 def _extremes(x: Tensor) -> str:
     low, high = (float(v) for v in (x.min(), x.max()))
     digits = 2 if max(abs(low), abs(high)) < 10 else 0
-    return f"{low:.{digits}f} to {high:.{digits}f}".replace("-", "−")
+    return minus_sign(f"{low:.{digits}f} to {high:.{digits}f}")
 
 
 def _up(k: int) -> str:

@@ -25,9 +25,9 @@ from dunfold_lib.small_target.model import (
     macs,
     soft_iou,
 )
+from dunfold_lib.tables import Table, minus_sign
 
 Loss = Callable[[Tensor, Tensor], Tensor]
-Table = tuple[list[str], list[list[str]], str]  # head, rows, caption: what ``show.table`` takes
 PIXELS = ("a target's pixel, d = 0.4", "a background pixel, d = 0.02")
 LAYERS = {  # of a module's map: where it is, its numbers outside of it, and what it is made of
     "SEBEM": ("FB", 0, "1×1 1→β, BN, ReLU; 3 × (3×3 β→β, BN, ReLU); 3×3 β→c; SE; 3×3 c→1"),
@@ -88,7 +88,7 @@ def contribution_table(rows: Sequence[tuple[float, ...]]) -> Table:
 
 
 def _two(value: float) -> str:
-    return f"{value:.2f}".replace("-", "−")
+    return minus_sign(f"{value:.2f}")
 
 
 def count(net: Any) -> int:

@@ -17,12 +17,10 @@ from dunfold_lib.small_target.figures_l_rpcanet_tables import (
     AGAINST,
     MAIN,
     RECIPES,
-    Table,
     away,
     cell,
     common,
     gap,
-    mean,
     of,
     one,
     pixels,
@@ -31,6 +29,7 @@ from dunfold_lib.small_target.figures_l_rpcanet_tables import (
 )
 from dunfold_lib.small_target.model import LRPCANet, Network, RPCANet, TwoTerm, macs
 from dunfold_lib.small_target.published import PUBLISHED_SE, PUBLISHED_SIRST, PUBLISHED_STAGES
+from dunfold_lib.tables import Table, mean, minus_sign
 
 PLAIN = ("robust-lrpcanet", "cpu-sirst")
 ABLATION = {"": "se-none", "B": "se-B", "BT": "se-BT", "BTN": "se-BTN", "BTND": "se-BTND"}
@@ -297,10 +296,10 @@ def _quoted_studies() -> dict[str, str]:
     return {
         "study_seeds": _trainings(fewest(STUDIED)),
         "se_none": words(*gap(("se-none", "cpu-sirst"), PLAIN)),
-        "se_paper": f"{points:.0f}".replace("-", "−"),
+        "se_paper": minus_sign(f"{points:.0f}"),
         "stages_gap": words(*gap(("stages-3", "cpu-sirst"), ("stages-1", "cpu-sirst"), "")),
         "depth_few": ", ".join(f"{v:.0f} % at K = {K}" for K, v in depth_shares().items()),
-        "senrm_adds": " and ".join(f"{v:.1f}".replace("-", "−") for v in added),
+        "senrm_adds": " and ".join(minus_sign(f"{v:.1f}") for v in added),
         "robust_seeds": _trainings(fewest(names)),
         "clean_sigma": _areas("sigma", ""),
         "clean_density": _areas("density", ""),

@@ -4,13 +4,13 @@ Each function returns what ``show.page`` or ``show.table`` takes, read from
 ``results/small_target``.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
 from torch import Tensor
 
-from dunfold_lib import records, tables
+from dunfold_lib import records
 from dunfold_lib.show import Frames, array
 from dunfold_lib.small_target import data, evaluation, fast, scores
 from dunfold_lib.small_target import figures_l_rpcanet as figures
@@ -18,8 +18,8 @@ from dunfold_lib.small_target.baselines import DETECTORS
 from dunfold_lib.small_target.pictures import painted
 from dunfold_lib.small_target.published import COLUMNS, PUBLISHED_SIRST
 from dunfold_lib.small_target.scores import Counts, Detection
+from dunfold_lib.tables import Table, mean, minus_sign, narrow
 
-Table = tuple[list[str], list[list[str]], str]  # head, rows, caption: what ``show.table`` takes
 Named = tuple[str, str]  # an experiment and its recipe, "" for those without one
 RECIPES = {
     "gpu": "the paper's size, trained on SIRST v1",
@@ -85,11 +85,6 @@ def one(name: str, score: str, recipe: str = "cpu-sirst") -> Any:
     return of(name, score, recipe)[0]
 
 
-def mean(values: Sequence[float]) -> float:
-    """The mean over seeds."""
-    return sum(values) / len(values)
-
-
 def common(names: Iterable[str], score: str = "iou") -> str:
     """The first recipe by which all of these were recorded; else the one that recorded most."""
     names = list(names)
@@ -98,8 +93,7 @@ def common(names: Iterable[str], score: str = "iou") -> str:
 
 def cell(name: str, score: str, recipe: str = "") -> str:
     """Mean ± half the spread of a score; – where it is not measured."""
-    text = tables.summary(of(name, score, recipe)).replace("not measured", "–")
-    return text.replace(" ± 0.00", "").replace(" ± ", "\u202f±\u202f")
+    return narrow(of(name, score, recipe)).replace("\u202f±\u202f0.00", "")
 
 
 def steps() -> Table:
@@ -175,7 +169,7 @@ def gap(first: Named, second: Named, end: str = "_chosen") -> tuple[float, float
 
 def words(difference: float, low: float, high: float) -> str:
     """A ``gap`` in words: not resolved where its interval holds 0."""
-    text = f"{difference:+.1f} [{low:.1f}, {high:.1f}]".replace("-", "−")
+    text = minus_sign(f"{difference:+.1f} [{low:.1f}, {high:.1f}]")
     return text if low > 0 or high < 0 else text + ", not resolved"
 
 

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from dunfold_lib import records
+from dunfold_lib import records, tables
 from dunfold_lib.small_target import data, evaluation
 from dunfold_lib.small_target import figures_rpca as figures
 from dunfold_lib.small_target.published import PUBLISHED
 from dunfold_lib.small_target.scores import Counts, components, difference, interval
+from dunfold_lib.tables import Table
 
-Table = tuple[list[str], list[list[str]], str]  # head, rows, caption: what ``show.table`` takes
 Statistics = dict[str, list[float]]
 SIRST: Statistics = {  # 427 images, 533 targets: as ``statistics`` has them
     "area": [6.0, 13.0, 22.0, 38.0, 96.4],
@@ -68,12 +68,11 @@ def of(name: str, key: str) -> list[Any]:
 
 def mean(name: str, key: str) -> float:
     """The mean of ``of``."""
-    found = of(name, key)
-    return sum(found) / len(found)
+    return tables.mean(of(name, key))
 
 
 def _scored(ending: str) -> list[list[str]]:
-    cell = lambda n, key: f"{mean(n, key):.1f}" if of(n, key) else "not measured"
+    cell = lambda n, key: tables.average(of(n, key), "{:.1f}")
     return [[t, *(cell(n, c + ending) for c in COLUMNS)] for n, t in figures.TITLES.items()]
 
 
@@ -82,7 +81,7 @@ def scores() -> Table:
 
     def elsewhere(name: str) -> str:
         found = records.values(f"small_target/{name}-elsewhere", "iou")
-        return f"{sum(found) / len(found):.1f}" if found else ""
+        return tables.average(found, "{:.1f}") if found else ""
 
     rows = zip(figures.TITLES, _scored(""), strict=True)
     return (
@@ -109,7 +108,7 @@ def counted(name: str, end: str = "") -> Counts | None:
 def _at_cut(name: str, end: str) -> list[str]:
     found = counted(name, end)
     if found is None:
-        return ["not measured"] * 3
+        return [tables.MISSING] * 3
     low, high = interval(found)
     rest = [f"{mean(name, key + end):.1f}" for key in ("pd", "fa_1e-5")]
     return [f"{mean(name, 'iou' + end):.1f} [{low:.0f}, {high:.0f}]", *rest]
@@ -171,7 +170,7 @@ def lost() -> dict[str, float]:
 def quotes() -> dict[str, str]:
     """The numbers that the page's sentences quote."""
     fa, (low, high) = by_detector("fa_1e-5"), ahead()
-    spread = lambda v, digits=0: f"{min(v):.{digits}f} to {max(v):.{digits}f}"
+    spread = lambda v, digits=0: tables.between([*v], digits)
     grew = mean("pstnn", "fa_1e-5_chosen") / mean("pstnn", "fa_1e-5")
     ious = {f"iou_{n.replace('-', '_')}": f"{v:.1f}" for n, v in by_detector("iou").items()}
     return ious | {

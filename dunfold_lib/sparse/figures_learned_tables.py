@@ -10,6 +10,7 @@ from dunfold_lib.show import Curves, line
 from dunfold_lib.sparse import theory
 from dunfold_lib.sparse.experiments import EXPERIMENTS
 from dunfold_lib.sparse.figures_learned import EXACT, weights
+from dunfold_lib.tables import Table
 
 RACE = (
     "race-lista-end-to-end",
@@ -36,8 +37,6 @@ SHIFTED = ("lista-cpss", "tilista", "alista-ss", "hyperlista")
 LONE = ("race-alista-end-to-end", "race-alista-ss-end-to-end", "race-lista-ss")
 ERROR = "NMSE, dB"
 
-Table = tuple[Sequence[str], Sequence[Sequence[Any]], str]  # what ``show.table`` takes
-
 
 def each(name: str, score: str = "nmse_db") -> list[Any]:
     """A score of every recorded run; NMSE is in decibels, of which the lower is ahead."""
@@ -59,7 +58,7 @@ def _db(name: str, score: str = "nmse_db") -> str:
 
 
 def _minus(value: float, digits: int = 1) -> str:
-    return f"{value:.{digits}f}".replace("-", "−")
+    return tables.minus_sign(f"{value:.{digits}f}")
 
 
 def _curve(name: str, score: str = "nmse_db_per_layer") -> Any:
