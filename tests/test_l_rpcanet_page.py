@@ -33,6 +33,7 @@ from dunfold_lib.small_target.published import (
     PUBLISHED_SIRST,
     PUBLISHED_STAGES,
 )
+from dunfold_lib.tables import mean
 
 SOLUTIONS = pages.solutions("small_target/l_rpcanet")
 cleared = pages.clearing(figures)
@@ -517,7 +518,7 @@ def test_the_page_ranks_nothing_while_the_narrow_network_is_below_85_of_the_publ
     assert studies.share_reached() < 85
     published = PUBLISHED_SIRST["RPCANet"][0]
     for name in ("lipschitz", "robust-lrpcanet"):
-        assert tables.mean(tables.of(name, "iou", "cpu-sirst")) < 0.85 * published
+        assert mean(tables.of(name, "iou", "cpu-sirst")) < 0.85 * published
 
 
 def test_one_number_chosen_on_validation_brings_PSTNN_and_MPCM_points():

@@ -31,6 +31,7 @@ from dunfold_lib.hyperspectral import figures_star_net_studies as studies
 from dunfold_lib.hyperspectral import figures_star_net_tables as tables
 from dunfold_lib.hyperspectral.experiments import EXPERIMENTS
 from dunfold_lib.hyperspectral.model import Sweeps
+from dunfold_lib.tables import mean
 
 SOLUTIONS = pages.solutions("hyperspectral/star_net")
 cleared = pages.clearing(figures)
@@ -424,7 +425,7 @@ def test_trained_on_repaired_columns_STARNet_is_worse_with_each_seed():
 
 
 def test_the_other_scores_of_STARNet_at_50():
-    score = lambda name: tables.mean(tables.scored("star", name, 50, "as-is"))
+    score = lambda name: mean(tables.scored("star", name, 50, "as-is"))
     assert score("ssim") > 0.9
     assert score("sam") < 0.052
     assert score("ergas") < 6.4
@@ -502,7 +503,7 @@ def test_three_seeds_are_recorded_of_each_block_that_the_page_ranks(name):
 def test_SVT_brings_most_at_low_noise_for_each_seed():
     brings = studies.svt_brings()
     assert all(map(tables.above, brings.values()))
-    assert tables.mean(brings[10]) > 5 * tables.mean(brings[50])
+    assert mean(brings[10]) > 5 * mean(brings[50])
 
 
 def test_G_in_every_layer_brings_nothing():
@@ -545,7 +546,7 @@ def test_the_sparse_noises_are_those_that_the_page_names():
 
 def test_the_classical_S_is_ahead_of_its_sweeps_without_S_on_impulses():
     with_s, without = (
-        tables.mean(tables.of(n, "psnr_impulse_as_is"))
+        mean(tables.of(n, "psnr_impulse_as_is"))
         for n in ("star-s-classical", "star-classical-sparse")
     )
     assert with_s > without + 3
@@ -594,4 +595,4 @@ def test_as_printed_the_gain_is_positive_at_every_level_from_a_tenth_to_more_tha
 def test_our_gain_is_positive_for_every_seed_and_shrinks_as_the_noise_grows():
     gain = studies.net_gain()
     assert all(map(tables.above, gain.values()))
-    assert tables.mean(gain[10]) > 3 * tables.mean(gain[70])
+    assert mean(gain[10]) > 3 * mean(gain[70])
