@@ -1229,3 +1229,9 @@ def test_the_degradation_module_is_the_same_for_every_size():
     like = torch.zeros(1, 1, 24, 32)
     assert torch.equal(net.A.at(like).high, downsampling.keys_matrix(24, 4).float())
     assert net.A.at(like) is net.A.at(like)
+
+
+@pytest.mark.parametrize("shape", [(), (8, 8), (2, 1, 8, 8), (1, 1, 4, 8)])
+def test_a_guide_of_another_size_than_the_truth_is_refused(shape):
+    with pytest.raises(ValueError, match=r"Y has shape .*; it must be \(1, Cy, 8, 8\)"):
+        downsampling.degraded(torch.zeros(1, 1, 8, 8), torch.zeros(shape), 4)

@@ -177,7 +177,12 @@ class Pair(NamedTuple):
 
 
 def degraded(truth: Tensor, Y: Tensor, ratio: int) -> Pair:
-    """The measurement of images (batch, C, h, w): Keys down by the ratio, without noise."""
+    """The measurement of images (batch, C, h, w): Keys down by the ratio, without noise.
+
+    Y : their guides (batch, Cy, h, w).
+    """
+    checks.shaped("truth", truth, ("batch", "C", "h", "w"))
     size = (truth.shape[2], truth.shape[3])
+    checks.shaped("Y", Y, (len(truth), "Cy", *size))
     D = Downsample(size, ratio, truth.shape[1], truth.dtype).to(truth.device)
     return Pair(D.down(truth), Y)
