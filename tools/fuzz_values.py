@@ -808,6 +808,7 @@ FREE: tuple[tuple[str, str, str], ...] = (
     ("hyperspectral.model.*.blend", "alpha", "*"),  # a number
     ("small_target.model.*", "N", "*"),  # a tensor or a number, which broadcasts
     ("newton_sr.downsampling.mix", "H", "*"),  # any number of rows
+    ("newton_sr.baselines.ratio_of", "[ZY]", "shape [[]1]*"),  # any number of channels
     ("newton_sr.downsampling.mix", "x", "shape [[]0]*"),  # a batch of any size
     ("newton_sr.jacobians.*", "theta", "*"),  # broadcasts, as it says
     ("newton_sr.jacobians.*", "a", "shape [[]None]"),  # to any leading axes of a
