@@ -37,7 +37,9 @@ class Recipe:
     average : decay of an average of the weights over the steps, which the network ends with (and
     ``watch`` sees); 0: the last weights (``engine.Average``).
     precision : "no" for float32; "bf16" for convolutions in bfloat16 where the device is sooner
-    with them (``engine.has_units``), and float32 for all else.  compile : by ``torch.compile``.
+    with them (``engine.has_units``), and float32 for all else.
+    compile   : by ``torch.compile``; then all is float32, for its tracer (torch 2.13) does not keep
+    to a function mode: a mean inside ``engine.Convolutions`` came out unreduced.
     """
 
     steps: int = 1000
@@ -144,9 +146,10 @@ def fit(
     origin = context.of(recipe)
     run = Checkpoint(context.folder, origin, net, adam, generator, machine, average)
     history = run.resume()
-    mixed = recipe.precision == "bf16" and has_units(machine.device.type)
+    half = recipe.precision == "bf16" and not recipe.compile
+    mixed = half and has_units(machine.device.type)
     precision = Convolutions if mixed else machine.autocast
-    loss = torch.compile(loss) if recipe.compile else loss
+    loss = torch.compile(loss, dynamic=False) if recipe.compile else loss
     with signals_wait() as came:
         for step in range(len(history), recipe.steps):
             b, truth = (share(t, machine) for t in sample(recipe.batch, generator))

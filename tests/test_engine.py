@@ -38,17 +38,20 @@ def test_only_convolutions_are_computed_in_bfloat16() -> None:
 def test_a_recipe_in_bfloat16_takes_float32_where_there_are_no_units(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def run(precision: str, units: bool) -> float:
+    def run(precision: str, units: bool, compiled: bool = False) -> float:
         monkeypatch.setattr(training, "has_units", lambda device: units)
+        monkeypatch.setattr(torch, "compile", lambda loss, dynamic: loss)
         torch.manual_seed(0)
         net = nn.Conv2d(1, 1, 3)
         sample = lambda n, g: (torch.randn(n, 1, 5, 5, generator=g), torch.zeros(n, 1, 3, 3))
         loss = lambda net, b, truth: (net(b) - truth).square().mean()
-        return fit(net, sample, loss, Recipe(steps=3, batch=2, precision=precision))[-1]
+        recipe = Recipe(steps=3, batch=2, precision=precision, compile=compiled)
+        return fit(net, sample, loss, recipe)[-1]
 
     plain = run("no", units=True)
     assert run("bf16", units=False) == plain
     assert run("bf16", units=True) != plain
+    assert run("bf16", units=True, compiled=True) == plain
     assert run("bf16", units=True) == pytest.approx(plain, rel=0.05)
 
 

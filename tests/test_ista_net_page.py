@@ -1,5 +1,7 @@
 """The chapter on ISTA-Net: its explorers and the solutions of its exercises."""
 
+from dataclasses import asdict
+
 import numpy as np
 import pages
 import pytest
@@ -264,6 +266,23 @@ def test_the_recorded_networks_are_of_the_size_that_the_page_says():
     net = figures.network(25)
     assert net.K == 5
     assert sum(p.numel() for p in net.parameters()) == 47_530
+
+
+def test_the_recorded_network_of_the_papers_size_is_what_the_page_says():
+    """Sentences: "9 phases of 32 channels (336,978 numbers), trained for 200 epochs, 278,000 steps
+    of 64 blocks"; "8,000 such steps on T91, eleven minutes of a GPU"; "the paper prints 32.57"."""
+    (run,) = (
+        r for r in records.recorded("imaging/istanet-plus-25") if r["recipe_name"] == "gpu-short"
+    )
+    recipe, whole = run["recipe"], EXPERIMENTS["istanet-plus-25"].recipes["gpu"]
+    assert (whole.steps, whole.batch) == (278_000, 64)
+    assert [recipe[k] for k in ("steps", "batch", "data")] == [8000, 64, "T91"]
+    assert [recipe[k] for k in ("phases", "channels")] == [whole.phases, whole.channels]
+    assert recipe == asdict(EXPERIMENTS["istanet-plus-25"].recipes["gpu-short"])
+    assert run["parameters"] == 336_978
+    assert run["device"] != "cpu"
+    assert 600 < run["seconds"] < 690
+    assert tables.published()["ISTA-Net+"][3] == 32.57
 
 
 def test_a_matrix_for_a_whole_image_would_hold_a_billion_numbers():
