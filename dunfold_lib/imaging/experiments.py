@@ -65,15 +65,11 @@ _GPU = Training(
     quiet=True,
 )
 # the paper's size in hours on two cores: a hundredth of the paper's patches
-_FULL = replace(
-    _GPU, steps=20_000, batch=32, warmup=200, average=0.999, precision="bf16"
-)
+_FULL = replace(_GPU, steps=20_000, batch=32, warmup=200, average=0.999, precision="bf16")
 # the paper's size in ten minutes of an H200 that others share
 _GPU_SHORT = replace(_FULL, steps=8000, batch=64, lr=2e-3, average=0.998, precision="no")
 _MRI_CPU = Training(data="head", phases=3, channels=16, steps=400, batch=1)
-_MRI_GPU = Training(
-    data="head", phases=9, channels=32, steps=40_000, batch=4
-)
+_MRI_GPU = Training(data="head", phases=9, channels=32, steps=40_000, batch=4)
 _DENOISERS = {
     "cnn": Recipe(steps=900, batch=16, lr=3e-3),
     "prox": Recipe(steps=900, batch=16, lr=1e-2),
