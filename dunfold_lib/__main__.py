@@ -39,14 +39,22 @@ def cmd_list(_: argparse.Namespace) -> None:
 def cmd_train(args: argparse.Namespace) -> None:
     name, out = args.experiment, Path(args.out)
     run = experiment.plan(name, args.recipe, args.changes, args.name or "", args.seed, out)
+    e = experiment.find(name)
+    if args.operator:
+        if args.record:
+            raise ValueError(
+                "--record keeps what readers can make again; a run on --operator is not"
+            )
+        e = _on_matrix(name, e, [args.operator])
+        run = run._replace(on=records.file_hash(Path(args.operator)))
     if args.record:
-        if run.recipe != experiment.find(name).recipes.get(run.recipe_name, run.recipe):
+        if run.recipe != e.recipes.get(run.recipe_name, run.recipe):
             raise ValueError(
                 f"a changed recipe is not recorded as {run.recipe_name!r}; "
                 "give it a name with --name"
             )
         _recordable(run, replace=args.replace)
-    if not experiment.train(run, resume=args.resume, device=args.device or ""):
+    if not experiment.train(run, e, resume=args.resume, device=args.device or ""):
         return
     if args.record:
         records.keep(run.folder, run.recorded)
@@ -80,7 +88,9 @@ def cmd_evaluate(args: argparse.Namespace) -> None:
 def _on_matrix(name: str, e: Experiment, files: Sequence[str]) -> Experiment:
     """An experiment on the reader's dictionary; its networks have no recorded weights for that."""
     if e.on_matrix is None:
-        raise ValueError("--operator belongs to --released; our weights bring their operator")
+        raise ValueError(
+            f"{name} takes no matrix; --operator is for sparse recovery, or --released"
+        )
     if len(files) > 1:
         raise ValueError(f"--operator was given {len(files)} files; {name} takes one matrix (m, n)")
     on_it = e.on_matrix(cubes.matrix(Path(files[0])))
@@ -228,6 +238,8 @@ def _options_of_train(p: argparse.ArgumentParser) -> None:
     p.add_argument("--seed", type=_seed, default=0, help="seed of training and test signals")
     p.add_argument("--name", type=_given, help="what a recipe with changed fields is called")
     p.add_argument("--device", choices=("cpu", "cuda", "mps"), help="default: the recipe's")
+    text = "sparse recovery: train on your own dictionary, a matrix (m, n) as evaluate takes it"
+    p.add_argument("--operator", type=_given, metavar="FILE", help=text)
     p.add_argument("--out", type=_given, default="runs", help="folder for the run (default: runs)")
     p.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
     p.add_argument("--record", action="store_true", help="keep the run in results/")

@@ -120,14 +120,17 @@ class Run(NamedTuple):
     recipe: Any
     seed: int = 0
     out: Path = Path("runs")
+    on: str = ""  # of a reader's own dictionary the sha256; "": the experiment's
 
     @property
     def folder(self) -> Path:
-        return self.out / self.name / f"{self.recipe_name}-s{self.seed}"
+        where = f"-on-{self.on[:8]}" if self.on else ""
+        return self.out / self.name / f"{self.recipe_name}{where}-s{self.seed}"
 
     @property
     def origin(self) -> Origin:
-        return Origin(self.recipe, self.seed, self.name)
+        trained_for = f"{self.name} on {self.on}" if self.on else self.name
+        return Origin(self.recipe, self.seed, trained_for)
 
     @property
     def recorded(self) -> Path:
@@ -221,7 +224,8 @@ def train(run: Run, e: Experiment | None = None, *, resume: bool = False, device
             bar.update(step + 1 - bar.n)
             bar.set_postfix(loss=f"{loss:.2f}")
 
-        context = Context(run.folder, run.seed, device, watch, experiment=run.name)
+        named = run.origin.experiment
+        context = Context(run.folder, run.seed, device, watch, experiment=named)
         losses = e.train(net, run.recipe, context)
     if first:
         _save(run, e, net, losses, device)
@@ -240,6 +244,7 @@ def _save(run: Run, e: Experiment, net: Any, losses: list[float], device: str) -
     """Measure what was trained, and write it."""
     seconds, cpu = checkpoints.spent(run.folder)
     result = measure(run.name, net, run.seed, e)
+    result |= {"experiment": run.origin.experiment}
     result |= {"recipe_name": run.recipe_name, "recipe": asdict(run.recipe)}
     result |= {"device": result["device"] if device == "cuda" else device, "start_seed": run.seed}
     result |= {"seconds": round(seconds, 1), "cpu_seconds": round(cpu, 1)}

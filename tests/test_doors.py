@@ -972,6 +972,33 @@ def test_a_network_on_a_dictionary_of_ones_own_needs_weights_for_it(tmp_path, ca
     assert "was trained for the matrix 0123456789abcdef" in capsys.readouterr().err
 
 
+def test_a_network_is_trained_on_a_dictionary_of_ones_own(tmp_path, capsys, monkeypatch):
+    A = dictionary(tmp_path)
+    file, out = str(tmp_path / "a.npy"), str(tmp_path / "runs")
+    call = ["train", "sparse/alista", "stage_steps=2", "finish_steps=3", "--out", out]
+    here = [*call, "--operator", file]
+    assert main([*here, "--record"]) == 2
+    assert "a run on --operator is not" in capsys.readouterr().err
+    assert main(here) == 0
+    on = records.file_hash(tmp_path / "a.npy")
+    folder = tmp_path / "runs/sparse/alista" / f"cpu-on-{on[:8]}-s0"
+    made = records.load(folder)
+    assert made["experiment"] == f"sparse/alista on {on}"
+    assert made["protocol"].startswith("A 12×30 as it was given; ")
+    assert made["matrix"] == records.matrix_hash(A)
+    weights = str(folder / records.WEIGHTS)
+    capsys.readouterr()
+    again = ["evaluate", "sparse/alista", "--operator", file, "--weights", weights, "--json"]
+    assert main(again) == 0
+    found = json.loads(capsys.readouterr().out)["scores"]
+    assert found["nmse_db"] == pytest.approx(made["scores"]["nmse_db"], abs=1e-6)
+    assert main(here) == 2  # it is there
+    assert main([*here, "--resume"]) == 0  # and is that run
+    assert main(call) == 0  # the book's own dictionary has a folder of its own
+    assert main(["train", "imaging/istanet-25", "--operator", file, "--out", out]) == 2
+    assert "takes no matrix" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("name", "given", "says"),
     [
@@ -982,7 +1009,7 @@ def test_a_network_on_a_dictionary_of_ones_own_needs_weights_for_it(tmp_path, ca
         ("sparse/ista", ("nan.npy",), "1 NaN or infinite entries"),
         ("sparse/ista", ("a.npy", "a.mat"), "takes one matrix (m, n)"),
         ("sparse/ista-lam0.2-cond50", ("a.npy",), "one's own A has its condition"),
-        ("imaging/tv-25", ("a.npy",), "--operator belongs to --released"),
+        ("imaging/tv-25", ("a.npy",), "imaging/tv-25 takes no matrix"),
     ],
 )
 def test_what_is_no_dictionary_is_refused_in_one_line(name, given, says, tmp_path, capsys):
