@@ -22,7 +22,8 @@ PROCESSES = 2  # each page takes up to a gigabyte, and one thread
 def pages() -> list[str]:
     """The pages of the table of contents that have cells, without their suffix, in its order."""
     toc = yaml.safe_load((ROOT / "_toc.yml").read_text("utf-8"))
-    named = [c["file"] for part in toc["parts"] for c in part["chapters"]]
+    chapters = [c for part in toc["parts"] for c in part["chapters"]]
+    named = [p["file"] for c in chapters for p in (c, *c.get("sections", ()))]
     return [p for p in named if "{code-cell}" in (ROOT / f"{p}.md").read_text("utf-8")]
 
 

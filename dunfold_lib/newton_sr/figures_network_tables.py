@@ -229,6 +229,7 @@ def quotes() -> dict[str, str]:
     bands = [f"{stem}-{end}" for end in BANDS.values() for stem in networks]
     return errors | {
         **{f"tv_{s}": average(of("tv-4", f"rmse_{s}")) for s in TESTS},
+        "bicubic_art": average(of("bicubic-4", "rmse_art")),
         "made_art": average(of("newton-4", "rmse_art", "cpu")),
         "variant_seeds": str(trainings([*CHANGED][1:])),
         "four_lone": " and ".join(sorted({str(v) for v in few()})),
