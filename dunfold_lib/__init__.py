@@ -4,6 +4,18 @@ Start with a room's ``model.py`` (``dunfold_lib.sparse.model`` first): it is wri
 from top to bottom beside the chapter of the same name.
 """
 
+from importlib import import_module
+from typing import Any
+
 __version__ = "0.1.0"
 
 ROOMS = ("sparse", "imaging", "newton_sr", "hyperspectral", "small_target")
+
+
+def load(name: str, recipe: str = "", seed: int | None = None) -> Any:
+    """The network of a recorded run of ``room/name``, ready for data of one's own.
+
+    ``inference.Recorded``: ``load("small_target/lrpcanet-sirst")(image)``. recipe, seed : of the
+    run; by default those that ``experiment.weights_of`` chooses.
+    """
+    return import_module("dunfold_lib.inference").load(name, recipe, seed)  # all import this file

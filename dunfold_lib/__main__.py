@@ -3,6 +3,8 @@
 list       every experiment: the published figure, ours, whether a GPU run is still owed
 train      train a network by one of its recipes
 evaluate   measure an experiment's scores now
+models     every network with recorded weights
+run        apply a recorded network to files of your own
 reproduce  the table paper | ours | protocol, from recorded runs or measured again
 """
 
@@ -21,7 +23,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
-from dunfold_lib import __version__, cubes, experiment, records, reproduce, tables
+from dunfold_lib import __version__, cubes, experiment, inference, records, reproduce, tables
 from dunfold_lib.experiment import Experiment, Run
 
 
@@ -147,6 +149,23 @@ def _report(name: str, result: dict[str, Any]) -> None:
     print(f"protocol: {result['protocol']}; test seed {result['seed']}")
 
 
+def cmd_models(_: argparse.Namespace) -> None:
+    head, rows, caption = inference.models()
+    print(f"{tables.text(head, rows)}\n{caption}")
+
+
+def cmd_run(args: argparse.Namespace) -> None:
+    given = {"sigma": args.sigma} if args.sigma is not None else {}
+    net = inference.load(args.experiment, args.recipe or "", args.seed)
+    print(f"{net.name}: {net.weights}, {net.why}", file=sys.stderr)
+    guide = Path(args.guide) if args.guide else None
+    failed = net.run(Path(args.input), Path(args.output), guide, **given)
+    for path, why in failed:
+        print(f"{path}: left out, {why}", file=sys.stderr)
+    if failed:
+        raise ValueError(f"{len(failed)} files of {args.input} were left out")
+
+
 def cmd_reproduce(args: argparse.Namespace) -> None:
     chosen, out = experiment.select(args.where), Path(args.out)
     if args.recipe or args.hours:
@@ -228,6 +247,8 @@ def parser() -> argparse.ArgumentParser:
     text = "train a network by one of its recipes; field=value changes it"
     _options_of_train(add("train", cmd_train, text))
     _options_of_evaluate(add("evaluate", cmd_evaluate, "measure an experiment's scores now"))
+    add("models", cmd_models, "every network with recorded weights: size, data, score")
+    _options_of_run(add("run", cmd_run, "apply a recorded network to files of your own"))
     _options_of_reproduce(add("reproduce", cmd_reproduce, "paper | ours, from recorded runs"))
     return p
 
@@ -264,6 +285,20 @@ def _options_of_evaluate(p: argparse.ArgumentParser) -> None:
     text = "seed of the test signals, and of the run whose weights are taken"
     p.add_argument("--seed", type=_seed, help=text)
     p.add_argument("--json", action="store_true", help="print the whole record as JSON")
+
+
+def _options_of_run(p: argparse.ArgumentParser) -> None:
+    p.add_argument("experiment", metavar="ROOM/NAME")
+    text = "a file, or a folder of files: measurements, images, cubes, infrared frames"
+    p.add_argument("input", type=_given, metavar="INPUT", help=text)
+    text = "a file .npy, or .png for a picture; for a folder a folder"
+    p.add_argument("output", type=_given, metavar="OUTPUT", help=text)
+    text = "for guided super-resolution: the guide of a file, or a folder of guides"
+    p.add_argument("--guide", type=_given, metavar="FILE", help=text)
+    text = "for denoisers: the noise's deviation (a cube's is estimated where it is not given)"
+    p.add_argument("--sigma", type=float, help=text)
+    p.add_argument("--recipe", type=_given, help="the recorded weights of this recipe")
+    p.add_argument("--seed", type=_seed, help="those of this seed")
 
 
 def _options_of_reproduce(p: argparse.ArgumentParser) -> None:

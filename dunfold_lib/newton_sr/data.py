@@ -35,11 +35,11 @@ def read(path: Path) -> Tensor:
 
     What is white: ``images.scale``, of this file alone.
     """
-    stored = _stored(path)
-    return planes_of(images.scale([stored], str(path))(stored), str(path))
+    held = stored(path)
+    return planes_of(images.scale([held], str(path))(held), str(path))
 
 
-def _stored(path: Path) -> images.Stored:
+def stored(path: Path) -> images.Stored:
     """A file as it is stored; the one channel of an image whose three are equal."""
     if path.suffix.lower() != ".npy":
         held = images.read(path)
@@ -107,8 +107,8 @@ def read_pairs(folder: Path, names: Sequence[str] | None = None) -> Brought[Scen
         lost = [n for n in wanted if not truths.get(n)]
         what = f"no pair {lost[0]}_rgb, {lost[0]}_gt" if lost else "no pair <name>_rgb, <name>_gt"
         raise ValueError(f"{folder} holds {what}; allowed are {', '.join(SUFFIXES)}")
-    guides = {n: _stored(files[f"{n}_rgb"]) for n in wanted}
-    held = {n: _stored(Path(str(truths[n]))) for n in wanted}
+    guides = {n: stored(files[f"{n}_rgb"]) for n in wanted}
+    held = {n: stored(Path(str(truths[n]))) for n in wanted}
     white, depth = images.scale([*guides.values()], str(folder)), depth_scale([*held.values()])
     made = {}
     for n in wanted:

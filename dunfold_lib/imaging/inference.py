@@ -1,0 +1,59 @@
+"""The chapter's networks on images of one's own."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from dunfold_lib import checks, images
+from dunfold_lib.imaging.denoisers import Denoiser, LearnedProx
+from dunfold_lib.imaging.fast import reconstruct
+from dunfold_lib.imaging.model import ISTANet, ISTANetPlus
+
+SUFFIXES = images.SUFFIXES
+
+
+@torch.no_grad()
+@checks.door
+def apply(
+    net: ISTANet | ISTANetPlus | Denoiser | LearnedProx,
+    image: np.ndarray,
+    sigma: float | None = None,
+) -> Any:
+    """A network of compressed sensing measures the image and gives it back; a denoiser cleans it.
+
+    image : (h, w), or in colour, whose luminance is taken; 8 bit, deeper whole numbers, or [0, 1]
+    (``images.scale``).  sigma : for a denoiser, the noise's deviation in [0, 1].
+    Gives (h, w) in [0, 1], float32.
+    """
+    stored = images.of_array(image, "image")
+    grey = images.grey(images.scale([stored], "image")(stored))
+    x = torch.from_numpy(np.ascontiguousarray(grey, np.float32))[None, None]
+    cleans = isinstance(net, Denoiser | LearnedProx)
+    if cleans != (sigma is not None):
+        needs = "a denoiser needs sigma, in [0, 1]" if cleans else "sigma is for denoisers alone"
+        raise ValueError(f"sigma is {sigma}; {needs}")
+    if isinstance(net, Denoiser | LearnedProx):
+        checks.number("sigma", sigma or 0.0, 0, 1)
+        made = net(x, float(sigma or 0.0))
+    else:
+        made = reconstruct(net, x)
+    return made[0, 0].clamp(0, 1).numpy()
+
+
+def read(paths: Sequence[Path]) -> list[Callable[[], tuple[Any, ...]]]:
+    """What reads each image file, in [0, 1]."""
+    return [partial(_read, path) for path in paths]
+
+
+def _read(path: Path) -> tuple[Any, ...]:
+    stored = images.read(path)
+    return (images.scale([stored], str(path))(stored),)
+
+
+def picture(result: Any) -> Any:
+    """The image in bytes."""
+    return np.rint(255 * result).astype(np.uint8)
