@@ -564,6 +564,28 @@ def test_on_other_scenes_MPCM_is_ahead_of_PSTNN_in_each_draw():
     assert records.ranks(mpcm, pstnn)
 
 
+def test_side_by_side_what_is_false_lies_within_two_pixels_of_a_target():
+    wide = lambda m: torch.nn.functional.max_pool2d(m.float(), 5, 1, 2) > 0
+    for scene in figures.SCENES:
+        near = wide(figures.scene(scene).mask)
+        assert not any(bool((m & ~near).any()) for m in tables.found_in(scene).values())
+
+
+def test_side_by_side_MPCM_and_PSTNN_leave_more_of_the_first_scenes_targets_blank():
+    truth = figures.scene("cloud").mask
+    blank = {m: int((truth & ~found).sum()) for m, found in tables.found_in("cloud").items()}
+    classical, networks = ("MPCM", "PSTNN"), ("RPCANet", "L-RPCANet")
+    assert min(blank[m] for m in classical) > 4 * max(blank[m] for m in networks) > 0
+
+
+def test_side_by_side_all_four_hit_a_part_of_the_same_one_of_the_last_scenes_two_targets():
+    truth = figures.scene("horizon").mask
+    parts, _ = scores.components(truth[0, 0].numpy())
+    for found in tables.found_in("horizon").values():
+        assert [bool((found[0, 0].numpy() & (parts == i)).any()) for i in (1, 2)] == [True, False]
+        assert (found & truth).sum() < 0.3 * truth.sum()
+
+
 def test_the_scales_have_stayed_near_a_half_and_hardly_depend_on_the_image():
     change = maps.scale_changes()
     assert max(change.values()) < 0.135

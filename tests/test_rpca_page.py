@@ -174,8 +174,14 @@ def test_a_bad_position_is_answered_in_one_line():
 # the page
 
 
+def chapter():
+    """The text of the chapter's pages."""
+    names = ("rpca", "rpca_noise", "rpca_experiments")
+    return "".join((pages.BOOK / f"small_target/{n}.md").read_text("utf-8") for n in names)
+
+
 def test_every_experiment_that_the_page_names_exists():
-    text = (pages.BOOK / "small_target/rpca.md").read_text(encoding="utf-8")
+    text = chapter()
     names = set(re.findall(r'`"([a-z0-9-]+)"`', text))
     assert names == {f"{name}-sirst" for name in baselines.DETECTORS}
     for name in names:
@@ -184,7 +190,7 @@ def test_every_experiment_that_the_page_names_exists():
 
 
 def test_every_solution_is_shown_and_tested():
-    text = (pages.BOOK / "small_target/rpca.md").read_text(encoding="utf-8")
+    text = chapter()
     shown = re.findall(r":pyobject: (\w+)", text)
     assert shown == ["certificates", "growing", "stripes", "squares"]
     assert text.count(":::{exercise}") == len(shown) == text.count(":::{solution}")
