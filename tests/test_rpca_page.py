@@ -192,7 +192,7 @@ def test_every_experiment_that_the_page_names_exists():
 def test_every_solution_is_shown_and_tested():
     text = chapter()
     shown = re.findall(r":pyobject: (\w+)", text)
-    assert shown == ["certificates", "growing", "stripes", "squares"]
+    assert shown == ["growing", "certificates", "stripes", "squares"]
     assert text.count(":::{exercise}") == len(shown) == text.count(":::{solution}")
 
 
