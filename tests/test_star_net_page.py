@@ -24,6 +24,7 @@ from dunfold_lib.hyperspectral import (
     published,
     rank,
     scores,
+    star,
 )
 from dunfold_lib.hyperspectral import figures_star_net as figures
 from dunfold_lib.hyperspectral import figures_star_net_printed as printed
@@ -596,3 +597,36 @@ def test_our_gain_is_positive_for_every_seed_and_shrinks_as_the_noise_grows():
     gain = studies.net_gain()
     assert all(map(tables.above, gain.values()))
     assert mean(gain[10]) > 3 * mean(gain[70])
+
+
+def test_what_the_page_computes_of_the_sweeps_is_what_is_recorded():
+    truth = data.part("test")
+    (first,) = (r for r in records.recorded("hyperspectral/star-classical") if r["seed"] == 0)
+    for s, e in zip(figures.LEVELS, EXACT, strict=True):
+        Y = evaluation.noised(truth, data.Noise(s), 0)
+        assert scores.psnr(Y, truth) == pytest.approx(e, abs=0.02)
+        here = scores.psnr(star(Y, s / 255), truth)
+        assert here == pytest.approx(first["scores"][f"psnr_{s}"], abs=0.02)
+
+
+@pytest.mark.parametrize("level", figures.LEVELS)
+def test_the_picture_hardly_changes_before_the_last_layer_and_the_codes_know_early(level):
+    cleared()
+    assert figures.recorded()
+    made = figures.run_of(level)
+    assert len(made.codes) == 6
+    assert made.codes[-1] == pytest.approx(made.psnr[-1], abs=1e-4)
+    assert max(made.psnr[:-1]) - made.psnr[0] < 1
+    assert made.psnr[-1] - max(made.psnr[:-1]) > 2
+    assert 0.3 < made.codes[-1] - made.codes[0] < 2.5
+    assert min(made.codes[3:5]) < max(made.codes[:3])
+
+
+@pytest.mark.parametrize("level", figures.LEVELS)
+def test_switched_off_after_training_SVT_is_missed_and_G_is_not(level):
+    cleared()
+    whole = figures.run_of(level).psnr[-1]
+    lost = {o: whole - figures.run_of(level, o).psnr[-1] for o in ("A", "SVT", "G")}
+    assert lost["G"] < 0.1
+    assert lost["SVT"] > 1
+    assert 0.1 < lost["A"] < 0.9

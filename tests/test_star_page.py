@@ -297,3 +297,39 @@ def test_on_dead_lines_three_draws_do_not_agree_on_the_sign_of_what_S_adds():
     gain = [a - b for a, b in zip(S, medians, strict=True)]
     assert len(gain) >= records.SEEDS
     assert min(gain) < 0 < max(gain)
+
+
+def test_at_50_STAR_is_ahead_in_two_columns_and_total_variation_barely_in_the_other_two():
+    four = tables.four()
+    ours, total = four["star-classical"], four["subspace-tv"]
+    assert ours["psnr_50"] > total["psnr_50"]
+    assert ours["ergas_50"] < total["ergas_50"]
+    assert 0 < total["ssim_50"] - ours["ssim_50"] < 0.01
+    assert 0 < ours["sam_50"] - total["sam_50"] < 0.001
+
+
+@pytest.mark.parametrize("name", tables.LIVE)
+def test_what_is_computed_with_the_page_is_what_is_recorded(name):
+    found = records.recorded(f"hyperspectral/{name}")
+    seen = [r["scores"]["psnr_50"] for r in found if r.get("seed") == 0]
+    assert seen
+    assert seen[0] == pytest.approx(tables.four()[name]["psnr_50"], abs=0.02)
+
+
+def test_S_is_for_impulses_and_on_stripes_most_comes_from_the_medians():
+    gain, medians = tables.S_brings(), tables.medians_bring()
+    assert 6.1 < gain["impulse"] < 6.8
+    assert gain["impulse"] + medians["impulse"] > 3
+    assert 0.2 < gain["stripes"] < 0.55
+    assert 1.2 < medians["stripes"] < 2.2
+    assert 0.1 < gain["dead"] < 0.45
+    assert 0.4 < medians["dead"] < 1.1
+    assert 2 < gain["mixed"] < 3
+
+
+def test_the_large_entries_of_S_are_the_impulses():
+    dirty, S = tables.sparse_part()
+    size, large = (dirty - data.part("test")).abs(), S.abs() > 0.1
+    assert (size > 0.2).double().mean() > 0.03
+    assert large[size > 0.2].double().mean() > 0.99
+    assert large[size < 0.1].double().mean() < 0.005
