@@ -8,6 +8,7 @@ were computed when the book was built, or over a loop that ``book/_static/explor
 import itertools
 import json
 import os
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -37,6 +38,70 @@ class Slider:
         return [v if isinstance(v, str) else self.form.format(v) for v in self.values]
 
 
+@checks.door
+@dataclass(frozen=True)
+class Guess:
+    """A question that the reader answers before the answer is shown; the page remembers the guess.
+
+    asked   : the question.  choices : two or more, each said once.  right : one of them.
+    answer  : what is shown once the guess is made, and where to look for it.
+    On the page the guess stays in the reader's browser and goes nowhere. Without JavaScript, and on
+    paper, the answer is a fold. It stands above an explorer (``guess=``) or by itself.
+    """
+
+    asked: str
+    choices: Sequence[str]
+    right: str
+    answer: str
+
+    def __post_init__(self) -> None:
+        if len({*self.choices}) < len(self.choices) or len(self.choices) < 2:
+            raise ValueError(
+                f"choices are {self.choices}; a guess needs two or more, all different"
+            )
+        if self.right not in self.choices:
+            raise ValueError(f"right is {self.right!r}; it must be one of {self.choices}")
+
+    def html(self) -> str:
+        """The question with a button for each choice; book/_static/explorer.js takes the guess."""
+        uid = show.unique("dfg")
+        key = zlib.crc32(repr((self.asked, self.choices)).encode())  # the same at every build
+        buttons = "".join(
+            f'<button type="button" aria-pressed="false" data-right="{c == self.right:d}" disabled>'
+            f"{escape(c)}</button>"
+            for c in self.choices
+        )
+        return (
+            f'<div class="df-guess" data-key="{key:08x}">'
+            f'<p id="{uid}"><strong>Guess first.</strong> {escape(self.asked)}</p>'
+            f'<div class="df-choices" role="group" aria-labelledby="{uid}">{buttons}</div>'
+            '<p class="df-verdict" aria-live="polite"></p>'
+            f"<details><summary>The answer</summary><p>{escape(self.answer)}</p></details></div>"
+        )
+
+    def widget(self) -> Any:
+        """The same in a kernel: the answer follows the first guess, which then stands."""
+        ipywidgets = _widgets()
+        asked = ipywidgets.HTML(f"<b>Guess first.</b> {escape(self.asked)}")
+        taken = ipywidgets.ToggleButtons(options=[*self.choices], value=None)
+        told = ipywidgets.HTML()
+
+        def tell(change: Any) -> None:
+            taken.disabled = True
+            told.value = f"{self._verdict(change['new'])} {escape(self.answer)}"
+
+        taken.observe(tell, "value")
+        return ipywidgets.VBox([asked, taken, told])
+
+    def _verdict(self, guess: str) -> str:
+        """The words for a guess, one of the choices."""
+        return f"You guessed “{escape(guess)}”. {'Right.' if guess == self.right else 'No.'}"
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        """Widgets in a kernel; the page's face while the book is built (DUNFOLD_FACE=page)."""
+        return _faces(self, self.asked)
+
+
 class Explorer:
     """``draw(**values)`` gives one panel or several; one slider for each of its keywords.
 
@@ -44,6 +109,7 @@ class Explorer:
               is given ``problem`` and the sliders' values, and must agree with ``draw`` (a test
               compares them). Without it every state is computed when the page is built.
     caption : what to try, in a sentence.
+    guess   : a question that stands above the sliders; the caption must not give its answer away.
     """
 
     @checks.door
@@ -54,6 +120,7 @@ class Explorer:
         caption: str,
         script: str = "",
         problem: dict[str, Any] | None = None,
+        guess: Guess | None = None,
     ):
         if not sliders:
             raise ValueError("an explorer was given no slider; it needs at least one")
@@ -64,7 +131,7 @@ class Explorer:
         if not script and states > MOST_FRAMES:
             raise ValueError(f"{states} states to precompute; a page holds at most {MOST_FRAMES}")
         self.draw, self.sliders, self.caption = draw, sliders, caption
-        self.script, self.problem = script, problem or {}
+        self.script, self.problem, self.guess = script, problem or {}, guess
 
     @checks.door
     def panels(self, index: Sequence[int]) -> tuple[Panel, ...]:
@@ -99,11 +166,12 @@ class Explorer:
         )
         inner = "".join(show.panel_html(p, f"{uid}p{i}") for i, p in enumerate(panels))
         note = " · ".join(p.note for p in panels if p.note)
+        asked = self.guess.html() if self.guess else ""
         data = json.dumps(self._data(panels), separators=(",", ":"), allow_nan=False).replace(
             "<", "\\u003c"
         )
         return (
-            f'<figure class="df-figure df-explorer" id="{uid}">'
+            f'<figure class="df-figure df-explorer" id="{uid}">{asked}'
             f'<div class="df-controls">{controls}</div><div class="df-panels">{inner}</div>'
             f'<p class="df-note" aria-live="polite">{escape(note)}</p>'
             f"<figcaption>{escape(self.caption)}</figcaption>"
@@ -129,11 +197,7 @@ class Explorer:
 
     def widget(self) -> Any:
         """The explorer as ipywidgets, in the subset that versions 7.7 and 8 share."""
-        try:
-            import ipywidgets
-        except ImportError:
-            message = "an explorer's sliders need ipywidgets: pip install 'dunfold-lib[book]'"
-            raise ImportError(message) from None
+        ipywidgets = _widgets()
         wide = ipywidgets.Layout(width="min(32em, 95%)")
         controls = [
             ipywidgets.SelectionSlider(
@@ -161,15 +225,31 @@ class Explorer:
             c.observe(redraw, "value")
         redraw()
         caption = ipywidgets.HTML(f"<i>{escape(self.caption)}</i>")
-        return ipywidgets.VBox([*controls, picture, caption])
+        above = [self.guess.widget()] if self.guess else []
+        return ipywidgets.VBox([*above, *controls, picture, caption])
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         """Widgets in a kernel; the page's face while the book is built (DUNFOLD_FACE=page)."""
-        bundle: dict[str, Any] = {"text/plain": self.caption}
-        if os.environ.get("DUNFOLD_FACE") == "page":
-            return bundle | {"text/html": self.html()}
-        view = {"version_major": 2, "version_minor": 0, "model_id": self.widget().model_id}
-        return bundle | {"application/vnd.jupyter.widget-view+json": view}
+        return _faces(self, self.caption)
+
+
+def _widgets() -> Any:
+    """The module ipywidgets, or an error that says how to get it."""
+    try:
+        import ipywidgets
+    except ImportError:
+        message = "an explorer's sliders need ipywidgets: pip install 'dunfold-lib[book]'"
+        raise ImportError(message) from None
+    return ipywidgets
+
+
+def _faces(shown: Explorer | Guess, text: str) -> dict[str, Any]:
+    """Widgets in a kernel; HTML while the book is built (DUNFOLD_FACE=page)."""
+    bundle: dict[str, Any] = {"text/plain": text}
+    if os.environ.get("DUNFOLD_FACE") == "page":
+        return bundle | {"text/html": shown.html()}
+    view = {"version_major": 2, "version_minor": 0, "model_id": shown.widget().model_id}
+    return bundle | {"application/vnd.jupyter.widget-view+json": view}
 
 
 STYLE = (

@@ -8,7 +8,7 @@ import torch
 from refusals import INF, NAN, cases, ones, refused, spoilt
 
 from dunfold_lib import checks, metrics, show
-from dunfold_lib.explore import Explorer, Slider
+from dunfold_lib.explore import Explorer, Guess, Slider
 from dunfold_lib.operators import Blur, Compose, Linear, Mask, Matrix, Wavelet, norm
 from dunfold_lib.show import Curves, Frames, line
 from dunfold_lib.sparse import data, duality, model, theory
@@ -342,6 +342,16 @@ def slider(*values, start=0):
 )
 def test_an_explorer_refuses(given, error, says):
     refused(lambda: Explorer(lambda v: curves(), given, "c"), error, says)
+
+
+@cases(
+    ((("a",), "a"), ValueError, "choices are .*; a guess needs two or more, all different"),
+    ((("a", "a"), "a"), ValueError, "choices are .*; a guess needs two or more, all different"),
+    ((("a", "b"), "c"), ValueError, "right is 'c'; it must be one of .*"),
+    ((("a", 1), "a"), TypeError, ".*choices.*"),
+)
+def test_a_guess_refuses(given, error, says):
+    refused(lambda: Guess("?", *given, "because"), error, says)
 
 
 @cases(

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from dunfold_lib import show
-from dunfold_lib.explore import Explorer, Slider
+from dunfold_lib.explore import Explorer, Guess, Slider
 from dunfold_lib.show import Curves, Frames, line
 
 NASTY = """<b>"x" & 'y'</script>"""
@@ -404,3 +404,54 @@ def test_a_widget_whose_drawing_fails_says_so_in_one_line_and_raises():
     assert picture.value == "<pre>ValueError: slope is &lt;2&gt;</pre>"
     slope.value = 0
     assert "<p>slope 0.5</p>" in picture.value
+
+
+# A guess before the answer
+
+
+def guess(**options):
+    return Guess(
+        **{"asked": NASTY, "choices": ("up", NASTY), "right": "up"} | {"answer": "x"} | options
+    )
+
+
+def test_a_guess_has_a_button_for_each_choice_and_the_answer_in_a_fold():
+    page = Reader(guess().html())
+    assert page.text("button") == ["up", NASTY]
+    assert [b["data-right"] for b in page.all("button")] == ["1", "0"]
+    assert page.text("summary") == ["The answer"]
+    assert len(page.all("details")) == 1
+    assert "open" not in page.all("details")[0]
+
+
+def test_a_guess_is_remembered_under_its_question_and_not_under_its_place():
+    key = lambda **options: re.search(r'data-key="(\w{8})"', guess(**options).html())[1]
+    assert key() == key(answer="y")
+    assert len({key(), key(asked="?"), key(choices=("up", "down"))}) == 3
+
+
+def test_an_explorer_asks_before_its_sliders():
+    html = explorer(guess=guess()).html()
+    assert html.index("Guess first.") < html.index("df-controls")
+    assert "Guess first." not in explorer().html()
+    asked, slope, *_ = explorer(guess=guess()).widget().children
+    assert "Guess first." in asked.children[0].value
+    assert slope.description == NASTY
+
+
+@pytest.mark.parametrize(("taken", "says"), [("up", "Right."), (NASTY, "No.")])
+def test_in_a_kernel_the_first_guess_brings_the_answer_and_stands(taken, says):
+    _, choices, told = guess(answer="because").widget().children
+    assert (choices.value, told.value) == (None, "")
+    choices.value = taken
+    assert says in told.value
+    assert "because" in told.value
+    assert "<b>" not in told.value
+    assert choices.disabled
+
+
+def test_the_book_gets_a_guess_as_a_page_and_a_kernel_as_widgets(monkeypatch):
+    monkeypatch.setenv("DUNFOLD_FACE", "page")
+    assert "Guess first." in guess()._repr_mimebundle_()["text/html"]
+    monkeypatch.delenv("DUNFOLD_FACE")
+    assert "application/vnd.jupyter.widget-view+json" in guess()._repr_mimebundle_()

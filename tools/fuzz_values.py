@@ -593,6 +593,11 @@ SPECIAL: Makers = {
     "operators.Wavelet.*.[xr]": lambda: rand(2, 1, 8, 8),
     "operators.Compose.*.[xr]": lambda: rand(2, 1, 8, 8),
     "explore.Slider.start": lambda: 0,
+    "explore.Guess.asked": lambda: "?",
+    "explore.Guess.answer": lambda: "because",
+    "explore.Guess.choices": lambda: ("a", "b"),
+    "explore.Guess.right": lambda: "a",
+    "explore.Explorer.guess": lambda: explore.Guess("?", ("a", "b"), "a", "because"),
     "show.line.x": lambda: rand(5),
     "show.array.x": lambda: rand(5),
     "show.Line.x": lambda: rand(5).double().numpy(),
@@ -752,6 +757,7 @@ INSTANCES: Makers = {
     "show.Curves": curves,
     "show.Frames": lambda: show.Frames((rand(4, 4).double().numpy(),), ("a",), "alt"),
     "explore.Slider": lambda: explore.Slider("v", (1, 2)),
+    "explore.Guess": lambda: explore.Guess("?", ("a", "b"), "a", "because"),
     "explore.Explorer": lambda: explore.Explorer(
         lambda v: curves(), {"v": explore.Slider("v", (1, 2))}, "c"
     ),

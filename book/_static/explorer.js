@@ -193,8 +193,56 @@
     root.dataset.awake = "true";
   }
 
+  // ------------------------------------------------------------------ a guess before the answer
+  // The first guess stands, here and at the next visit, until the reader takes it back. It is kept
+  // in the reader's browser; where that is forbidden the page forgets it when it is left.
+  const kept = {
+    read(key) { try { return localStorage.getItem(key); } catch { return null; } },
+    write(key, value) { try { localStorage.setItem(key, value); } catch { /* forbidden */ } },
+    forget(key) { try { localStorage.removeItem(key); } catch { /* forbidden */ } },
+  };
+
+  function ask(root) {
+    const key = `dunfold-guess-${root.dataset.key}`;
+    const buttons = [...root.querySelectorAll(".df-choices button")];
+    const verdict = root.querySelector(".df-verdict"), answer = root.querySelector("details");
+    const again = document.createElement("button");
+    again.type = "button";
+    again.textContent = "Guess again";
+    again.className = "df-again";
+    root.append(again);
+
+    function show(taken) {
+      const found = buttons.find((b) => b.textContent === taken);
+      buttons.forEach((b) => {
+        b.disabled = Boolean(found);
+        b.setAttribute("aria-pressed", String(b === found));
+      });
+      verdict.textContent = found
+        ? `You guessed “${taken}”. ${found.dataset.right === "1" ? "Right." : "No."}` : "";
+      answer.open = Boolean(found);
+      answer.hidden = again.hidden = !found;
+    }
+
+    buttons.forEach((b) => b.addEventListener("click", () => {
+      kept.write(key, b.textContent);
+      show(b.textContent);
+      again.focus({ preventScroll: true });
+    }));
+    again.addEventListener("click", () => {
+      kept.forget(key);
+      show(null);
+      buttons[0].focus({ preventScroll: true });
+    });
+    show(kept.read(key));
+    root.dataset.awake = "true";
+  }
+
   window.dunfold = { scripts, wake };
-  const start = () => document.querySelectorAll(".df-explorer").forEach(wake);
+  const start = () => {
+    document.querySelectorAll(".df-explorer").forEach(wake);
+    document.querySelectorAll(".df-guess").forEach(ask);
+  };
   if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", start);
   else start();
 })();

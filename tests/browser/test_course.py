@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT, Visit
-from playwright.sync_api import Locator, expect
+from playwright.sync_api import Locator, Page, expect
 
 pytestmark = pytest.mark.browser
 
@@ -53,3 +53,55 @@ def test_on_paper_every_reason_is_seen(visit: Callable[..., Visit]) -> None:
     assert not any(reasons.evaluate_all(seen))
     page.emulate_media(media="print")
     assert all(reasons.evaluate_all(seen))
+
+
+ASKED = {f"book/{p}.html" for p in ("sparse/ista",)}  # each page whose explorer asks first
+
+
+def guessing(page: Page) -> tuple[Locator, Locator]:
+    """The first guess of a page, and its answer."""
+    root = page.locator(".df-guess").first
+    return root, root.locator("details")
+
+
+@pytest.mark.parametrize("path", sorted(ASKED))
+def test_a_guess_comes_before_the_answer_and_is_remembered(
+    visit: Callable[..., Visit], path: str
+) -> None:
+    page = visit(path).page
+    root, answer = guessing(page)
+    expect(answer).to_be_hidden()
+    wrong = root.locator("[data-right='0']").first
+    wrong.focus()
+    page.keyboard.press("Enter")
+    words = wrong.inner_text()
+    expect(root.locator(".df-verdict")).to_have_text(f"You guessed “{words}”. No.")
+    expect(answer.locator("p")).to_be_visible()
+    page.reload()
+    root, answer = guessing(page)
+    expect(root.locator("[aria-pressed='true']")).to_have_text(words)
+    expect(answer.locator("p")).to_be_visible()
+    root.get_by_role("button", name="Guess again").click()
+    expect(answer).to_be_hidden()
+    root.locator("[data-right='1']").first.click()
+    expect(root.locator(".df-verdict")).to_contain_text("Right.")
+    root.get_by_role("button", name="Guess again").click()
+
+
+def test_without_storage_a_guess_still_works(visit: Callable[..., Visit], site: str) -> None:
+    shut = "Object.defineProperty(window, 'localStorage', {get() { throw new Error('shut'); }})"
+    opened = visit(min(ASKED))
+    opened.page.add_init_script(shut)
+    opened.page.reload()
+    root, answer = guessing(opened.page)
+    root.locator("[data-right='1']").click()
+    expect(answer.locator("p")).to_be_visible()
+    assert [c for c in opened.complaints if "explorer.js" in c or "df-" in c] == []
+
+
+def test_without_javascript_the_answer_is_a_fold(visit: Callable[..., Visit]) -> None:
+    root, answer = guessing(visit(min(ASKED), script=False).page)
+    expect(answer.locator("p")).to_be_hidden()
+    answer.locator("summary").click()
+    expect(answer.locator("p")).to_be_visible()
+    assert all(b.is_disabled() for b in root.locator("button").all())
