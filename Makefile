@@ -12,7 +12,7 @@ HTML := _build/html/index.html
 export JUPYTER_PREFER_ENV_PATH := 1
 export PYDEVD_DISABLE_FILE_VALIDATION := 1
 
-.PHONY: book test test-lowest test-newest lab check format map bench fuzz lock stamp clean help
+.PHONY: book test test-lowest test-newest lab check format map bench fuzz lock colab stamp clean help
 .DEFAULT_GOAL := help
 
 help:  ## what there is to make
@@ -73,6 +73,9 @@ kills: $(READY)  ## kill trainings at 300 random moments; all must end as the un
 
 lock: $(READY)  ## resolve requirements.lock and environment.yml anew
 	$(BIN)/python tools/lock.py
+
+colab: $(READY)  ## notebooks that carry the library, for Colab and Kaggle, in _build/colab
+	$(BIN)/python tools/colab.py
 
 stamp: $(READY)  ## write the repository's address (from _config.yml) into badges and first cells
 	$(BIN)/python tools/stamp.py

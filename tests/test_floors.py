@@ -13,8 +13,10 @@ import pytest
 import yaml
 
 from dunfold_lib import ROOMS
+from tools import stamp
 
 ROOT = Path(__file__).resolve().parents[1]
+URL = "https://github.com/OWNER/dunfold"
 SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 
@@ -147,6 +149,21 @@ def test_the_address_stands_once_and_its_copies_agree():
         found = re.findall(r"REPOSITORY = \\\"(\S+?)\\\"", notebook.read_text(encoding="utf-8"))
         assert found == [url], notebook.name
     assert url in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_a_second_stamp_finds_the_first():
+    before = f"{URL}/issues {URL}-else mybinder.org/v2/gh/OWNER/dunfold/main"
+    once = stamp.stamped(before, URL, "https://github.com/a/unfold.it")
+    there = "https://github.com/a/unfold.it"
+    assert once == f"{there}/issues {URL}-else mybinder.org/v2/gh/a/unfold.it/main"
+    assert stamp.stamped(once, there, URL) == before
+
+
+def test_what_the_stamp_takes_for_the_address_is_that_of_the_configuration():
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    url = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))["repository"]["url"]
+    assert stamp.former(citation) == url
+    assert f'Repository = "{url}"' in (ROOT / "pyproject.toml").read_text(encoding="utf-8")
 
 
 def test_nothing_that_is_committed_is_large_or_data():

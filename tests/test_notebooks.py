@@ -1,10 +1,14 @@
 """The notebooks as files, as a stranger's first cell, and as something to move sliders in."""
 
 import ast
+import importlib.util
 import json
+import os
 import re
+import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,6 +20,9 @@ from IPython.core.inputtransformer2 import TransformerManager
 from nbclient import NotebookClient
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+
+import dunfold_lib
+from tools import colab
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted(ROOT.glob("notebooks/*.ipynb"))
@@ -116,57 +123,96 @@ def test_no_two_notebooks_have_the_same_helper() -> None:
 # ------------------------------------------------------------------ the first code cell
 
 
-def first_cell(path: Path, monkeypatch: pytest.MonkeyPatch, colab: bool) -> list[str]:
-    """Run the first code cell with a stand-in for IPython; what it asked IPython to do."""
+def first_cell(
+    path: Path, monkeypatch: pytest.MonkeyPatch, missing: bool, source: str = ""
+) -> list[str]:
+    """Run the first code cell with a stand-in for IPython; what it asked IPython to do.
+
+    missing : as if the library were not installed.
+    """
     asked: list[str] = []
     shell = ModuleType("shell")
     shell.run_line_magic = lambda name, line, **_: asked.append(f"%{name} {line}")  # type: ignore[attr-defined]
     shell.system = lambda line: asked.append(f"!{line}")  # type: ignore[attr-defined]
-    monkeypatch.delitem(sys.modules, "google.colab", raising=False)
-    if colab:
-        monkeypatch.setitem(sys.modules, "google.colab", ModuleType("google.colab"))
-    source = TransformerManager().transform_cell(next(cells(path, "code"))["source"])
-    exec(compile(source, path.name, "exec"), {"get_ipython": lambda: shell})
-    return asked
+    if missing:
+        gone = lambda name: None if name == "dunfold_lib" else find_spec(name)
+        monkeypatch.setattr(importlib.util, "find_spec", gone)
+    source = TransformerManager().transform_cell(source or next(cells(path, "code"))["source"])
+    names = {"get_ipython": lambda: shell, "var_expand": None}
+    exec(compile(source, path.name, "exec"), names)
+    return [line.format(**names) for line in asked]
 
 
 @each
-def test_the_first_code_cell_does_nothing_outside_colab(
+def test_the_first_code_cell_does_nothing_where_the_library_is(
     path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     modules = {*sys.modules}
-    assert first_cell(path, monkeypatch, colab=False) == []
+    assert first_cell(path, monkeypatch, missing=False) == []
     assert capsys.readouterr() == ("", "")
     assert {*sys.modules} == modules
 
 
 @each
-def test_the_first_code_cell_names_the_address_of_the_configuration(path: Path) -> None:
+def test_the_first_code_cell_names_the_address_and_the_version(path: Path) -> None:
     source = next(cells(path, "code"))["source"]
     assert f'"{ADDRESS}"' in source, "run `make stamp`"
+    assert f"@v{dunfold_lib.__version__}" in source
 
 
 @each
-def test_on_colab_without_an_address_the_first_code_cell_says_so_in_one_line(
-    path: Path, monkeypatch: pytest.MonkeyPatch
+def test_without_library_wheel_and_address_the_first_code_cell_says_so_in_one_line(
+    path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     if "/OWNER/" not in ADDRESS:
         pytest.skip("the repository has an address")
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as stop:
-        first_cell(path, monkeypatch, colab=True)
-    assert "_config.yml" in str(stop.value)
+        first_cell(path, monkeypatch, missing=True)
+    assert "make colab" in str(stop.value)
     assert "\n" not in str(stop.value)
 
 
 @each
-def test_on_colab_the_library_installs_without_its_dependencies(path: Path) -> None:
+def test_a_wheel_beside_the_notebook_is_installed_without_its_dependencies(
+    path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """Colab's torch and numpy stay as they are."""
-    source = next(cells(path, "code"))["source"]
-    installs = re.findall(r"[%!]pip install (.*)", source)
-    ours = [line for line in installs if "git+" in line]
-    assert len(ours) == 1
-    assert "--no-deps" in ours[0].split()
-    assert not re.search(r"\b(torch|numpy|scipy|matplotlib)\b", " ".join(installs))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "dunfold_lib-0.1.0-py3-none-any.whl").touch()
+    ours, others = first_cell(path, monkeypatch, missing=True)
+    assert ours == "%pip install -q --no-deps dunfold_lib-0.1.0-py3-none-any.whl"
+    assert not re.search(r"\b(torch|numpy|scipy|matplotlib)\b", others)
+
+
+@each
+def test_a_notebook_that_carries_the_library_brings_it_with_its_runs(
+    path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    text = colab.carrying(path)
+    assert len(text) < 5e6
+    made = json.loads(text)
+    source = "".join(next(c for c in made["cells"] if c["id"] == "setup")["source"])
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    assert first_cell(path, monkeypatch, missing=True, source=source) == []
+    assert sys.path[0] == "dunfold_carried"
+    code = (
+        "import dunfold_lib; from dunfold_lib import experiment, records; "
+        "print(dunfold_lib.__file__, records.results_root()); "
+        f"print(len(experiment.select({path.stem!r})), "
+        f"len([*(records.results_root() / {path.stem!r}).rglob('run.json')]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"PYTHONPATH": "dunfold_carried"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    first, second = done.stdout.splitlines()
+    assert first.count("dunfold_carried") == 2
+    assert min(int(n) for n in second.split()) > 5
 
 
 # ------------------------------------------------------------------ running them

@@ -24,25 +24,31 @@ def address() -> str:
     return url
 
 
-def stamped(text: str, url: str) -> str:
-    """The text with this address in every place that holds one."""
-    owner = url.removeprefix("https://github.com/")
-    text = re.sub(r'(REPOSITORY = \\?")[^"\\]+', rf"\g<1>{url}", text)
-    text = re.sub(r"(mybinder\.org/v2/gh/)[\w.-]+/[\w.-]+", rf"\g<1>{owner}", text)
-    text = re.sub(r"(colab\.research\.google\.com/github/)[\w.-]+/[\w.-]+", rf"\g<1>{owner}", text)
-    return re.sub(r"https://github\.com/[\w.-]+/dunfold\b", url, text)
+def former(citation: str) -> str:
+    """The address that was stamped last, as CITATION.cff has it."""
+    return re.findall(r"^repository-code: (\S+)$", citation, re.M)[0]
+
+
+def stamped(text: str, old: str, new: str) -> str:
+    """The text with the new address in every place that holds the old one."""
+    owner = lambda url: url.removeprefix("https://github.com/")
+    for place in ("https://github.com/", "mybinder.org/v2/gh/", "research.google.com/github/"):
+        text = re.sub(re.escape(place + owner(old)) + r"(?![\w.-])", place + owner(new), text)
+    return text
 
 
 def main() -> None:
     """Stamp every file that carries the address."""
-    url = address()
+    url, before = address(), former((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     for path in [
         ROOT / "README.md",
-        ROOT / "CITATION.cff",
+        ROOT / "pyproject.toml",
+        *sorted(ROOT.glob(".github/**/*.yml")),
         *sorted(ROOT.glob("notebooks/*.ipynb")),
+        ROOT / "CITATION.cff",  # last: it tells what is to be replaced
     ]:
         old = path.read_text(encoding="utf-8")
-        new = stamped(old, url)
+        new = stamped(old, before, url)
         if new != old:
             path.write_text(new, encoding="utf-8")
             print(f"stamped {path.relative_to(ROOT)}")

@@ -1,0 +1,74 @@
+"""Write notebooks that carry the library: one file each, for Colab, Kaggle or any Jupyter.
+
+`make colab` puts them into _build/colab/. The first cell unpacks ``dunfold_lib`` with the recorded
+runs of the notebook's room where the library is missing, and installs what Colab lacks.
+"""
+
+import base64
+import io
+import json
+import sys
+import tarfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+OUT = ROOT / "_build" / "colab"
+LEFT_OUT = ("__pycache__", "loss.csv")
+LARGEST = 10**6  # bytes of a file: larger weights stay in the repository
+FIRST = """\
+# The library of this book, packed by `make colab`, is unpacked where it is missing
+import base64
+import io
+import sys
+import tarfile
+from importlib.util import find_spec
+
+CARRIED = "{carried}"
+if find_spec("dunfold_lib") is None:
+    with tarfile.open(fileobj=io.BytesIO(base64.b85decode(CARRIED)), mode="r:xz") as packed:
+        packed.extractall("dunfold_carried", filter="data")
+    sys.path.insert(0, "dunfold_carried")
+    needs = {{"PyWavelets": "pywt", "accelerate": "accelerate", "safetensors": "safetensors"}}
+    lacking = " ".join(name for name, module in needs.items() if find_spec(module) is None)
+    if lacking:
+        %pip install -q --no-deps {{lacking}}
+"""
+
+
+def packed(room: str) -> bytes:
+    """The library and a room's recorded runs as a tar.xz, the same bytes for the same files."""
+    library = (p for p in ROOT.glob("dunfold_lib/**/*") if "results" not in p.parts)
+    runs = [*ROOT.glob(f"results/{room}/**/*")]
+    kept = lambda p: p.is_file() and p.stat().st_size <= LARGEST and not {*LEFT_OUT} & {*p.parts}
+    files = sorted(filter(kept, [*library, *runs]))
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w:xz", preset=9) as tar:
+        for path in files:
+            info = tarfile.TarInfo(path.relative_to(ROOT).as_posix())
+            data = path.read_bytes()
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    return made.getvalue()
+
+
+def carrying(notebook: Path) -> str:
+    """A notebook as text, its set-up cell replaced by one that carries the library."""
+    made = json.loads(notebook.read_text(encoding="utf-8"))
+    setup = next(cell for cell in made["cells"] if cell["id"] == "setup")
+    text = FIRST.format(carried=base64.b85encode(packed(notebook.stem)).decode())
+    setup["source"] = text.splitlines(keepends=True)
+    return json.dumps(made, ensure_ascii=False, indent=1) + "\n"
+
+
+def main(names: list[str]) -> None:
+    """Write the notebooks of these rooms, or all."""
+    OUT.mkdir(parents=True, exist_ok=True)
+    for path in sorted(ROOT.glob("notebooks/*.ipynb")):
+        if not names or path.stem in names:
+            text = carrying(path)
+            (OUT / path.name).write_text(text, encoding="utf-8")
+            print(f"{OUT / path.name}: {len(text) / 1e6:.1f} MB")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
