@@ -446,6 +446,19 @@ def test_the_seeds_share_their_initial_weights():
             assert not run["recipe_name"].startswith("cpu") or not run.get("start_seed", 0)
 
 
+def test_the_errors_that_the_method_quotes_are_the_tables():
+    """Sentences of "On real scenes": bicubic, NewtonSR by both trainings, plain TV, on Art."""
+    rows = {row[0]: row[1] for row in tables.depth()[1]}
+    labels = {
+        "bicubic_art": "bicubic",
+        "newton_art": "NewtonSR, Middlebury",
+        "made_art": "NewtonSR, planes",
+        "tv_art": "plain TV",
+    }
+    for name, label in labels.items():
+        assert rows[label].split()[0] == tables.quotes()[name]
+
+
 def test_plain_total_variation_is_ahead_of_every_training_on_middlebury():
     """Sentence: "Plain total variation wins against three stages"; errors: smaller is ahead."""
     for s in tables.TESTS:

@@ -11,6 +11,7 @@ from dunfold_lib import records
 from dunfold_lib.newton_sr import L1, evaluation
 from dunfold_lib.newton_sr import figures_newton as figures
 from dunfold_lib.newton_sr import figures_newton_tables as tables
+from dunfold_lib.newton_sr import figures_training as small
 from dunfold_lib.newton_sr import ssnal as solvers
 from dunfold_lib.newton_sr.algorithm import minimise
 from dunfold_lib.newton_sr.experiments import EXPERIMENTS
@@ -105,6 +106,27 @@ def test_the_explorers_start_where_the_page_says():
             assert " " in panel.alt
     assert "1e+01" in lasso.panels([0, 0])[1].note
     assert image.sliders["cg"].values[image.sliders["cg"].start] == 400
+
+
+@pytest.mark.parametrize("steps", [1, 7, 40, 100, 401])
+def test_a_loss_curve_has_the_mean_of_equally_many_steps_at_each_point(steps):
+    losses = [float(i) for i in range(1, steps + 1)]
+    ends, means = small.smoothed(losses)
+    assert len(ends) == len(means) <= small.POINTS
+    assert ends[-1] == steps
+    widths = [b - a for a, b in pairwise([0.0, *ends])]
+    assert len({*widths[:-1]}) <= 1
+    assert means == [e - (w - 1) / 2 for e, w in zip(ends, widths, strict=True)]
+
+
+def test_the_figure_of_a_training_shows_its_loss_and_every_curve():
+    loss, stages = small.trained([3.0, 2.0, 1.0], {"a": [5.0, 4.0], "b": [5.0, 2.0]}, "dB")
+    assert [*loss.lines[0].y] == [3.0, 2.0, 1.0]
+    assert [(c.label, *c.y) for c in stages.lines] == [("a", 5.0, 4.0), ("b", 5.0, 2.0)]
+    assert stages.ylabel == "dB"
+    assert "b 2.00" in stages.alt
+    with pytest.raises(ValueError, match=r"^losses is empty; it needs one value a step$"):
+        small.trained([], {"a": [1.0]})
 
 
 def test_a_bad_penalty_is_answered_in_one_line():
