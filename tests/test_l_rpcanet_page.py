@@ -19,6 +19,7 @@ from dunfold_lib.small_target import (
     scores,
 )
 from dunfold_lib.small_target import figures_l_rpcanet as figures
+from dunfold_lib.small_target import figures_l_rpcanet_learned as learned
 from dunfold_lib.small_target import figures_l_rpcanet_maps as maps
 from dunfold_lib.small_target import figures_l_rpcanet_printed as printed
 from dunfold_lib.small_target import figures_l_rpcanet_studies as studies
@@ -269,6 +270,17 @@ def test_a_bad_position_is_answered_in_one_line(unrecorded, call, says):
 def test_an_unknown_experiment_has_no_network():
     with pytest.raises(ValueError, match="name is 'lrpcanet'; it must be one of"):
         figures.network("lrpcanet")
+
+
+def test_the_small_training_shows_its_loss_and_counts_what_each_found():
+    frames = figures.many().part(range(1))
+    nothing, all_of_it = torch.zeros_like(frames.mask), frames.mask
+    shown = learned.found(frames, nothing, all_of_it)
+    number = by_overlap(all_of_it, frames.mask).targets
+    assert shown.captions[1] == f"classical sweeps: 0 of {number} hit, 0 false"
+    assert shown.captions[2] == f"learned: {number} of {number} hit, 0 false"
+    curve = learned.loss([3.0, 1.0])
+    assert [c.y.tolist() for c in curve.lines] == [[3.0, 1.0], [3.0, 2.0]]
 
 
 # exercises
