@@ -7,25 +7,19 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from dunfold_lib.show import Curves, Frames, array, line
+from dunfold_lib.live import loss_curves
+from dunfold_lib.show import Curves, Frames, array
 from dunfold_lib.small_target import data, scores
 from dunfold_lib.small_target.data import Frames as Scenes
-from dunfold_lib.small_target.figures_rpca_learned import smoothed
 from dunfold_lib.small_target.pictures import painted
 
 
-def loss(losses: Sequence[float]) -> Curves:
-    """The loss of a training, and its mean over ten steps."""
-    steps = range(1, len(losses) + 1)
-    return Curves(
-        (
-            line(steps, losses, "each step", 5),
-            line(steps, smoothed(losses), "mean of ten", 0),
-        ),
-        "step of the training",
-        "loss",
-        "The loss of the training: flat at first, then falling",
-    )
+def beside(
+    losses: Sequence[float], frames: Scenes, swept: Tensor, learned: Tensor
+) -> tuple[Curves | Frames, ...]:
+    """The loss of a training, and ``found``."""
+    curves = loss_curves(range(1, len(losses) + 1), losses, (), len(losses))
+    return *curves, found(frames, swept, learned)
 
 
 def found(frames: Scenes, swept: Tensor, learned: Tensor, shown: int = 0) -> Frames:

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dunfold_lib.live import loss_curves
 from dunfold_lib.show import COLOURS, Curves, Frames, array, line
 from dunfold_lib.small_target import baselines
 from dunfold_lib.small_target import figures_rpca as figures
@@ -18,25 +19,12 @@ FRAME = 2  # pixels of a patch's outline
 SHOWN = (12, 40, 68)  # of the 81 patches of a scene
 
 
-def smoothed(losses: Sequence[float], over: int = 10) -> list[float]:
-    """Running means over at most ``over`` values."""
-    return [float(np.mean(losses[max(0, i + 1 - over) : i + 1])) for i in range(len(losses))]
-
-
 def learned(
     losses: Sequence[float], errors: Mapping[int, float], steps: int, error: float
 ) -> list[Curves]:
     """The loss of a training, and the learned error (dB) beside ADMM's, by its steps."""
-    raw = line(range(1, len(losses) + 1), losses, "each step", 5)
-    mean = line(range(1, len(losses) + 1), smoothed(losses), "mean of ten", 0)
     return [
-        Curves(
-            (raw, mean),
-            "step of the training",
-            "loss",
-            "The loss of the training falls on a logarithmic axis",
-            logy=True,
-        ),
+        *loss_curves(range(1, len(losses) + 1), losses, (), len(losses)),
         Curves(
             (
                 line([*errors], [*errors.values()], "ADMM", 1, "path"),
