@@ -1,7 +1,6 @@
 """The chapter on STAR-Net: its explorers and the solutions of its exercises."""
 
 import inspect
-from itertools import pairwise
 
 import pages
 import pytest
@@ -529,10 +528,28 @@ def test_fewer_layers_were_trained_for_more_steps():
     assert settings("star-k9").steps < settings("star-k3").steps
 
 
-def test_how_many_layers_are_worth_their_time_is_not_decided():
-    found = [tables.of(n, "psnr_50", "as-is") for n in studies.DEPTHS.values()]
-    for one, next_one in pairwise(found):
-        assert records.undecided(one, next_one)
+def depth(K, level):
+    return tables.of(studies.DEPTHS[K], f"psnr_{level}", "as-is")
+
+
+@pytest.mark.parametrize("level", [10, 30, 50])
+def test_one_layer_is_behind_two_to_six(level):
+    for K in range(2, 7):
+        assert records.ranks(depth(K, level), depth(1, level))
+
+
+def test_where_the_noise_is_low_three_layers_are_ahead():
+    for K in (1, 2, 4, 5, 6, 9):
+        assert records.ranks(depth(3, 10), depth(K, 10))
+
+
+@pytest.mark.parametrize("level", [30, 50])
+def test_whether_more_than_three_layers_are_worth_their_time_is_not_decided(level):
+    assert records.undecided(*(depth(K, level) for K in range(3, 9)))
+
+
+def test_at_the_highest_noise_no_depth_is_ahead():
+    assert records.undecided(*(depth(K, 70) for K in studies.DEPTHS))
 
 
 def test_the_sparse_noises_are_those_that_the_page_names():
