@@ -12,7 +12,7 @@ HTML := _build/html/index.html
 export JUPYTER_PREFER_ENV_PATH := 1
 export PYDEVD_DISABLE_FILE_VALIDATION := 1
 
-.PHONY: book test test-lowest test-newest lab check format map bench fuzz lock colab stamp clean help
+.PHONY: book slides test test-lowest test-newest lab check format map bench fuzz lock colab stamp clean help
 .DEFAULT_GOAL := help
 
 help:  ## what there is to make
@@ -35,6 +35,9 @@ book: $(READY)  ## build the book; a page that raises or warns fails the build
 	@$(BIN)/python tools/first.py
 	OMP_NUM_THREADS=1 $(BIN)/jupyter-book build -q -W -n --keep-going .
 	@echo "The book is at $(CURDIR)/$(HTML)"
+
+slides: book  ## a deck of slides for each chapter, from its built page
+	$(BIN)/python tools/slides.py
 
 # at once, for the last part of a build leaves a core idle
 test: $(READY)  ## checks, the book, and every test
