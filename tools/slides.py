@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 
-from bs4 import BeautifulSoup, Comment, NavigableString, PageElement, Tag
+from bs4 import BeautifulSoup, Comment
+from bs4.element import NavigableString, PageElement, Tag
 
 ROOT = Path(__file__).resolve().parents[1]
 HTML = ROOT / "_build" / "html"
@@ -55,7 +56,8 @@ def blocks(section: Tag) -> Iterator[PageElement]:
 
 def sentences(paragraph: Tag) -> list[str]:
     """The HTML of each sentence; full stops inside formulas, links and code end none."""
-    done, now = [], ""
+    done: list[str] = []
+    now = ""
     for child in paragraph.children:
         if isinstance(child, NavigableString):
             ended = re.search(r"[.?!]$", BeautifulSoup(now, "html.parser").get_text().strip())
