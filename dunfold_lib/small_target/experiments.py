@@ -235,8 +235,9 @@ EXPERIMENTS = {
         for end, recipe, told in (
             ("elsewhere", "cpu-sirst", "trained on SIRST v1"),
             ("elsewhere-made-up", "cpu", "trained on made-up scenes"),
+            ("elsewhere-full", "gpu-short", "of the paper's size, trained on SIRST v1"),
         )
-        if (kind, recipe) != ("rpcanet", "cpu")
+        if kind == "lrpcanet" or recipe == "cpu-sirst"
     },
     **{f"{name}-{s}": _method(name, s) for s in SPLITS for name in DETECTORS},
     **{
