@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from dunfold_lib import records
-from dunfold_lib.newton_sr import L1, evaluation
+from dunfold_lib.newton_sr import L1, evaluation, pictures
 from dunfold_lib.newton_sr import figures_newton as figures
 from dunfold_lib.newton_sr import figures_newton_tables as tables
 from dunfold_lib.newton_sr import figures_training as small
@@ -108,6 +108,51 @@ def test_the_explorers_start_where_the_page_says():
     assert image.sliders["cg"].values[image.sliders["cg"].start] == 400
 
 
+def test_the_example_by_hand_is_newtons_method_and_its_pictures_lie_within_their_axes():
+    """The steps of "By hand", and from every start Newton ends within one step a piece."""
+    assert pictures.newton_on_a_line(2.0) == pytest.approx([2, -1 / 3, -3, -5 / 3])
+    for start in (-4.0, -1.0, -0.2, 0.9, 1.0, 3.0):
+        path = pictures.newton_on_a_line(start)
+        assert path[-1] == pytest.approx(-5 / 3)
+        assert len(path) <= 4
+    A = torch.ones(1, 1, dtype=F64)
+    for xi in (-3.0, -0.3, 2.0):  # F is the library's on that problem
+        v = torch.tensor([-2 * xi], dtype=F64)
+        value = xi + 3 - float(A @ L1().prox(v, 2.0))
+        assert pictures.on_a_line(xi)[0] == pytest.approx(value)
+    for panel in (pictures.kink(), pictures.newton_at_a_kink()):
+        pages.inside(panel)
+        assert len(panel.alt) > 40
+    fan = [c for c in pictures.kink().lines if c.style == "dashed"]
+    assert [(c.y[1] - c.y[0]) / (c.x[1] - c.x[0]) for c in fan] == pytest.approx(pictures.FAN)
+
+
+def test_the_guesses_right_answers_are_what_the_figures_show():
+    steps = {
+        c: {
+            n: next((k for k, e in zip(t.steps, t.error, strict=True) if e < 1e-6), None)
+            for n, t in figures.race(c, 0.05).items()
+        }
+        for c in (1e1, 1e7)
+    }
+    assert pictures.CONDITIONING.right == "SSNAL"
+    assert steps[1e7]["SSNAL"] < 1.5 * steps[1e1]["SSNAL"]
+    for other in ("ISTA", "FISTA"):
+        assert steps[1e7][other] is None or steps[1e7][other] > 2 * steps[1e1][other]
+    problem, start, *_ = figures.depth(3.0)
+    third = {
+        M: figures.newton_trace(problem, start, M, 3, 400).error[-1] for M in (clarke, majorised)
+    }
+    assert pictures.PRIMAL.right == "the majorised one"
+    assert third[majorised] < third[clarke]
+
+
+@pytest.mark.parametrize("V", [1.0, 1.5, 2.0, 3.0])
+def test_from_the_kink_two_steps_are_enough(V):
+    assert SOLUTIONS.from_the_kink(V) == pytest.approx(0, abs=1e-12)
+    assert pictures.on_a_line(-1 - 2 / V)[0] == pytest.approx(3 * (-1 - 2 / V) + 5)
+
+
 @pytest.mark.parametrize("steps", [1, 7, 40, 100, 401])
 def test_a_loss_curve_has_the_mean_of_equally_many_steps_at_each_point(steps):
     losses = [float(i) for i in range(1, steps + 1)]
@@ -202,7 +247,7 @@ def test_the_algorithms_box_shows_the_codes_own_lines():
     """The code beside the steps of the Newton–CG augmented Lagrangian is from ``ssnal``; "there η̄
     is 0.01, τ = 1, μ = 10⁻⁴ and ρ = 3"; a hundredth of the last KKT residual."""
     code = inspect.getsource(solvers.ssnal) + inspect.getsource(solvers._inner)
-    page = (pages.BOOK / "newton_sr/newton.md").read_text(encoding="utf-8")
+    page = (pages.BOOK / "newton_sr/newton_experiments.md").read_text(encoding="utf-8")
     box = page[page.index(":label: alg-newton-ssnal") :]
     shown = [text for text in box[: box.index("\n:::\n")].split("`")[1::2] if " = " in text]
     assert len(shown) == 7

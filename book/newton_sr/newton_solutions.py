@@ -1,4 +1,4 @@
-"""Solutions of the exercises in newton.md; tests/test_newton_page.py checks them."""
+"""Solutions of the chapter on semi-smooth Newton; tests/test_newton_page.py checks them."""
 
 from collections.abc import Callable
 
@@ -6,6 +6,14 @@ import torch
 from torch import Tensor
 
 from dunfold_lib.newton_sr.ssnal import Lasso
+
+
+def from_the_kink(V: float) -> float:
+    """F after one step from ξ = −1 with the slope V, and one more with that of the piece."""
+    xi = -1 - 2 / V  # F(−1) = 2
+    F = 3 * xi + 5  # the piece of ξ < −1, of slope 3
+    xi = xi - F / 3
+    return 3 * xi + 5
 
 
 def bent(x: float) -> tuple[float, float]:

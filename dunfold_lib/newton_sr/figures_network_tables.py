@@ -8,7 +8,7 @@ import torch
 from dunfold_lib import records
 from dunfold_lib.newton_sr import data
 from dunfold_lib.newton_sr.data import Scene
-from dunfold_lib.newton_sr.figures_network import KINDS, Inside
+from dunfold_lib.newton_sr.figures_network import KINDS, Inside, run_of, scene
 from dunfold_lib.newton_sr.jacobians import clarke, clip, majorised
 from dunfold_lib.show import Curves, Frames, array, line
 from dunfold_lib.tables import Table, average, between, narrow
@@ -60,6 +60,23 @@ def examples(planes: Scene) -> tuple[Frames, Frames]:
         Frames(
             (shown(planes.Y), shown(planes.truth)), ("guide", "depth"), "Made-up planes", zoom=2
         ),
+    )
+
+
+def before_and_after(name: str = "rear") -> Frames:
+    """The guide, the truth, bicubic interpolation and the recorded NewtonSR's estimate, large."""
+    made, (truth, Y) = run_of("Newton", name), scene(name)
+    shown = lambda t: array(t.clamp(0, 1))[0, 0]
+    return Frames(
+        images=tuple(map(shown, (Y, truth, made.U[0], made.U[-1]))),
+        captions=(
+            "the guide",
+            "the truth",
+            f"bicubic, RMSE {made.rmse[0]:.1f}",
+            f"NewtonSR, RMSE {made.rmse[-1]:.1f}",
+        ),
+        alt="The motorcycle's rear" if name == "rear" else f"The scene {name}",
+        zoom=3,
     )
 
 
@@ -118,11 +135,11 @@ def solved() -> Table:
     return ["‖Vd + F‖/‖F‖", *(f"stage {k}" for k in (1, 2, 3))], rows, caption
 
 
-def stages(scene: str) -> Curves:
+def stages(scene_name: str) -> Curves:
     """The recorded error after each stage of the three networks on a scene, a curve a seed."""
     lines = []
     for colour, (label, name) in enumerate(KINDS.items()):
-        for i, rmse in enumerate(of(name, f"stages_{scene}", HOME)):
+        for i, rmse in enumerate(of(name, f"stages_{scene_name}", HOME)):
             said = label if i == 0 else ""
             lines.append(line(range(len(rmse)), rmse, said, colour, "path"))
     return Curves(
@@ -130,9 +147,9 @@ def stages(scene: str) -> Curves:
         xlabel="stage k",
         ylabel="RMSE",
         ylim=(0, 26),
-        title=scene.capitalize(),
+        title=scene_name.capitalize(),
         size=(4.2, 3.3),
-        alt=f"RMSE on {scene} after each stage of the three networks, one curve a seed",
+        alt=f"RMSE on {scene_name} after each stage of the three networks, one curve a seed",
     )
 
 

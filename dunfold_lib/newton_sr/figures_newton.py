@@ -4,14 +4,14 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from itertools import accumulate, islice
 from math import log2
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from dunfold_lib import checks
 from dunfold_lib.explore import Explorer, Slider
-from dunfold_lib.newton_sr import data
+from dunfold_lib.newton_sr import data, pictures
 from dunfold_lib.newton_sr.algorithm import (
     Problem,
     Solution,
@@ -32,7 +32,6 @@ from dunfold_lib.newton_sr.jacobians import (
 from dunfold_lib.newton_sr.model import Filters
 from dunfold_lib.newton_sr.ssnal import Lasso, admm, fista, ista, ssnal
 from dunfold_lib.show import Curves, Frames, array, line
-from dunfold_lib.tables import Table
 
 CONDITIONS = tuple(10.0**k for k in range(1, 8))  # cond(AAᵀ)
 SHARES = (0.05, 0.2)  # λ/λ_max
@@ -228,7 +227,8 @@ def conditioning_explorer() -> Explorer:
             "condition": Slider("cond(AAᵀ)", CONDITIONS, 0, "{:.0e}"),
             "share": Slider("λ / λ_max", SHARES, 0, "{:g}"),
         },
-        "Which curves move to the right as A gets worse, and which one hardly moves?",
+        "KKT residual against steps, and against products with A. Make A worse and worse.",
+        guess=pictures.CONDITIONING,
     )
 
 
@@ -241,6 +241,7 @@ def primal_explorer() -> Explorer:
             "cg": Slider("most CG steps", CG_STEPS, 2, "{:d}"),
         },
         "Follow the first three steps, then the last ones. Then allow only four steps of CG.",
+        guess=pictures.PRIMAL,
     )
 
 
@@ -273,23 +274,6 @@ def spectrum(s: float) -> list[float]:
     values = lambda x: torch.linalg.eigvalsh(dense(problem.V(x, 0.0, clarke), x))
     first, last = values(start), values(U)
     return [max(float(first[0]), 0.0), float(last[0]), float(last[-1]), len(sizes) - 1]
-
-
-def spectra(found: Mapping[float, Sequence[float]]) -> tuple[Any, ...]:
-    """A table of ``spectrum`` by the penalty; zero up to rounding is 0."""
-    rows = [[f"{s:g}", *("0" if v < 1e-12 else v for v in row)] for s, row in found.items()]
-    return (
-        [
-            "s",
-            "smallest eigenvalue of V at U⁰",
-            "at the minimiser",
-            "largest there",
-            "Newton steps",
-        ],
-        rows,
-        "V without ε, Clarke's element; 16 × 16 pixels from 8 × 8 measurements; ‖F‖ to 1e-10",
-        "{:.2g}",
-    )
 
 
 def solved(d: Depth, found: Solution) -> tuple[Frames, Curves]:
@@ -332,18 +316,3 @@ def products_needed(s: float) -> dict[str, list[float | None]]:
         (p for p, e in zip(t.products, t.error, strict=True) if e <= fall * t.error[0]), None
     )
     return {name: [pairs(t, fall) for fall in FALLS.values()] for name, t in traces.items()}
-
-
-def products_table(found: Mapping[float, Mapping[str, Sequence[float | None]]]) -> Table:
-    """A table of ``products_needed`` by the penalty."""
-    said = lambda v: f"{v:.0f}" if v is not None else f">\u00a0{MOST_PRODUCTS}"
-    rows = [
-        [f"{s:g}", name, *map(said, counts)]
-        for s, methods in found.items()
-        for name, counts in methods.items()
-    ]
-    caption = (
-        "Products with D and Dᵀ until ‖F‖ has fallen by a factor; one inner problem, 16 × 16 "
-        "pixels from 8 × 8; at most 400 gradient steps"
-    )
-    return ["s", "", *(f"‖F‖ / {fall}" for fall in FALLS)], rows, caption

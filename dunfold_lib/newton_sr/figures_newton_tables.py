@@ -1,12 +1,13 @@
 """Tables of the chapter on semi-smooth Newton: the recorded counts of steps on lassos."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Any
 
 from dunfold_lib import records, tables
 from dunfold_lib.newton_sr import evaluation
+from dunfold_lib.newton_sr.figures_newton import FALLS, MOST_PRODUCTS
 from dunfold_lib.tables import Table
 
 LASSOS = ("lasso-1e1", "lasso-1e3", "lasso-1e5", "lasso-1e7", "group-lasso-1e3")
@@ -54,6 +55,38 @@ def first_order_counts() -> Table:
         "gradient steps of SSNAL to 1e-12"
     )
     return ["cond(AAᵀ)", *head, "SSNAL 1e-12"], _counts([*scores, "cg"]), caption
+
+
+def spectra(found: Mapping[float, Sequence[float]]) -> tuple[Any, ...]:
+    """A table of ``spectrum`` by the penalty; zero up to rounding is 0."""
+    rows = [[f"{s:g}", *("0" if v < 1e-12 else v for v in row)] for s, row in found.items()]
+    return (
+        [
+            "s",
+            "smallest eigenvalue of V at U⁰",
+            "at the minimiser",
+            "largest there",
+            "Newton steps",
+        ],
+        rows,
+        "V without ε, Clarke's element; 16 × 16 pixels from 8 × 8 measurements; ‖F‖ to 1e-10",
+        "{:.2g}",
+    )
+
+
+def products_table(found: Mapping[float, Mapping[str, Sequence[float | None]]]) -> Table:
+    """A table of ``products_needed`` by the penalty."""
+    said = lambda v: f"{v:.0f}" if v is not None else f">\u00a0{MOST_PRODUCTS}"
+    rows = [
+        [f"{s:g}", name, *map(said, counts)]
+        for s, methods in found.items()
+        for name, counts in methods.items()
+    ]
+    caption = (
+        "Products with D and Dᵀ until ‖F‖ has fallen by a factor; one inner problem, 16 × 16 "
+        "pixels from 8 × 8; at most 400 gradient steps"
+    )
+    return ["s", "", *(f"‖F‖ / {fall}" for fall in FALLS)], rows, caption
 
 
 def peers() -> dict[str, Any]:

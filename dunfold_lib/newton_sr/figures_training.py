@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dunfold_lib import checks
 from dunfold_lib.show import Curves, line
 
-POINTS = 40  # of a loss curve: each the mean of as many steps
+POINTS = 20  # of a loss curve: each the mean of as many steps
 SIZE = (4.2, 3.2)
 
 
@@ -44,7 +44,7 @@ def trained(
         ),
         xlabel="stage k",
         ylabel=unit,
-        title="on scenes or signals that it never saw",
+        title="after each stage, on what it never saw",
         size=SIZE,
         alt=f"{unit} after each stage; after the last: {ends}",
     )
