@@ -19,6 +19,7 @@ from dunfold_lib.newton_sr import (
     Shrink,
     data,
     downsampling,
+    pictures,
     readers,
     scores,
     training,
@@ -31,7 +32,7 @@ from dunfold_lib.newton_sr import (
 )
 from dunfold_lib.newton_sr.baselines import guided_tv
 from dunfold_lib.newton_sr.experiments import EXPERIMENTS
-from dunfold_lib.newton_sr.jacobians import dense
+from dunfold_lib.newton_sr.jacobians import clarke, clip, dense, majorised
 
 SOLUTIONS = pages.solutions("newton_sr/network")
 cleared = pages.clearing(figures)
@@ -444,6 +445,46 @@ def test_the_seeds_share_their_initial_weights():
     for name in (f"{stem}-4" for stem in tables.NETWORKS.values()):
         for run in records.recorded(f"newton_sr/{name}"):
             assert not run["recipe_name"].startswith("cpu") or not run.get("start_seed", 0)
+
+
+@pytest.mark.parametrize("a", [-7.0, -0.4, 0.9, 2.5, 40.0])
+def test_on_a_line_the_majorised_step_finds_the_minimum_and_clarkes_is_thrown_across(a):
+    """The exercise: a step of the library's curvatures; 2.5 goes to 0, and to −17.5 by Clarke's."""
+    number = lambda v: torch.tensor(v, dtype=torch.float64)
+    for M, eps in ((majorised, 0.0), (clarke, 0.05)):
+        step = clip(number(a), number(1.0)) / (M(number(a), number(1.0)) + eps)
+        assert SOLUTIONS.on_a_line(a, 1.0, eps, M is clarke) == pytest.approx(a - float(step))
+    assert SOLUTIONS.on_a_line(a, 1.0, 0.0, False) == pytest.approx(0, abs=1e-12)
+    assert SOLUTIONS.on_a_line(2.5, 1.0, 0.05, True) == pytest.approx(-17.5)
+
+
+@pytest.mark.skipif(not RECORDED, reason="no recorded networks")
+def test_the_guesses_right_answers_are_what_the_recorded_networks_do():
+    """Better on some scenes; worse and worse by Clarke; a little better with more CG."""
+    falls = lambda r: r == sorted(r, reverse=True)
+    made = {(k, n): figures.run_of(k, n).rmse for k in CLASSES for n in ("rear", "floor")}
+    assert pictures.STAGES.right == "only for some of them, on some scenes"
+    assert falls(made["Newton", "rear"])
+    for kind in ("learned inverse", "first-order"):
+        assert made[kind, "rear"][1] > made[kind, "rear"][0]
+    assert all(made[k, "floor"][1] > 10 * made[k, "floor"][0] for k in CLASSES)
+    last = lambda M: [figures.newton_run(c, M, "rear").rmse[-1] for c in (4, 8, 16)]
+    assert pictures.JACOBIAN.right == "it gets worse"
+    assert last("clarke") == sorted(last("clarke"))
+    assert pictures.PRODUCTS.right == "it gets a little better"
+    before, _, after = last("majorised")
+    assert 0.05 < before - after < 0.5
+    assert max(figures.left_over(16, "rear")) < 0.01 * max(figures.left_over(4, "rear"))
+
+
+@pytest.mark.skipif(not RECORDED, reason="no recorded networks")
+def test_before_and_after_are_the_scene_and_the_recorded_networks_first_and_last_image():
+    seen = tables.before_and_after()
+    rmse = figures.run_of("Newton", "rear").rmse
+    assert len(seen.images) == 4
+    assert seen.images[0].shape == (figures.SIDE, figures.SIDE)
+    assert [c.split()[-1] for c in seen.captions[2:]] == [f"{v:.1f}" for v in (rmse[0], rmse[-1])]
+    assert rmse[-1] < 0.9 * rmse[0]
 
 
 def test_the_errors_that_the_method_quotes_are_the_tables():

@@ -9,6 +9,14 @@ from dunfold_lib.newton_sr.jacobians import filter_norm
 from dunfold_lib.solvers import conjugate_gradients
 
 
+def on_a_line(a, theta, eps, clarke):
+    """Where the full Newton step on Huber's function leads from a."""
+    slope = max(-theta, min(a, theta))
+    inside = abs(a) < theta
+    M = float(inside) if clarke else 1.0 if inside else theta / abs(a)
+    return a - slope / (M + eps)
+
+
 def parameters(kind, K=3, c=8, f=12, C=1, Cy=1, width=8, spectral=False):
     """The numbers of a network: "Newton", "learned inverse" or "first-order"."""
     conv = lambda into, out: 9 * into * out + out
