@@ -13,6 +13,7 @@ import torch
 from dunfold_lib import records
 from dunfold_lib.hyperspectral import data, evaluation, published, scores
 from dunfold_lib.hyperspectral import figures_star as figures
+from dunfold_lib.hyperspectral import figures_star_pictures as pictures
 from dunfold_lib.hyperspectral import figures_star_tables as tables
 from dunfold_lib.hyperspectral.algorithm import Star, star, star_s
 from dunfold_lib.hyperspectral.lowrank import (
@@ -333,3 +334,55 @@ def test_the_large_entries_of_S_are_the_impulses():
     assert (size > 0.2).double().mean() > 0.03
     assert large[size > 0.2].double().mean() > 0.99
     assert large[size < 0.1].double().mean() < 0.005
+
+
+# the pictures of both chapters
+
+
+def test_by_hand_each_number_is_that_of_the_text():
+    x = pictures.by_hand()
+    expected = torch.tensor([[10.6, 10.4], [-1.2, 0.2]], dtype=F64)
+    torch.testing.assert_close(x.G[0, 0], expected, rtol=0, atol=1e-12)
+    assert x.m == pytest.approx(5)
+    codes = torch.tensor([[0.0, -0.6], [11.0, 0.8]], dtype=F64)
+    torch.testing.assert_close(x.codes, codes, rtol=0, atol=1e-12)
+    torch.testing.assert_close(x.made, torch.tensor(pictures.TRUE, dtype=F64))
+    spoilt = pictures.by_hand(theta=0.7)  # the diagonal code stays
+    assert float((spoilt.made - x.made).abs().max()) > 0.1
+    assert pictures.small().captions[3] == "made of its code: 10.0 10.0 / 0.0 0.0"
+
+
+def test_a_large_lambda_makes_what_the_patch_says_the_new_G():
+    x = pictures.by_hand()
+    model = Star(lam=1e9, gamma1=1.0, side=2)
+    *_, (_, after) = model.sweep(x.Y, model.start(x.Y, x.A))
+    torch.testing.assert_close(after.G[0, 0], x.made, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("diagram", [pictures.SWEEP, pictures.LAYER])
+def test_a_diagram_says_in_words_what_its_boxes_say(diagram):
+    made = pictures.flow(diagram)
+    assert made.text.count("<rect") == len(diagram.boxes)
+    for box in diagram.boxes:
+        assert box.says in made.alt
+        assert made.text.count(box.says) == 2  # in its box, and for screen readers
+    assert ("rotate(-90" in made.text) == bool(diagram.again)
+    assert made.text != pictures.flow(diagram).text  # ids are never used twice
+
+
+def test_the_diagram_of_a_sweep_names_its_updates_in_their_order():
+    x = pictures.by_hand()
+    model = Star(gamma2=0.5, beta=1.0, mu=1.0, side=2)
+    blocks = [name for name, _ in model.sweep(x.Y, model.start(x.Y, x.A))]
+    assert [b.says[0] for b in pictures.SWEEP.boxes] == blocks
+
+
+def test_a_trainings_curves_are_its_losses_and_what_is_above_the_base():
+    found = {"a": [1.0, 2, 3, 4], "b": [0.0, 0, 0, 0]}
+    left, right = pictures.training([3.0, 1.0, 2.0], found, [1.0] * 4, "base")
+    np.testing.assert_array_equal(left.lines[0].y, [3, 1, 2])
+    np.testing.assert_allclose(left.lines[1].y, [3, 2, 2])
+    assert [c.label for c in right.lines] == ["a", "b", "base"]
+    np.testing.assert_array_equal(right.lines[0].y, [0, 1, 2, 3])
+    np.testing.assert_array_equal(right.lines[1].y, [-1] * 4)
+    assert pictures.smoothed([1.0] * 10 + [2.0] * 10)[-1] == 2
