@@ -647,3 +647,39 @@ def test_switched_off_after_training_SVT_is_missed_and_G_is_not(level):
     assert lost["G"] < 0.1
     assert lost["SVT"] > 1
     assert 0.1 < lost["A"] < 0.9
+
+
+def test_a_fresh_layer_forgets_its_B_and_a_trained_one_does_not():
+    b, _ = measured(figures.noisy(30), 30 / 255, 9)
+    assert SOLUTIONS.remembers(STARNet(stride=3), b) < 1e-3
+    cleared()
+    assert SOLUTIONS.remembers(figures.network(), b) > 0.01
+
+
+def test_the_guess_about_the_block_that_is_missed_is_right():
+    cleared()
+    guess = figures.blocks_explorer().guess
+    whole = figures.run_of(50).psnr[-1]
+    lost = {o: whole - figures.run_of(50, o).psnr[-1] for o in ("A", "SVT", "G")}
+    assert max(lost, key=lost.get) == guess.right
+    assert f"{lost['SVT']:.1f} dB" in guess.answer
+
+
+@pytest.mark.parametrize("k", [0, 1, 4, 6])
+def test_the_layers_that_are_still_to_come_are_not_drawn(k):
+    cleared()
+    *_, curve = figures.layer(k, 30)
+    made = figures.run_of(30)
+    cube, codes, shown = curve.lines
+    assert [*cube.y] == made.psnr[: k + 1]
+    assert [*codes.y] == made.codes[: max(k, 1)]
+    assert (*shown.x, *shown.y) == (k, made.psnr[k])
+
+
+@pytest.mark.parametrize("level", figures.LEVELS)
+def test_the_guess_about_the_layer_where_the_noise_leaves_is_right(level):
+    cleared()
+    made = figures.run_of(level).psnr
+    rises = [b - a for a, b in pairwise(made)]
+    assert rises[-1] > 0.7 * (made[-1] - made[0])
+    assert figures.layer_explorer().guess.right == "nearly all in the last"

@@ -386,3 +386,24 @@ def test_a_trainings_curves_are_its_losses_and_what_is_above_the_base():
     np.testing.assert_array_equal(right.lines[0].y, [0, 1, 2, 3])
     np.testing.assert_array_equal(right.lines[1].y, [-1] * 4)
     assert pictures.smoothed([1.0] * 10 + [2.0] * 10)[-1] == 2
+
+
+def test_the_exercise_by_hand_has_the_numbers_of_its_solution():
+    Y = torch.tensor([[[7.0, -1], [5, 1]], [[9, 2], [9, -2]]], dtype=F64)
+    G, m, codes, made = SOLUTIONS.hand(Y, torch.tensor(pictures.SPECTRUM, dtype=F64), 1.0)
+    same = partial(torch.testing.assert_close, rtol=0, atol=1e-12)
+    same(G, torch.tensor([[11.4, 1], [10.2, -1]], dtype=F64))
+    assert m == pytest.approx(5.4)
+    same(codes, torch.tensor([[0, 10.8], [1.6, -0.4]], dtype=F64))
+    same(made, torch.tensor([[10.6, 0.8], [10, 0.2]], dtype=F64))
+
+
+def test_the_guess_about_seven_times_the_noise_is_right():
+    at = [scores.psnr(figures.denoised(s).made, figures.crop()) for s in (10.0, 70.0)]
+    noise = 20 * log10(7)
+    assert 0.4 * noise < at[0] - at[1] < 0.75 * noise
+    guess = figures.viewer_explorer().guess
+    assert guess.right == "about half as much"
+    assert f"{at[0]:.1f} dB" in guess.answer
+    assert f"{at[1]:.1f} dB" in guess.answer
+    assert f"{at[1]:.1f}" not in figures.viewer_explorer().caption

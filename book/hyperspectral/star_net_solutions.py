@@ -4,6 +4,7 @@ import torch
 from torch.autograd.function import once_differentiable
 
 from dunfold_lib.hyperspectral import denoise, measured
+from dunfold_lib.hyperspectral.model import Noisy, Sweeps
 from dunfold_lib.hyperspectral.scores import psnr
 from dunfold_lib.hyperspectral.training import set_to
 
@@ -76,3 +77,11 @@ def at_strides(net, Y, truth, sigma, strides):
             patches = net.R(net.start(b).G).shape[-1]
             made.append((patches, psnr(level * net(b), truth)))
     return made
+
+
+@torch.no_grad()
+def remembers(net: Sweeps, b: Noisy) -> float:
+    """The largest change of the first layer's B when the B before it is another."""
+    x = net.start(b)
+    other = x._replace(B=x.B + torch.randn_like(x.B))
+    return float((net.layer(0, x, b).B - net.layer(0, other, b).B).abs().max())

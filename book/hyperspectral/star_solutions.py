@@ -8,6 +8,8 @@ from torch import Tensor
 
 from dunfold_lib.hyperspectral import Star, data, evaluation, star
 from dunfold_lib.hyperspectral.lowrank import band_noise, nuclear
+from dunfold_lib.hyperspectral.patches import dct
+from dunfold_lib.prox import soft
 
 
 def svt_by_gram(X: Tensor, tau: float) -> Tensor:
@@ -16,6 +18,15 @@ def svt_by_gram(X: Tensor, tau: float) -> Tensor:
     s = squares.clamp(min=1e-30).sqrt()
     shrink = (1 - tau / s).clamp(min=0)
     return (U * shrink) @ U.T @ X
+
+
+def hand(Y: Tensor, A: Tensor, theta: float) -> tuple[Tensor, float, Tensor, Tensor]:
+    """(G, mean, codes, what the thresholded codes say) of Y (2, 2, 2), one spectrum A (2,)."""
+    G = (A[:, None, None] * Y).sum(0)
+    D = dct(2, Y.dtype)  # its columns are the atoms
+    m = G.mean()
+    codes = D.T @ (G - m) @ D
+    return G, float(m), codes, D @ soft(codes, theta) @ D.T + m
 
 
 def norms_of_rotated(G: Tensor, Q: Tensor) -> tuple[float, float]:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dunfold_lib import checks, experiment, fetch
-from dunfold_lib.explore import Explorer, Slider
+from dunfold_lib.explore import Explorer, Guess, Slider
 from dunfold_lib.hyperspectral import data, evaluation, scores
 from dunfold_lib.hyperspectral.experiments import EXPERIMENTS
 from dunfold_lib.hyperspectral.lowrank import project, svt
@@ -128,7 +128,7 @@ def run_of(level: int, *off: str) -> Run:
 
 
 def layer(k: int = 6, level: int = 30) -> tuple[Frames, Curves, Curves]:
-    """Three bands after k layers, one pixel's spectrum, and PSNR after every layer.
+    """Two bands after k layers, one pixel's spectrum, and PSNR after every layer up to it.
 
     k : 0 is the projection on the basis, before the first layer.
     """
@@ -141,18 +141,18 @@ def layer(k: int = 6, level: int = 30) -> tuple[Frames, Curves, Curves]:
         alt=f"The crop after {k} layers",
         zoom=2,
     )
-    layers, shown = range(len(made.psnr)), made.psnr[k]
+    layers, shown, first = range(len(made.psnr)), made.psnr[k], max(k, 1)
     curve = Curves(
         lines=(
-            line(layers, made.psnr, "G ×₃ A as it is", 0, "path"),
-            line(layers[1:], made.codes, "by the codes alone", 1, "path"),
+            line(layers[: k + 1], made.psnr[: k + 1], "G ×₃ A as it is", 0, "path"),
+            line(layers[1 : first + 1], made.codes[:first], "by the codes alone", 1, "path"),
             line([k], [shown], "shown", 3, "dots"),
         ),
         xlabel="layer k",
         ylabel="PSNR, dB",
         xlim=(-0.2, len(made.psnr) - 0.8),
         ylim=(28, 48),
-        alt="PSNR after each layer, of the cube and of what the codes of that layer alone say",
+        alt="PSNR after each layer so far, of the cube and of what the codes of a layer alone say",
         size=HALF,
         note=f"σ = {level}, layer {k}: {shown:.2f} dB; noisy {scores.psnr(noise, clean):.2f} dB",
     )
@@ -291,10 +291,25 @@ def layer_explorer() -> Explorer:
     return Explorer(
         layer,
         {
-            "k": Slider("layers", tuple(range(last + 1)), last, "{:d}"),
+            "k": Slider("layers", tuple(range(last + 1)), 1, "{:d}"),
             "level": Slider("noise σ", LEVELS, 1, "{:d}"),
         },
-        "After which layer does the noise leave the bands? And when did the codes know?",
+        "Add one layer after the other. And when did the codes know?",
+        guess=_leaving(),
+    )
+
+
+def _leaving() -> Guess:
+    """In which layer the noise leaves the picture."""
+    made = run_of(30).psnr
+    last = len(made) - 1
+    return Guess(
+        f"The network starts from a projection and has {last} layers. In which of them does the "
+        "noise leave the picture?",
+        ("a little in each", "nearly all in the first", "nearly all in the last"),
+        "nearly all in the last",
+        f"At σ = 30: {made[0]:.1f} dB at the start, {made[-2]:.1f} dB after layer {last - 1}, "
+        f"{made[-1]:.1f} dB after layer {last}. Only there is the estimate made from the codes.",
     )
 
 
@@ -321,7 +336,22 @@ def blocks_explorer() -> Explorer:
             "blend": Slider("G in every layer", (ON, OFF)),
             "level": Slider("noise σ", LEVELS, 2, "{:d}"),
         },
-        "Nothing is trained again. Which block does the network miss, and at which noise?",
+        "Nothing is trained again. Switch blocks off one by one, and try each level of noise.",
+        guess=_missed(),
+    )
+
+
+def _missed() -> Guess:
+    """Which block the shown network misses most at σ = 50."""
+    whole = run_of(50).psnr[-1]
+    lost = {off: whole - run_of(50, off).psnr[-1] for off in ("A", "SVT", "G")}
+    said = ", ".join(f"without {off} it loses {v:.1f} dB" for off, v in lost.items())
+    return Guess(
+        "One block of the trained network is switched off and nothing is trained again. Which does "
+        "it miss most at σ = 50?",
+        (*lost,),
+        max(lost, key=lambda off: lost[off]),
+        f"At σ = 50 {said}. That is what this network relies on, not what a block brings.",
     )
 
 

@@ -179,8 +179,8 @@ def quality(run: Method) -> list[float]:
 
 def smoothed(values: Sequence[float], width: int = 10) -> list[float]:
     """The mean of the last ``width`` values, at every step."""
-    cut = lambda i: values[max(i - width + 1, 0) : i + 1]
-    return [sum(cut(i)) / len(cut(i)) for i in range(len(values))]
+    parts = [values[max(i - width + 1, 0) : i + 1] for i in range(len(values))]
+    return [sum(part) / len(part) for part in parts]
 
 
 def training(
