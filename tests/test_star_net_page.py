@@ -1,6 +1,7 @@
 """The chapter on STAR-Net: its explorers and the solutions of its exercises."""
 
 import inspect
+from itertools import pairwise
 
 import pages
 import pytest
