@@ -8,7 +8,7 @@ import pages
 import pytest
 import torch
 
-from dunfold_lib import fetch, records
+from dunfold_lib import fetch, prox, records
 from dunfold_lib.explore import MOST_FRAMES
 from dunfold_lib.show import Curves
 from dunfold_lib.small_target import algorithm, baselines, data, readers
@@ -224,7 +224,10 @@ def test_every_experiment_that_the_page_names_exists():
 def test_every_solution_is_shown_and_tested():
     text = chapter()
     shown = re.findall(r":pyobject: (\w+)", text)
-    assert shown == ["growing", "certificates", "stripes", "squares"]
+    assert shown == [
+        *("off_by", "columns_of", "growing", "away"),
+        *("certificates", "stripes", "squares"),
+    ]
     assert text.count(":::{exercise}") == len(shown) == text.count(":::{solution}")
 
 
@@ -358,6 +361,45 @@ def test_a_growing_penalty_mends_a_small_one_and_a_hasty_one_loses_the_solution(
     assert float((P - hasty[0] - hasty[1]).norm()) <= 1e-7 * float(P.norm())
     good = P.numel() / (4 * float(P.abs().sum()))
     assert SOLUTIONS.growing(P, good, 1.1)[2] >= SOLUTIONS.growing(P, good, 1.0)[2]
+
+
+@pytest.mark.parametrize("t", [0.5, 3.0, 7.0])
+def test_by_hand_any_other_threshold_misses_the_background_by_as_much_as_said(t):
+    a, c, p = 2.0, 3.0, 2
+    J, eye = torch.ones(p * p, p * p, dtype=F64), torch.eye(p * p, dtype=F64)
+    off = algorithm.svt(a * J + c * eye, t) - a * J
+    assert float(torch.linalg.norm(off)) == pytest.approx(SOLUTIONS.off_by(a, c, p, t), abs=1e-12)
+
+
+@pytest.mark.parametrize("p, s", [(50, 10), (4, 2), (6, 6)])
+def test_a_pixel_far_from_the_border_stands_in_that_many_columns(p, s):
+    D = torch.zeros(6 * p // s * s, 6 * p // s * s, dtype=F64)
+    D[3 * p + 1, 3 * p + 1] = 1
+    held = (baselines.patch_matrix(D, p, s) != 0).any(0)
+    assert int(held.sum()) == SOLUTIONS.columns_of(p, s)
+    assert SOLUTIONS.columns_of(50, 10) == 25
+
+
+def test_away_from_home_the_learned_thresholds_are_ahead_of_five_steps_and_not_of_eight():
+    """The page's own cell, trained again; its matrices are those of the solution."""
+    text = (pages.BOOK / "small_target/rpca.md").read_text("utf-8")
+    (cell,) = re.findall(r"```{code-cell} python3\n(from torch import nn.*?)```", text, re.S)
+    here = {"torch": torch, "soft": prox.soft}
+    exec(cell, here)
+    home, again = (
+        make(here["seeded"](3))
+        for make in (lambda g: here["draw"](4, g), lambda g: SOLUTIONS.away(24, 2, 0.05, 4, g))
+    )
+    assert all(torch.equal(a, b) for a, b in zip(home, again, strict=True))
+    P, B = SOLUTIONS.away(24, 2, 0.1, 200, here["seeded"](5))
+    size = 4 * float(P.abs().mean())
+    admm = lambda k: here["LearnedADMM"](k, size, size / 24**0.5)
+    with torch.no_grad():
+        ours, five, eight = (
+            10 * float(here["loss"](n, P, B).log10()) for n in (here["net"], admm(5), admm(8))
+        )
+    assert 3 < five - ours < 5
+    assert eight < ours
 
 
 def test_stripes_have_one_pattern_a_position():

@@ -42,3 +42,23 @@ def squares(mask: Tensor, reach: int) -> Tensor:
         y, x = (int(v.mean().round()) for v in (labels == i).nonzero())
         made[max(y - reach, 0) : y + reach + 1, max(x - reach, 0) : x + reach + 1] = True
     return made
+
+
+def off_by(a: float, c: float, p: int, t: float) -> float:
+    """‖B − aJ‖ of B = svt(aJ + cI, t) with p² columns, for t below p²a + c."""
+    return p * (c - t) if t < c else t - c
+
+
+def columns_of(p: int, s: int) -> int:
+    """Columns of the patch matrix that hold a pixel far from the border; s divides p."""
+    return (p // s) ** 2
+
+
+def away(
+    n: int, rank: int, density: float, count: int, g: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """(P, B) of planted matrices (count, n, n), and so a test of thresholds learned elsewhere."""
+    normal = lambda *size: torch.randn(count, *size, generator=g)
+    B = normal(n, rank) @ normal(rank, n) / n**0.5
+    where = torch.rand(count, n, n, generator=g) < density
+    return B + normal(n, n).sign() * where, B

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dunfold_lib import checks, experiment, fetch
-from dunfold_lib.explore import Explorer, Slider
+from dunfold_lib.explore import Explorer, Guess, Slider
 from dunfold_lib.show import Curves, Frames, array, line
 from dunfold_lib.small_target import data, scores
 from dunfold_lib.small_target.experiments import EXPERIMENTS
@@ -277,6 +277,13 @@ def stage_explorer() -> Explorer:
         },
         "Follow one scene through the stages, then add noise. Which of the maps mean what they "
         "are called?",
+        guess=Guess(
+            "Each stage makes a T of its own. Which of them find the targets, without noise?",
+            ("all, a little better each", "the first already", "only the last"),
+            "only the last",
+            "Only the last T is ever asked for a mask, by the loss. Move the stage: those before "
+            "it find almost nothing above zero.",
+        ),
     )
 
 
@@ -290,6 +297,13 @@ def threshold_explorer() -> Explorer:
             "noise": Slider("noise", tuple(NOISES)),
         },
         "Move the threshold along the ROC. Can it undo what noise does?",
+        guess=Guess(
+            "With noise of σ = 25/255 much is lost at the threshold 0. Which one brings it back?",
+            ("a higher one", "a lower one", "none"),
+            "none",
+            "No other cut of the slider is better than 0 there. Salt and pepper is the exception: "
+            "look at a cut near 6.",
+        ),
     )
 
 

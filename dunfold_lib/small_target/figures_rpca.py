@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from dunfold_lib import checks, fetch
-from dunfold_lib.explore import Explorer, Slider
+from dunfold_lib.explore import Explorer, Guess, Slider
 from dunfold_lib.show import Curves, Frames, Line, array, line
 from dunfold_lib.small_target import algorithm, baselines, data
 from dunfold_lib.small_target.data import Frames as Scenes
@@ -141,6 +141,13 @@ def parts_explorer() -> Explorer:
         },
         "T is white where it is positive, black where it is negative. Found is where it exceeds "
         "half of its largest value: green is a hit pixel, orange a false one, blue a missed one.",
+        guess=Guess(
+            "The scene holds three targets. Which λ finds all three?",
+            ("a small one, and much else", "a middle one, and nothing else", "a large one"),
+            "a small one, and much else",
+            "Where T is cheap it takes the targets and most of the clouds; where it is dear it "
+            "stays empty. Move λ: no position finds three targets and nothing else.",
+        ),
     )
 
 
@@ -243,4 +250,11 @@ def cut_explorer() -> Explorer:
         },
         "Six made-up scenes; a threshold is a share of the map's largest value. Which detector "
         "hits most targets for a Fa of at most 100e-5? Which curves end early, and why?",
+        guess=Guess(
+            "Let the threshold fall as far as you like. Which detector hits every target at last?",
+            tuple(TITLES.values()),
+            "top-hat",
+            "The top-hat, with more than half of the background. The curves of PSTNN and IPI end "
+            "early: no threshold brings back what was shrunk to zero.",
+        ),
     )
