@@ -421,6 +421,36 @@ def test_the_last_T_finds_both_targets_with_an_IoU_of_about_70_and_the_T_before_
     assert told.hits == told.targets == 2
 
 
+def test_in_the_large_network_each_T_but_the_first_finds_more_of_the_cloud_scene():
+    truth = figures.scene("cloud").mask
+    shares = [figures.share(s.T > 0, truth) for s in figures.states("cloud", "none", figures.LARGE)]
+    assert shares[1] < 5
+    assert (np.diff(shares[1:]) > 0).all()
+    assert 60 < shares[-1] < 72
+    told = by_overlap(figures.states("cloud", "none", figures.LARGE)[-1].T > 0, truth)
+    assert told.hits == told.targets == 2
+    explorer = figures.large_explorer()
+    assert [len(s.values) for s in explorer.sliders.values()] == [6, 2, 3]
+    pages.inside(explorer.panels([5, 1, 0])[1])
+    start, end = (pages.pictures(explorer.panels([k, 0, 0])) for k in (0, 5))
+    assert start != end
+
+
+def test_the_large_network_is_above_85_of_the_published_IoU_and_its_order_is_guarded():
+    size = figures.network(recipe=figures.LARGE)
+    assert maps.count(size) == 215_916
+    quoted = studies.quoted_large()
+    assert float(quoted["full_share"]) > 85
+    ours, theirs = (tables.of(n, "iou", figures.LARGE) for n in ("lrpcanet-sirst", "rpcanet-sirst"))
+    assert ("ahead" in quoted["full_order"]) == records.ranks(ours, theirs)
+    assert quoted["full_iou"].count("and") == len(ours) - 1
+    assert settings("lrpcanet-sirst", "gpu-short").steps == 2300
+    assert settings("rpcanet-sirst", "gpu-short").steps == 2300
+    assert PUBLISHED_SIRST["RPCANet"][0] == 70.37
+    assert tables.gap(("lrpcanet-sirst", figures.LARGE), tables.AGAINST["PSTNN"])[1] > 0
+    assert not tables.of("lrpcanet-sirst", "iou", "gpu")
+
+
 def test_four_fifths_of_a_stage_in_parameters_and_in_work_sit_in_SEIRM():
     sizes, net = maps.module_sizes(), LRPCANet(K=1)
     assert [*sizes.values()] == [2_119, 2_532, 2_564, 28_771]
