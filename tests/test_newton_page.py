@@ -48,6 +48,23 @@ def test_the_race_lies_within_its_axes_and_ssnal_ends(condition, share):
     assert all(p > s for s, p in zip(ours.steps, ours.products, strict=True))
 
 
+@pytest.mark.parametrize("share", figures.SHARES)
+def test_ssnal_needs_10_to_40_newton_steps_and_leads_by_less_in_products(share):
+    """Sentences: "between 10 and 40 Newton steps in every position of the sliders"; "counted in
+    those its lead is smaller"; ISTA pays for an ill-conditioned A."""
+    easy, hard = figures.race(1e1, share), figures.race(1e7, share)
+    assert easy["ISTA"].error[-1] < 1e-12
+    assert hard["ISTA"].error[-1] > 5e-5
+    for c in figures.CONDITIONS:
+        ours, first = (figures.race(c, share)[name] for name in ("SSNAL", "FISTA"))
+        assert 10 < ours.steps[-1] < 40
+        assert ours.error[-1] <= 1e-12
+        assert ours.products[-1] > 5 * ours.steps[-1]
+        pairs = zip(first.steps, first.error, strict=True)
+        then = next(error for step, error in pairs if step >= ours.steps[-1])
+        assert then > 1e4 * ours.error[-1]
+
+
 def test_a_first_order_curve_is_the_methods_own_history():
     trace = figures.race(1e3, 0.05)["ISTA"]
     problem = figures.small_lasso(1e3, 0.05)
