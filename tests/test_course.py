@@ -11,8 +11,6 @@ NOT_YET = {
     "book/imaging/ista_net",
     "book/newton_sr/newton",
     "book/hyperspectral/star_net",
-    "book/small_target/rpca",
-    "book/small_target/l_rpcanet",
 }
 PAGE = """\
 ---
