@@ -623,3 +623,11 @@ def test_the_prior_of_a_linear_denoiser_has_it_as_its_prox():
     for s in range(20):
         step = 0.1 * torch.randn(1, 12, generator=seeded(s), dtype=F64)
         assert value(best) < value(best + step)
+
+
+def test_the_first_iterate_that_fits_is_found_and_none_where_none_does():
+    A, b, truth = problem("whole blocks")
+    noisy = A(truth) + 0.1 * torch.randn(b.shape, generator=seeded(), dtype=F64)
+    xs = [truth - A.T(A(truth)) * share for share in (1.0, 0.5, 0.0)]  # from bad to exact
+    assert SOLUTIONS.first_that_fits(A, noisy, xs, 0.1) == 2
+    assert SOLUTIONS.first_that_fits(A, noisy, xs, 1e-6) is None

@@ -1,5 +1,7 @@
 """Solutions of the exercises in plug_and_play.md; tests/test_plug_and_play.py checks them."""
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor
 
@@ -20,3 +22,9 @@ def data_step(A: Linear, b: Tensor, v: Tensor, c: float) -> Tensor:
 def prior(D: Tensor, x: Tensor) -> Tensor:
     """g with D = prox_g, for a symmetric D with spectrum in (0, 1]: one value per row."""
     return 0.5 * (x * (torch.linalg.solve(D, x.T).T - x)).sum(1)
+
+
+def first_that_fits(A: Linear, b: Tensor, xs: Iterable[Tensor], noise: float) -> int | None:
+    """The first k with ‖A x^k − b‖ ≤ 1.1 · noise · √n; None where there is none."""
+    level = 1.1 * noise * b.numel() ** 0.5
+    return next((k for k, x in enumerate(xs) if float((A(x) - b).norm()) <= level), None)

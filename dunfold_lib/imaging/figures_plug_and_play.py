@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from dunfold_lib import records, tables
-from dunfold_lib.explore import Explorer, Slider
+from dunfold_lib.explore import Explorer, Guess, Slider
 from dunfold_lib.imaging import theory
 from dunfold_lib.imaging.data import blurred, small_camera
 from dunfold_lib.imaging.evaluation import LONG_SEEN, denoiser
@@ -126,6 +126,13 @@ def spectral_explorer() -> Explorer:
         spectral,
         {"value": Slider("eigenvalue in null(Φ)", EIGENVALUES, 7, "{:g}")},
         "Move the eigenvalue across 1, then across −1. What happens exactly at ±1?",
+        guess=Guess(
+            "At the eigenvalue −1 the denoiser moves no two points apart. What will it do?",
+            ("converge", "swing for ever", "diverge"),
+            "swing for ever",
+            "It swings: what moves no two points apart need not bring them together. Set the "
+            "eigenvalue to −1 and look at the moves.",
+        ),
     )
 
 
@@ -176,6 +183,22 @@ def moves(found: Mapping[str, Sequence[float]]) -> Curves:
         logy=True,
         size=(5.2, 3.2),
         alt="Size of the step against k on a logarithmic axis: it falls for both denoisers",
+    )
+
+
+def training(losses: Sequence[float], over: int = 20) -> Curves:
+    """The loss of every step of a training, and its mean over so many steps."""
+    smooth = [tables.mean(losses[max(0, k - over + 1) : k + 1]) for k in range(len(losses))]
+    return Curves(
+        lines=(
+            line(range(1, len(losses) + 1), losses, "each step", 0, "dots"),
+            line(range(1, len(losses) + 1), smooth, f"mean over {over}", 1),
+        ),
+        xlabel="step",
+        ylabel="loss",
+        logy=True,
+        size=(5.2, 3.0),
+        alt="The training loss against the step on a logarithmic axis: it falls, ever more slowly",
     )
 
 
