@@ -55,7 +55,9 @@ def test_on_paper_every_reason_is_seen(visit: Callable[..., Visit]) -> None:
     assert all(reasons.evaluate_all(seen))
 
 
-ASKED = {f"book/{p}.html" for p in ("sparse/ista",)}  # each page whose explorer asks first
+ASKED = {  # each page whose explorer asks first
+    f"book/{p}.html" for p in ("sparse/ista", "imaging/plug_and_play")
+}
 
 
 def guessing(page: Page) -> tuple[Locator, Locator]:
