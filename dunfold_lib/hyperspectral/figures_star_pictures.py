@@ -114,7 +114,7 @@ def _figure(inner: str, height: int, tip: str, said: str, caption: str) -> str:
     )
     return (
         '<figure class="df-figure"><div class="df-panels"><div class="df-panel" '
-        f'style="max-width:31rem"><svg role="img" aria-label="{escape(said)}" '
+        f'style="max-width:27rem"><svg role="img" aria-label="{escape(said)}" '
         f'viewBox="0 0 {WIDTH} {height}" font-size="15" fill="currentColor" stroke-width="1.3">'
         f"{marker}{inner}</svg></div></div><figcaption>{escape(caption)}</figcaption></figure>"
     )
