@@ -9,7 +9,6 @@ NOT_YET = {
     "book/sparse/lista_cp",
     "book/imaging/ista_net",
     "book/newton_sr/newton",
-    "book/hyperspectral/star_net",
 }
 PAGE = """\
 ---
