@@ -14,12 +14,10 @@ from dunfold_lib.small_target.data import Frames as Scenes
 from dunfold_lib.small_target.pictures import painted
 
 
-def beside(
-    losses: Sequence[float], frames: Scenes, swept: Tensor, learned: Tensor
-) -> tuple[Curves | Frames, ...]:
-    """The loss of a training, and ``found``."""
-    curves = loss_curves(range(1, len(losses) + 1), losses, (), len(losses))
-    return *curves, found(frames, swept, learned)
+def loss(losses: Sequence[float]) -> Curves:
+    """The loss of a training and its running mean."""
+    (curves,) = loss_curves(range(1, len(losses) + 1), losses, (), len(losses))
+    return curves
 
 
 def found(frames: Scenes, swept: Tensor, learned: Tensor, shown: int = 0) -> Frames:
