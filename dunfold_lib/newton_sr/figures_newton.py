@@ -260,7 +260,7 @@ def local(found: Mapping[str, Sequence[float]]) -> Curves:
         logy=True,
         alt="Norm of the gradient of the inner problem against Newton steps on a logarithmic axis: "
         "both curves bend down and end at rounding",
-        size=(5.4, 3.4),
+        size=(5.4, 2.8),
     )
 
 

@@ -10,7 +10,7 @@ from dunfold_lib.prox import soft
 from dunfold_lib.show import Curves, Line, line
 
 SIGMA, LAM, B = 2.0, 1.0, 3.0  # of the example on a line: A = 1
-SIZE = (4.2, 3.2)
+SIZE = (4.2, 2.8)
 FAN = (0.0, 0.25, 0.5, 0.75, 1.0)  # slopes at a kink
 
 CONDITIONING = Guess(
