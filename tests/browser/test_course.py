@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT, Visit
+from course import chapters
 from playwright.sync_api import Locator, Page, expect
 
 pytestmark = pytest.mark.browser
@@ -107,3 +108,19 @@ def test_without_javascript_the_answer_is_a_fold(visit: Callable[..., Visit]) ->
     answer.locator("summary").click()
     expect(answer.locator("p")).to_be_visible()
     assert all(b.is_disabled() for b in root.locator("button").all())
+
+
+TALLEST = 15000  # px, on a screen 1400 px wide
+# Pages that are taller. One that is not is taken off; none is put on.
+TALLER: set[str] = set()
+CHAPTERS = sorted(f"{page}.html" for pages in chapters().values() for page in pages)
+
+
+@pytest.mark.parametrize("path", CHAPTERS)
+def test_a_page_is_not_taller_than_a_sitting(visit: Callable[..., Visit], path: str) -> None:
+    page = visit(path, width=1400).page
+    height = page.evaluate("document.documentElement.scrollHeight")
+    if path in TALLER:
+        assert height > TALLEST
+    else:
+        assert height <= TALLEST
