@@ -111,8 +111,8 @@ def test_without_javascript_the_answer_is_a_fold(visit: Callable[..., Visit]) ->
 
 
 TALLEST = 15000  # px, on a screen 1400 px wide
-# Pages that are taller, or not measured yet. One that is not is taken off; none is put on. The chapters on the list of
-# tests/course.py are not looked at yet.
+# Pages that are taller, or not measured yet. One that is not is taken off; none is put on.
+# The chapters on the list of tests/course.py are not looked at.
 TALLER = {
     f"book/{page}.html"
     for page in (
