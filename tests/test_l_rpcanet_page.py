@@ -440,7 +440,9 @@ def test_the_large_network_is_above_85_of_the_published_IoU_and_its_order_is_gua
     quoted = studies.quoted_large()
     assert float(quoted["full_share"]) > 85
     ours, theirs = (tables.of(n, "iou", figures.LARGE) for n in ("lrpcanet-sirst", "rpcanet-sirst"))
-    assert ("ahead" in quoted["full_order"]) == records.ranks(ours, theirs)
+    assert records.ranks(ours, theirs)  # but RPCANet is far below what its paper has
+    assert sum(theirs) / len(theirs) < 0.85 * PUBLISHED_SIRST["RPCANet"][0]
+    assert quoted["full_order"].startswith("not decided here (recorded: 3 trainings each; RPCANet")
     assert quoted["full_iou"].count("and") == len(ours) - 1
     assert settings("lrpcanet-sirst", "gpu-short").steps == 2300
     assert settings("rpcanet-sirst", "gpu-short").steps == 2300
