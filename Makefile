@@ -12,7 +12,7 @@ HTML := _build/html/index.html
 export JUPYTER_PREFER_ENV_PATH := 1
 export PYDEVD_DISABLE_FILE_VALIDATION := 1
 
-.PHONY: book slides test test-lowest test-newest lab check format map bench fuzz lock colab stamp clean help
+.PHONY: book slides test test-lowest test-newest lab check format map bench fuzz lock colab chapters stamp clean help
 .DEFAULT_GOAL := help
 
 help:  ## what there is to make
@@ -34,6 +34,7 @@ book: $(READY)  ## build the book; a page that raises or warns fails the build
 	@$(BIN)/python tools/stale.py
 	@$(BIN)/python tools/first.py
 	OMP_NUM_THREADS=1 $(BIN)/jupyter-book build -q -W -n --keep-going .
+	@OMP_NUM_THREADS=1 $(BIN)/python tools/chapters.py
 	@echo "The book is at $(CURDIR)/$(HTML)"
 
 slides: book  ## a deck of slides for each chapter, from its built page
@@ -79,6 +80,9 @@ lock: $(READY)  ## resolve requirements.lock and environment.yml anew
 
 colab: $(READY)  ## notebooks that carry the library, for Colab and Kaggle, in _build/colab
 	$(BIN)/python tools/colab.py
+
+chapters: $(READY)  ## each chapter as a plain notebook, in _build/html/notebooks
+	$(BIN)/python tools/chapters.py
 
 stamp: $(READY)  ## write the repository's address (from _config.yml) into badges and first cells
 	$(BIN)/python tools/stamp.py
