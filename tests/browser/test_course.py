@@ -119,12 +119,8 @@ TALLER = {
         "sparse/ista",
         "sparse/alista",
         "imaging/plug_and_play",
+        "imaging/ista_net",
         "small_target/rpca",
-        "hyperspectral/star_updates",
-        "hyperspectral/star_experiments",
-        "hyperspectral/star_net",
-        "hyperspectral/star_net_experiments",
-        "hyperspectral/star_net_paper",
     )
 }
 COURSES = [pages for chapter, pages in chapters().items() if chapter not in NOT_YET]
