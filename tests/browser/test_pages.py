@@ -307,7 +307,7 @@ EXTENTS = """(lines) => lines.map((line) => {
 def test_an_explorer_wakes_without_a_jump(desk: Visit, asleep: Page) -> None:
     lines = ".df-explorer [id*='-line-']"
     before, after = (page.locator(lines).evaluate_all(EXTENTS) for page in (asleep, desk.page))
-    assert before
+    assert before or asleep.locator(".df-explorer .df-image img").count()  # pictures cannot jump
     for i, (extent, now) in enumerate(zip(before, after, strict=True)):
         assert now == pytest.approx(extent, abs=0.2), f"line {i}, in the figure's pixels"
 
