@@ -688,7 +688,7 @@ PLUS25 = "imaging/istanet-plus-25 --released {0}/plus.npz --operator {0}/o25.npz
             "o25.npz: holds phi",
         ),
         ("imaging/mri-istanet-plus-40 --released {0}/plain.npz --operator {0}/mask.npz", "ISTANet"),
-        ("imaging/istanet-plus-25 --operator {0}/o25.npz", "--operator belongs to --released"),
+        ("imaging/istanet-plus-25 --operator {0}/o25.npz", "takes no matrix"),
         ("sparse/alista --released {0}/plus.npz --operator {0}/o25.npz", "no importer of released"),
         ("imaging/istanet-plus-25-constrained --released {0}/plus.npz", "no importer of released"),
         (PLUS25 + " --data {0}/empty", "holds no image; allowed are .png"),

@@ -1350,12 +1350,14 @@ def test_experiments_are_complete_and_build_their_networks():
         "cpu-sirst",
         "cpu-awake",
         "sirst-awake",
+        "gpu-short",
         "full",
         "gpu",
     }
-    assert [*EXPERIMENTS["lrpcanet-sirst"].recipes][-3:] == [
+    assert [*EXPERIMENTS["lrpcanet-sirst"].recipes][-4:] == [
         "cpu-sirst",
         "full",
+        "gpu-short",
         "gpu",
     ]  # the last recorded is shown
     whole = EXPERIMENTS["lrpcanet-sirst"]

@@ -267,8 +267,8 @@ def quoted_large() -> dict[str, str]:
     ahead = "L-RPCANet is ahead in every pair of trainings"
     trained = min(mean(ours), mean(theirs)) >= LEAST_SHARE * published
     share = f"RPCANet has {100 * mean(theirs) / published:.0f} % of its published IoU, less than 85"
-    count = "recorded: " + _trainings(min(len(ours), len(theirs)))
-    open_yet = f"not decided here ({count}" + (")" if trained else f"; {share})")
+    trainings = "recorded: " + _trainings(min(len(ours), len(theirs)))
+    open_yet = f"not decided here ({trainings}" + (")" if trained else f"; {share})")
     runs = records.recorded("small_target/lrpcanet-sirst")
     spent = [r["seconds"] / 60 for r in runs if r["recipe_name"] == LARGE]
     return {
