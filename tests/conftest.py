@@ -21,14 +21,22 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """In several processes: the longest first, each notebook alone, other files whole."""
+    """In several processes: the longest first, each notebook and page alone, other files whole.
+
+    The browser's tests of one page follow each other, so that it is opened once for them.
+    """
     first = ("test_every_cell_runs", "tests/browser/", "test_training", "test_doors")
-    rank = lambda item: [name in item.nodeid for name in first]
-    items.sort(key=rank, reverse=True)
+    rank = lambda item: [name not in item.nodeid for name in first]
+    items.sort(key=lambda item: (rank(item), page_of(item)))
     for item in items:
-        alone = first[0] in item.nodeid
-        group = item.nodeid if alone else item.nodeid.split("::")[0]
-        item.add_marker(pytest.mark.xdist_group(group))
+        alone = item.nodeid if first[0] in item.nodeid else page_of(item)
+        item.add_marker(pytest.mark.xdist_group(alone or item.nodeid.split("::")[0]))
+
+
+def page_of(item: pytest.Item) -> str:
+    """The page of the book that a browser's test shares with others, or nothing."""
+    params = item.callspec.params if hasattr(item, "callspec") else {}
+    return next((str(params[kind]) for kind in ("desk", "night", "phone") if kind in params), "")
 
 
 @pytest.fixture(scope="session")

@@ -11,9 +11,10 @@ from contextlib import ExitStack, contextmanager
 from functools import cache, partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 import pytest
+import yaml
 from playwright.sync_api import (
     Browser,
     BrowserContext,
@@ -45,6 +46,35 @@ READY = """async () => {
   await document.fonts.ready;
 }"""
 AWAKE = "() => [...document.querySelectorAll('.df-explorer')].every((e) => e.dataset.awake)"
+
+
+def listed(node: Any) -> Iterator[str]:
+    """Every file that the table of contents names, without its ending."""
+    if isinstance(node, dict):
+        yield from (node[key] for key in ("root", "file") if key in node)
+    for child in node.values() if isinstance(node, dict) else node:
+        if isinstance(child, dict | list):
+            yield from listed(child)
+
+
+TOC = [*listed(yaml.safe_load((ROOT / "_toc.yml").read_text()))]
+BUILT = {p.relative_to(HTML).as_posix() for p in HTML.rglob("*.html") if "_static" not in p.parts}
+SOURCES = {p.relative_to(ROOT).with_suffix("").as_posix(): p for p in ROOT.glob("book/**/*.md")}
+# index.html only leads on to the first page of the table of contents
+PAGES = sorted({f"{name}.html" for name in TOC} | BUILT - {"index.html"})
+
+
+def holding(mark: str) -> list[str]:
+    """The pages whose source holds ``mark``."""
+    return sorted(f"{name}.html" for name, p in SOURCES.items() if mark in p.read_text("utf-8"))
+
+
+WITH_EXPLORERS = holding("_explorer()")
+KINDS: dict[str, dict[str, Any]] = {  # of readers: how a page of theirs is opened
+    "desk": {"width": 1400},
+    "phone": {"width": 390, "touch": True},
+    "asleep": {"script": False},
+}
 
 
 class Visit(NamedTuple):
@@ -175,3 +205,74 @@ def visit(opened: Callable[..., Any]) -> Iterator[Callable[..., Visit]]:
     """``visit(path, …)`` opens a page of the book that is closed when the test ends."""
     with ExitStack() as stack:
         yield lambda *args, **options: stack.enter_context(opened(*args, **options))
+
+
+@pytest.fixture(scope="session")
+def kept(opened: Callable[..., Any]) -> Iterator[Callable[[str, str], Visit]]:
+    """``kept(kind, path)``: a page that stays open until another of its kind is asked for.
+
+    tests/conftest.py sorts the tests by pages, so each page is opened once for each kind. A test
+    leaves a page as it found it, but for its theme.
+    """
+    stacks = {kind: ExitStack() for kind in KINDS}
+    last: dict[str, tuple[str, Visit]] = {}
+
+    def visit(kind: str, path: str) -> Visit:
+        if kind not in last or last[kind][0] != path:
+            stacks[kind].close()
+            last[kind] = path, stacks[kind].enter_context(opened(path, **KINDS[kind]))
+        return last[kind][1]
+
+    yield visit
+    for stack in stacks.values():
+        stack.close()
+
+
+AT_REST = """(theme) => document.documentElement.dataset.theme === theme
+  && document.getAnimations().every((a) => a.playState !== 'running')"""
+THEME = "document.documentElement.dataset.theme"
+
+
+def turned(page: Page, theme: str) -> Page:
+    """The page while the reader's system is light or dark, its colours at rest."""
+    if page.evaluate(THEME) != theme:
+        page.emulate_media(color_scheme=cast(Literal["light", "dark"], theme))
+        page.wait_for_function(AT_REST, arg=theme)
+    return page
+
+
+@pytest.fixture(params=PAGES)
+def desk(request: Any, kept: Callable[[str, str], Visit]) -> Visit:
+    """A page on a screen 1400 px wide, light."""
+    visit = kept("desk", request.param)
+    turned(visit.page, "light")
+    return visit
+
+
+@pytest.fixture(params=PAGES)
+def phone(request: Any, kept: Callable[[str, str], Visit]) -> Visit:
+    """A page on a narrow screen that is touched. The tests that share it only move sliders."""
+    return kept("phone", request.param)
+
+
+@pytest.fixture
+def path(request: Any, desk: Visit) -> str:
+    """The path of the page of ``desk``."""
+    return str(request.node.callspec.params["desk"])
+
+
+@pytest.fixture
+def asleep(path: str, kept: Callable[[str, str], Visit]) -> Page:
+    """The page of ``desk`` for a reader without JavaScript."""
+    return kept("asleep", path).page
+
+
+@pytest.fixture(params=PAGES)
+def night(request: Any, kept: Callable[[str, str], Visit]) -> Page:
+    """A page on the same screen, dark."""
+    return turned(kept("desk", request.param).page, "dark")
+
+
+def on_explorers(kind: str) -> pytest.MarkDecorator:
+    """``@on_explorers("desk")``: only the pages with explorers."""
+    return pytest.mark.parametrize(kind, WITH_EXPLORERS, indirect=True)

@@ -5,46 +5,55 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, Visit
-from course import NOT_YET, chapters
+from conftest import ROOT, Visit, holding
 from playwright.sync_api import Locator, Page, expect
 
 pytestmark = pytest.mark.browser
 
-SOURCES = [*ROOT.glob("book/**/*.md")]
-holding = lambda mark: sorted(
-    p.relative_to(ROOT).with_suffix(".html").as_posix() for p in SOURCES if mark in p.read_text()
-)
 CHECKED = holding(":::{check}")
 
 
+REASONS = """(all) => all.map((e) => [
+  e.classList.contains('df-right'),
+  e.querySelector('.df-why').checkVisibility(),
+  e.querySelector('.df-why').textContent.trim(),
+])"""
+
+
 def answers(choice: Locator) -> None:
-    """A closed choice says nothing; open it shows whether it is right, and why."""
+    """A key opens a choice and shows its reason; a key closes it again."""
     why = choice.locator(".df-why")
-    expect(why).to_be_hidden()
     choice.locator("summary").focus()
     choice.page.keyboard.press("Enter")
     expect(why).to_be_visible()
-    right = "df-right" in (choice.get_attribute("class") or "")
-    expect(why).to_have_text(re.compile(r"^Right\. \S" if right else r"^No\. \S"))
     choice.page.keyboard.press("Space")
     expect(why).to_be_hidden()
 
 
-@pytest.mark.parametrize(
-    ("page", "script"), [(CHECKED[0], False), *((page, True) for page in CHECKED)]
-)
-def test_keys_alone_answer_every_question(
-    visit: Callable[..., Visit], page: str, script: bool
-) -> None:
-    opened = visit(page, script=script).page
-    written = Path(ROOT / page).with_suffix(".md").read_text("utf-8")
-    groups = opened.locator(".df-check").all()
-    assert len(groups) == written.count(":::{check}") > 0
+def answer_all(page: Page, source: str) -> None:
+    """Each question's choices say nothing until they are opened, then whether they are right."""
+    groups = page.locator(".df-check").all()
+    assert len(groups) == source.count(":::{check}") > 0
     for group in groups:
         expect(group).to_have_accessible_name(re.compile(r"\S"))
-        for choice in group.locator("details.df-choice").all():
-            answers(choice)
+        choices = group.locator("details.df-choice")
+        for right, visible, why in choices.evaluate_all(REASONS):
+            assert not visible
+            assert re.match(r"Right\. \S" if right else r"No\. \S", why)
+        answers(choices.first)
+        answers(choices.last)
+
+
+written = lambda path: Path(ROOT / path).with_suffix(".md").read_text("utf-8")
+
+
+@pytest.mark.parametrize("desk", CHECKED, indirect=True)
+def test_keys_alone_answer_every_question(desk: Visit, path: str) -> None:
+    answer_all(desk.page, written(path))
+
+
+def test_without_javascript_keys_answer_every_question(visit: Callable[..., Visit]) -> None:
+    answer_all(visit(CHECKED[0], script=False).page, written(CHECKED[0]))
 
 
 def test_on_paper_every_reason_is_seen(visit: Callable[..., Visit]) -> None:
@@ -108,27 +117,3 @@ def test_without_javascript_the_answer_is_a_fold(visit: Callable[..., Visit]) ->
     answer.locator("summary").click()
     expect(answer.locator("p")).to_be_visible()
     assert all(b.is_disabled() for b in root.locator("button").all())
-
-
-TALLEST = 15000  # px, on a screen 1400 px wide
-# Pages that are taller, or not measured yet. One that is not is taken off; none is put on.
-# The chapters on the list of tests/course.py are not looked at.
-TALLER = {
-    f"book/{page}.html"
-    for page in (
-        "sparse/ista",
-        "sparse/alista",
-        "imaging/plug_and_play",
-        "imaging/ista_net",
-        "small_target/rpca",
-    )
-}
-COURSES = [pages for chapter, pages in chapters().items() if chapter not in NOT_YET]
-CHAPTERS = sorted(f"{page}.html" for pages in COURSES for page in pages)
-
-
-@pytest.mark.parametrize("path", CHAPTERS)
-def test_a_page_is_not_taller_than_a_sitting(visit: Callable[..., Visit], path: str) -> None:
-    page = visit(path, width=1400).page
-    if path not in TALLER:
-        assert page.evaluate("document.documentElement.scrollHeight") <= TALLEST
