@@ -12,10 +12,12 @@ __version__ = "0.1.0"
 ROOMS = ("sparse", "imaging", "newton_sr", "hyperspectral", "small_target")
 
 
-def load(name: str, recipe: str = "", seed: int | None = None) -> Any:
+def load(name: str, recipe: str = "", seed: int | None = None, weights: Any = "") -> Any:
     """The network of a recorded run of ``room/name``, ready for data of one's own.
 
     ``inference.Recorded``: ``load("small_target/lrpcanet-sirst")(image)``. recipe, seed : of the
-    run; by default those that ``experiment.weights_of`` chooses.
+    run; by default those that ``experiment.weights_of`` chooses.  weights : a file of your own.
     """
-    return import_module("dunfold_lib.inference").load(name, recipe, seed)  # all import this file
+    return import_module("dunfold_lib.inference").load(
+        name, recipe, seed, weights
+    )  # all import this file

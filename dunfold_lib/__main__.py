@@ -64,7 +64,8 @@ def cmd_train(args: argparse.Namespace) -> None:
 
 
 def _recordable(run: Run, *, replace: bool) -> None:
-    """Refuse to replace a recorded run unasked."""
+    """Refuse to replace a recorded run unasked, or to record into an installed package."""
+    records.check_recordable()
     if (run.recorded / "run.json").exists() and not replace:
         raise ValueError(f"{run.recorded} is recorded; replace it with --replace")
 
@@ -128,6 +129,7 @@ def _whose(name: str, path: Path, why: str) -> dict[str, Any]:
     run = records.load(path.parent) if (path.parent / "run.json").exists() else {}
     if run.get("experiment", name) != name:
         why += f", trained for {run['experiment']}"
+    path = records.weights_file(path)
     weights = {"path": str(path), "seed": run.get("seed"), "chosen": why}
     recipe = {"recipe_name": run.get("recipe_name", "unknown"), "recipe": run.get("recipe", {})}
     return recipe | {"weights": weights | {"sha256": records.file_hash(path)}}
@@ -156,7 +158,7 @@ def cmd_models(_: argparse.Namespace) -> None:
 
 def cmd_run(args: argparse.Namespace) -> None:
     given = {"sigma": args.sigma} if args.sigma is not None else {}
-    net = inference.load(args.experiment, args.recipe or "", args.seed)
+    net = inference.load(args.experiment, args.recipe or "", args.seed, args.weights or "")
     print(f"{net.name}: {net.weights}, {net.why}", file=sys.stderr)
     guide = Path(args.guide) if args.guide else None
     failed = net.run(Path(args.input), Path(args.output), guide, **given)
@@ -168,6 +170,8 @@ def cmd_run(args: argparse.Namespace) -> None:
 
 def cmd_reproduce(args: argparse.Namespace) -> None:
     chosen, out = experiment.select(args.where), Path(args.out)
+    if args.record:
+        records.check_recordable()
     if args.recipe or args.hours:
         if not (args.run and args.recipe):
             raise ValueError(
@@ -299,6 +303,7 @@ def _options_of_run(p: argparse.ArgumentParser) -> None:
     p.add_argument("--sigma", type=float, help=text)
     p.add_argument("--recipe", type=_given, help="the recorded weights of this recipe")
     p.add_argument("--seed", type=_seed, help="those of this seed")
+    p.add_argument("--weights", type=_given, metavar="FILE", help="weights that you trained")
 
 
 def _options_of_reproduce(p: argparse.ArgumentParser) -> None:

@@ -361,14 +361,21 @@ def weights_of(name: str, recipe: str = "", seed: int | None = None) -> tuple[Pa
 
 def first_recorded(names: Iterable[str], recipes: Iterable[str]) -> str:
     """The first of these recipes by which all experiments have weights of seed 0, or ""."""
-    there = lambda name, recipe: 0 in recorded_weights(name, [recipe]).get(recipe, {})
+    files = lambda name, recipe: recorded_weights(name, [recipe]).get(recipe, {})
+    there = lambda *of: 0 in files(*of) and records.at_hand(files(*of)[0])
     return next((r for r in recipes if all(there(name, r) for name in names)), "")
 
 
 def recorded_weights(name: str, recipes: Iterable[str]) -> dict[str, dict[int, Path]]:
-    """{recipe: {seed: file}} of an experiment's recorded weights, in the recipes' order."""
+    """{recipe: {seed: file}} of an experiment's recorded weights, in the recipes' order.
+
+    Of an installed package some are no files yet: ``records.weights_file``.
+    """
     found: dict[str, dict[int, Path]] = {recipe: {} for recipe in recipes}
-    for path in (records.results_root() / name).glob("*/" + records.WEIGHTS):
+    root = records.results_root()
+    away = [root / run / records.WEIGHTS for run in records.elsewhere()]
+    here = (root / name).glob("*/" + records.WEIGHTS)
+    for path in (*here, *(p for p in away if p.parent.parent == root / name)):
         recipe, _, seed = path.parent.name.rpartition("-s")
         if recipe in found and seed.isdigit():
             found[recipe][int(seed)] = path

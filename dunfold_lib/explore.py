@@ -238,7 +238,7 @@ def _widgets() -> Any:
     try:
         import ipywidgets
     except ImportError:
-        message = "an explorer's sliders need ipywidgets: pip install 'dunfold-lib[book]'"
+        message = "an explorer's sliders need ipywidgets: pip install ipywidgets"
         raise ImportError(message) from None
     return ipywidgets
 

@@ -217,7 +217,7 @@ def indian_pines() -> Path:
     copy = folder("hsi")
     if copy and (copy / PINES).is_file():
         return copy / PINES
-    return in_package("tensorly", f"datasets/data/{PINES}", "Indian Pines", "book")
+    return in_package("tensorly", f"datasets/data/{PINES}", "Indian Pines", "data")
 
 
 def weights(source: Path | str | Mapping[str, Any]) -> dict[str, Tensor]:

@@ -24,6 +24,7 @@ from dunfold_lib import experiment, fetch, records, tables
 from dunfold_lib.tables import Table
 
 ARRAY, PICTURE = ".npy", ".png"
+AWAY = "↓"  # marks weights that an installed package has not
 
 
 @dataclass(frozen=True)
@@ -102,13 +103,21 @@ class Recorded:
         return made
 
 
-def load(name: str, recipe: str = "", seed: int | None = None) -> Recorded:
+def load(
+    name: str, recipe: str = "", seed: int | None = None, weights: Path | str = ""
+) -> Recorded:
     """The network of an experiment ``room/name`` with recorded weights and its operator.
 
     recipe, seed : of the run; by default those that ``experiment.weights_of`` chooses.
+    weights : a file of your own training, in the place of recorded ones.
     """
+    if weights and (recipe or seed is not None):
+        raise ValueError("weights and a recipe or seed were both given; choose one network")
+    if weights:
+        return Recorded(name, experiment.load_from(name, Path(weights)), Path(weights), "as given")
     path, why = experiment.weights_of(name, recipe, seed)
-    return Recorded(name, experiment.load(name, recipe, seed), path, why)
+    net = experiment.load(name, recipe, seed)
+    return Recorded(name, net, records.weights_file(path), why)
 
 
 def loadable() -> dict[str, tuple[Path, str]]:
@@ -127,14 +136,16 @@ def models() -> Table:
     """
     rows = [_row(name, *chosen) for name, chosen in loadable().items()]
     head = ["name", "numbers", "kB", "trained on", "score", "run"]
-    return head, rows, "Networks with recorded weights; a score is that of the run whose weights"
+    told = "Networks with recorded weights; a score is that of the run whose weights"
+    away = f"; {AWAY} is downloaded when it is first loaded"
+    return head, rows, told + away * any(AWAY in row[2] for row in rows)
 
 
 def _row(name: str, path: Path, why: str) -> list[str]:
     e, run = experiment.find(name), records.load(path.parent)
     score = tables.scores_of(name, e)[0]
     found = f"{score} {run['scores'][score]:.2f}" if score in run["scores"] else tables.NONE
-    kilobytes = f"{path.stat().st_size / 1000:.0f}"
+    kilobytes = f"{run['weights']['bytes'] / 1000:.0f}" + f" {AWAY}" * (not path.exists())
     learned_from = str(run["recipe"].get("data", "made-up signals"))
     numbers = f"{run['parameters']:,}"
     return [name, numbers, kilobytes, learned_from, found, path.parent.name]

@@ -362,7 +362,7 @@ def _pywt() -> Any:
     try:
         import pywt
     except ImportError:
-        message = "the wavelet operator needs PyWavelets: pip install 'dunfold-lib[book]'"
+        message = "the wavelet operator needs PyWavelets: pip install PyWavelets"
         raise ImportError(message) from None
     return pywt
 

@@ -10,6 +10,7 @@ import itertools
 import json
 import os
 import platform
+import re
 import secrets
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,12 +21,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from dunfold_lib import download
+
 PACKAGES = ("torch", "numpy", "scipy", "scikit-image", "accelerate")
 PART = ".part"  # the end of the name of a file that is still being written
 PROBE = 4096  # bytes that a disk must still take before a run begins
 WEIGHTS = "weights.safetensors"
 LOSSES = "loss.csv"
 LOSS_POINTS = 200  # of a recorded run
+REGISTRY = "weights.json"  # of an installed package: the weights that are not in it
+ADDRESS = "DUNFOLD_WEIGHTS"  # the variable that names where they are downloaded from
+RAW = "https://raw.githubusercontent.com"
 MOST_BYTES = 2 * 2**20  # weights up to this size are kept with a recorded run of seed 0
 SEEDS = 3  # a sentence ranks two methods over at least so many runs of each
 
@@ -205,12 +211,68 @@ def load_weights(path: Path, net: Any) -> None:
         if made and made != here:
             raise ValueError(f"{path}: was trained for the matrix {made}; this network's is {here}")
     try:
-        net.load_state_dict(from_bytes(path.read_bytes()))
+        net.load_state_dict(from_bytes(weights_file(path).read_bytes()))
     except OSError as error:
         raise ValueError(f"{path}: cannot be read ({error.strerror})") from None
     except (SafetensorError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:120]
         raise ValueError(f"{path}: holds no weights of this network ({reason})") from None
+
+
+def elsewhere() -> dict[str, dict[str, Any]]:
+    """The weights that an installed package has not: {``room/name/run``: its sha256 and bytes}."""
+    path = results_root() / REGISTRY
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+def address() -> str:
+    """Where weights are downloaded from, a folder like ``results``; "" where none is set.
+
+    It is DUNFOLD_WEIGHTS, else what the package's repository holds at its version.
+    """
+    if named := os.environ.get(ADDRESS, "").strip():
+        return named.rstrip("/")
+    try:
+        about = metadata.metadata("dunfold-lib")
+    except metadata.PackageNotFoundError:
+        return ""
+    links = dict(link.split(", ", 1) for link in about.get_all("Project-URL") or ())
+    found = re.fullmatch(
+        r"https://github\.com/((?!OWNER/)[\w.-]+/[\w.-]+)", links.get("Repository", "")
+    )
+    return f"{RAW}/{found[1]}/v{about['Version']}/results" if found else ""
+
+
+def weights_file(path: Path) -> Path:
+    """The weights of a run: the file itself, or where an installed package lacks it, a download.
+
+    path : in the run's folder, whether it is there or not.  ValueError in one line with the command
+    that trains them where they can not be had.
+    """
+    run = path.parent.relative_to(results_root()).as_posix() if _is_recorded(path) else ""
+    if path.exists() or path.name != WEIGHTS or run not in elsewhere():
+        return path
+    about, base = elsewhere()[run], address()
+    name, (recipe, _, seed) = run.rpartition("/")[0], path.parent.name.rpartition("-s")
+    make = f"make them: python -m dunfold_lib train {name} --recipe {recipe} --seed {seed}"
+    if not base:
+        raise ValueError(
+            f"{run}: its weights are not in this package and {ADDRESS} is not set; {make}"
+        )
+    target = download.cache() / "weights" / f"{about['sha256']}.safetensors"
+    try:
+        return download.file(f"{base}/{run}/{WEIGHTS}", about["sha256"], about["bytes"], target)
+    except ValueError as error:
+        raise ValueError(f"{error}; or {make}") from None
+
+
+def _is_recorded(path: Path) -> bool:
+    return path.resolve().is_relative_to(results_root().resolve())
+
+
+def at_hand(path: Path) -> bool:
+    """Whether the weights of a recorded run are here or can be downloaded."""
+    return path.exists() or bool(address())
 
 
 def values(name: str, score: str, recipe: str = "", unread: list[str] | None = None) -> list[float]:
@@ -281,9 +343,14 @@ def keeps_weights(folder: Path) -> bool:
 
 def results_root() -> Path:
     """The committed results: in the checkout, or inside an installed wheel."""
-    package = Path(__file__).parent
-    checkout = package.parent / "results"
-    return checkout if checkout.is_dir() else package / "results"
+    inside = Path(__file__).parent / "results"
+    return inside if inside.is_dir() else Path(__file__).parents[1] / "results"
+
+
+def check_recordable() -> None:
+    """ValueError where results are those of an installed package, which stay as they are."""
+    if Path(__file__).parent in results_root().parents:
+        raise ValueError(f"--record is for a checkout of the repository; {results_root()} is none")
 
 
 def recorded(

@@ -90,7 +90,8 @@ class Session:
     def weights(self, name: str) -> dict[str, Path]:
         """The recorded weights of an experiment by recipe, of each the smallest seed."""
         found = experiment.recorded_weights(f"{self.room}/{name}", self.experiments[name].recipes)
-        return {recipe: seeds[min(seeds)] for recipe, seeds in found.items()}
+        chosen = {recipe: seeds[min(seeds)] for recipe, seeds in found.items()}
+        return {recipe: path for recipe, path in chosen.items() if records.at_hand(path)}
 
     def recorded(self, name: str, recipe: str = "") -> Any:
         """A recorded network, of this recipe or of the last one that is recorded; or None."""

@@ -923,7 +923,7 @@ def test_indian_pines_comes_from_tensorlys_wheel_or_the_data_folder(tmp_path, mo
     refused(readers.indian_pines, ValueError, r".*corrected.npy: cannot be read \(.*\)")
     (place / fetch.PINES).unlink()
     monkeypatch.setattr(fetch, "find_spec", lambda name: None)
-    says = r"Indian Pines needs tensorly: pip install 'dunfold-lib\[book\]'"
+    says = r"Indian Pines needs tensorly: pip install 'dunfold-lib\[data\]'"
     refused(readers.indian_pines, ImportError, says)
     readers.indian_pines.cache_clear()
 

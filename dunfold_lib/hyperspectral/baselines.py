@@ -66,7 +66,7 @@ def wavelet(image: Image, sigma: float) -> Image:
         try:
             made = denoise_wavelet(np.roll(image, shift, (0, 1)), **how)
         except ImportError:
-            message = "wavelet denoising needs PyWavelets: pip install 'dunfold-lib[book]'"
+            message = "wavelet denoising needs PyWavelets: pip install PyWavelets"
             raise ImportError(message) from None
         total += np.roll(made, [-s for s in shift], (0, 1))
     return total / 16

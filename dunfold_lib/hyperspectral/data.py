@@ -105,7 +105,7 @@ def _pines(path: Path, changed: int, as_is: bool) -> Tensor:
 def _labels() -> Path:
     beside = fetch.indian_pines().with_name(LABELS)
     inside = f"datasets/data/{LABELS}"
-    return beside if beside.is_file() else fetch.in_package("tensorly", inside, LABELS, "book")
+    return beside if beside.is_file() else fetch.in_package("tensorly", inside, LABELS, "data")
 
 
 @fetch.cached(lambda: [_labels()])

@@ -60,7 +60,7 @@ def wavelet(v: Tensor, sigma: float) -> Tensor:
     from skimage.restoration import denoise_wavelet
 
     if find_spec("pywt") is None:
-        raise ImportError("the wavelet denoiser needs PyWavelets: pip install 'dunfold-lib[book]'")
+        raise ImportError("the wavelet denoiser needs PyWavelets: pip install PyWavelets")
     how = {"wavelet": WAVELET, "method": "BayesShrink", "mode": "soft"}
     return _each(lambda x: denoise_wavelet(x, sigma=sigma, **how), v, sigma)
 

@@ -1,0 +1,142 @@
+"""The wheel alone: its size, its networks on a reader's files, its commands; and the sdist."""
+
+import json
+import os
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import dunfold_lib as df
+from dunfold_lib import ROOMS, records
+
+ROOT = Path(__file__).resolve().parents[1]
+MOST = 6_000_000  # bytes of the wheel
+FILES: dict[str, tuple[str, dict[str, float]]] = {  # of a network: the reader's file, and what else
+    "small_target/lrpcanet-sirst": ("grey.png", {}),
+    "small_target/rpcanet-sirst": ("deep.png", {}),
+    "imaging/istanet-plus-25": ("colour.png", {}),
+    "imaging/istanet-25": ("deep.png", {}),
+    "imaging/denoiser": ("grey.png", {"sigma": 0.1}),
+    "hyperspectral/star": ("cube.mat", {}),
+    "newton_sr/newton-4": ("low.npy", {}),
+    "sparse/alista-ss": ("b.npy", {}),
+    "sparse/hyperlista": ("b.npy", {}),
+}
+CODE = """
+import json, os, sys
+import numpy as np
+import dunfold_lib as df
+from dunfold_lib import records
+from dunfold_lib.__main__ import main
+
+print(df.__file__)
+for name, (file, own) in json.loads(sys.argv[1]).items():
+    given = [name, file, "made.npy"] + [str(x) for k, v in own.items() for x in (f"--{k}", v)]
+    given += ["--guide", "guide.png"] if name.startswith("newton_sr") else []
+    assert main(["run", *given]) == 0, name
+    np.save("made-" + name.replace("/", "-") + ".npy", np.load("made.npy"))
+    os.remove("made.npy")
+for command in (["models"], ["list"], ["reproduce", "sparse/ista", "--run", "--seeds", "1"]):
+    assert main(command) == 0, command
+assert main(["reproduce", "sparse/ista", "--run", "--record"]) == 2
+assert main(["train", "sparse/alista", "--record"]) == 2
+away = next(iter(records.elsewhere()))
+assert main(["evaluate", away.rpartition("/")[0], "--recipe", away.rpartition("/")[2][:-3]]) == 2
+"""
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("dist")
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(place)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    (made,) = place.glob("*.whl")
+    return made
+
+
+def write_files(place: Path) -> None:
+    """What readers have: PNG of 8 and 16 bit and in colour, odd sizes, cubes, arrays."""
+    from scipy.io import savemat
+
+    g = np.random.default_rng(0)
+    whole = lambda kind, *shape: g.integers(0, np.iinfo(kind).max, shape, dtype=kind)
+    Image.fromarray(whole(np.uint8, 33, 41)).save(place / "grey.png")
+    Image.fromarray(whole(np.uint16, 35, 29)).save(place / "deep.png")
+    Image.fromarray(whole(np.uint8, 34, 37, 3)).save(place / "colour.png")
+    Image.fromarray(whole(np.uint8, 28, 36, 3)).save(place / "guide.png")
+    np.save(place / "low.npy", whole(np.uint16, 7, 9))
+    savemat(place / "cube.mat", {"cube": g.uniform(0, 4000, (13, 11, 12))})
+    np.save(place / "b.npy", g.normal(size=(2, 250)))
+
+
+def test_the_wheel_is_small_and_names_with_their_hash_the_weights_that_it_lacks(wheel):
+    assert wheel.stat().st_size < MOST
+    with zipfile.ZipFile(wheel) as packed:
+        names = {*packed.namelist()}
+        away = json.loads(packed.read("dunfold_lib/results/weights.json"))
+    assert not {n for n in names if n.endswith(("loss.csv", ".pyc"))}
+    assert "dunfold_lib/py.typed" in names
+    root = records.results_root()
+    runs = {p.parent.relative_to(root).as_posix(): p for p in root.glob("*/*/*/" + records.WEIGHTS)}
+    here = {run for run in runs if f"dunfold_lib/results/{run}/{records.WEIGHTS}" in names}
+    assert (here | {*away}, here & {*away}) == ({*runs}, set())
+    for run, about in away.items():
+        assert about == {"sha256": records.file_hash(runs[run]), "bytes": runs[run].stat().st_size}
+        assert f"dunfold_lib/results/{run}/run.json" in names
+
+
+def test_from_the_wheel_alone_every_rooms_networks_run_on_a_readers_files(wheel, tmp_path):
+    site, work = tmp_path / "site", tmp_path / "work"
+    work.mkdir()
+    with zipfile.ZipFile(wheel) as packed:
+        packed.extractall(site)
+    write_files(work)
+    assert {name.split("/")[0] for name in FILES} == {*ROOMS}
+    done = subprocess.run(
+        [sys.executable, "-c", CODE, json.dumps(FILES)],
+        cwd=work,
+        env=surroundings(site, tmp_path),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.startswith(str(site))
+    assert done.stderr.count("--record is for a checkout") == 2
+    assert "its weights are not in this package and DUNFOLD_WEIGHTS is not set" in done.stderr
+    for name in ("hyperspectral/star", "sparse/alista-ss"):  # as from the checkout
+        made = np.load(work / f"made-{name.replace('/', '-')}.npy")
+        np.testing.assert_array_equal(made, from_checkout(name, work))
+
+
+def surroundings(site: Path, home: Path) -> dict[str, str]:
+    """An environment that knows the wheel's files and nothing of the checkout."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("DUNFOLD", "PYTHON", "COV"))}
+    return kept | {"PYTHONPATH": str(site), "HOME": str(home)}
+
+
+def from_checkout(name: str, work: Path) -> np.ndarray:
+    from dunfold_lib import cubes
+
+    path = work / FILES[name][0]
+    given = cubes.read(path).values if path.suffix == ".mat" else np.load(path)
+    return df.load(name)(given)
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="needs the list of tracked files")
+def test_the_source_distribution_holds_what_tests_and_the_wheel_need(tmp_path):
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "sdist", "-d", str(tmp_path)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    (made,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(made) as packed:
+        held = {n.partition("/")[2] for n in packed.getnames()}
+    tracked = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, check=True, capture_output=True, text=True
+    ).stdout.split()
+    assert {*tracked} <= held | {".gitattributes"}
+    assert {name for name in held if name.startswith(("_build", "runs", ".venv"))} == set()
