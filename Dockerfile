@@ -3,6 +3,6 @@ FROM python:3.12-slim
 RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends make git && rm -rf /var/lib/apt/lists/*
 WORKDIR /dunfold
 COPY . .
-RUN make .venv/.installed TORCH_INDEX=https://download.pytorch.org/whl/cpu
+RUN make .venv/.installed-dev TORCH_INDEX=https://download.pytorch.org/whl/cpu
 EXPOSE 8888
 CMD [".venv/bin/jupyter", "lab", "--ip=0.0.0.0", "--allow-root", "--no-browser", "--notebook-dir=."]

@@ -1,13 +1,15 @@
 # dunfold. Two commands matter: `make book` builds the book, `make test` checks everything.
 # Each sets up what it needs in .venv, from Python 3.11 or later and nothing else.
 #   PYTHON=python3.12     another interpreter
-#   TORCH_INDEX=URL       another index for torch, e.g. the CPU wheels of download.pytorch.org
+#   TORCH_INDEX=URL       another index for torch; without it the CPU wheels of download.pytorch.org
+#                         where Linux shows no GPU, else pip's own index (tools/install.py)
 
 PYTHON ?= python3
-TORCH_INDEX ?=
+TORCH := $(if $(filter undefined,$(origin TORCH_INDEX)),,--torch-index "$(TORCH_INDEX)")
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
+DEV := $(VENV)/.installed-dev
 HTML := _build/html/index.html
 export JUPYTER_PREFER_ENV_PATH := 1
 export PYDEVD_DISABLE_FILE_VALIDATION := 1
@@ -19,16 +21,10 @@ help:  ## what there is to make
 	@grep -E '^[a-z -]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
 
 $(READY): requirements-torch.txt requirements.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
-	  { echo "dunfold needs Python 3.11 or later; '$(PYTHON)' is $$($(PYTHON) -V 2>&1 || echo missing). Try: make PYTHON=python3.12"; exit 1; }
-	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || \
-	  { echo "'$(PYTHON)' has no venv module. On Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
-	$(PYTHON) -m venv $(VENV)
-	@# --no-compile: a module is compiled when it is first imported, and most never are
-	$(BIN)/python -m pip install -q --no-compile -r requirements-torch.txt $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
-	$(BIN)/python -m pip install -q --no-compile -r requirements.lock
-	$(BIN)/python -m pip install -q --no-deps -e .
-	@touch $@
+	@$(PYTHON) tools/install.py $(TORCH)
+
+$(DEV): requirements-torch.txt requirements.lock requirements-dev.lock pyproject.toml
+	@$(PYTHON) tools/install.py --dev $(TORCH)
 
 book: $(READY)  ## build the book; a page that raises or warns fails the build
 	@$(BIN)/python tools/stale.py
@@ -41,41 +37,41 @@ slides: book  ## a deck of slides for each chapter, from its built page
 	$(BIN)/python tools/slides.py
 
 # at once, for the last part of a build leaves a core idle
-test: $(READY)  ## checks, the book, and every test
+test: $(DEV)  ## checks, the book, and every test
 	@$(MAKE) --no-print-directory -j2 book check
 	$(BIN)/python -m pytest -rs -n 2 --dist loadgroup --no-loadscope-reorder
 
 lab: $(READY)  ## JupyterLab on the notebooks
 	$(BIN)/jupyter lab --notebook-dir=. notebooks/sparse.ipynb
 
-check: $(READY)  ## format, lint, types, floors
+check: $(DEV)  ## format, lint, types, floors
 	$(BIN)/ruff format --check -q .
 	$(BIN)/ruff check -q .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
 	$(BIN)/python tools/map.py --check
 
-format: $(READY)  ## format and mend what the linter can
+format: $(DEV)  ## format and mend what the linter can
 	$(BIN)/ruff format -q .
 	$(BIN)/ruff check -q --fix .
 
-map: $(READY)  ## rewrite the table of rooms and floors in README.md
+map: $(DEV)  ## rewrite the table of rooms and floors in README.md
 	$(BIN)/python tools/map.py
 
-test-lowest test-newest: $(READY)  ## the tests at the lowest versions that are allowed, or the newest
+test-lowest test-newest: $(DEV)  ## the tests at the lowest versions that are allowed, or the newest
 	$(BIN)/python tools/bounds.py $(@:test-%=%)
 
-bench: $(READY)  ## each speed-up beside its plain form, in one run, as a ratio
+bench: $(DEV)  ## each speed-up beside its plain form, in one run, as a ratio
 	$(BIN)/python tools/bench.py
 
-fuzz: $(READY)  ## bad input at every public door, 10,000 calls, and damaged files
+fuzz: $(DEV)  ## bad input at every public door, 10,000 calls, and damaged files
 	$(BIN)/python tools/fuzz.py 10000
 	@if [ -f tools/fuzz_files.py ]; then $(BIN)/python tools/fuzz_files.py; fi
 
-kills: $(READY)  ## kill trainings at 300 random moments; all must end as the untouched ones do
+kills: $(DEV)  ## kill trainings at 300 random moments; all must end as the untouched ones do
 	$(BIN)/python tools/kills.py
 
-lock: $(READY)  ## resolve requirements.lock and environment.yml anew
+lock: $(DEV)  ## resolve both locks and environment.yml anew
 	$(BIN)/python tools/lock.py
 
 colab: $(READY)  ## notebooks that carry the library, for Colab and Kaggle, in _build/colab

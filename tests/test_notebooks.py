@@ -322,7 +322,7 @@ def test_every_cell_runs_and_every_control_moves_without_an_error(
 
 def pins(lines: list[str], python: str) -> dict[str, str]:
     """{package: version} of the lines that are for this Python."""
-    version = {"python_version": python, "python_full_version": f"{python}.0"}
+    version = {"python_version": python, "python_full_version": f"{python}.9"}
     wanted = [Requirement(line.rstrip(" \\")) for line in lines if re.match(r"[\w.-]+==", line)]
     here = [r for r in wanted if r.marker is None or r.marker.evaluate(version)]
     return {canonicalize_name(r.name): str(r.specifier) for r in here}

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-SHARED = ("dunfold_lib/*.py", "book/_ext/*.py", "requirements*")
+SHARED = ("dunfold_lib/*.py", "book/_ext/*.py", "requirements.lock", "requirements-torch.txt")
 ROOMS = sorted(p.parent.name for p in ROOT.glob("dunfold_lib/*/__init__.py"))
 
 
