@@ -11,7 +11,6 @@ reproduce  the table paper | ours | protocol, from recorded runs or measured aga
 import argparse
 import io
 import json
-import math
 import os
 import signal
 import sys
@@ -21,17 +20,11 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from dunfold_lib import __version__, cubes, experiment, inference, records, reproduce, tables
 from dunfold_lib.experiment import Experiment, Run
-
-
-class _Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are one line."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message.splitlines()[0]}\n")
+from dunfold_lib.options import Parser, of_evaluate, of_reproduce, of_run, of_train
 
 
 def cmd_list(_: argparse.Namespace) -> None:
@@ -205,40 +198,9 @@ def _measured_again(chosen: dict[str, Experiment], args: argparse.Namespace) -> 
 # the parser
 
 
-def _seed(text: str) -> int:
-    if not text.isdigit():
-        raise argparse.ArgumentTypeError(f"{text!r} is no seed; it must be a whole number from 0")
-    return int(text)
-
-
-def _hours(text: str) -> float:
-    try:
-        hours = float(text)
-    except ValueError:
-        hours = math.nan
-    if not 0 < hours < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is no time; it must be hours above 0")
-    return hours
-
-
-def _given(text: str) -> str:
-    """A file or folder; an empty one is the mark of a shell variable that is not set."""
-    if not text.strip():
-        raise argparse.ArgumentTypeError("it is empty; is a shell variable not set?")
-    return os.path.expanduser(text)
-
-
-def _side(text: str) -> int:
-    if text == "native":
-        return 0
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no side; it must be pixels, or native")
-    return int(text)
-
-
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    p = _Parser(prog="python -m dunfold_lib", description=(__doc__ or "").split("\n")[0])
+    p = Parser(prog="python -m dunfold_lib", description=(__doc__ or "").split("\n")[0])
     p.add_argument("--version", action="version", version=f"dunfold_lib {__version__}")
     commands = p.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
@@ -249,72 +211,12 @@ def parser() -> argparse.ArgumentParser:
 
     add("list", cmd_list, "every experiment: published figure, ours, whether a GPU run is owed")
     text = "train a network by one of its recipes; field=value changes it"
-    _options_of_train(add("train", cmd_train, text))
-    _options_of_evaluate(add("evaluate", cmd_evaluate, "measure an experiment's scores now"))
+    of_train(add("train", cmd_train, text))
+    of_evaluate(add("evaluate", cmd_evaluate, "measure an experiment's scores now"))
     add("models", cmd_models, "every network with recorded weights: size, data, score")
-    _options_of_run(add("run", cmd_run, "apply a recorded network to files of your own"))
-    _options_of_reproduce(add("reproduce", cmd_reproduce, "paper | ours, from recorded runs"))
+    of_run(add("run", cmd_run, "apply a recorded network to files of your own"))
+    of_reproduce(add("reproduce", cmd_reproduce, "paper | ours, from recorded runs"))
     return p
-
-
-def _options_of_train(p: argparse.ArgumentParser) -> None:
-    p.add_argument("experiment", metavar="ROOM/NAME")
-    p.add_argument("--recipe", type=_given, default="cpu", help="cpu (default) or gpu")
-    p.add_argument("--seed", type=_seed, default=0, help="seed of training and test signals")
-    p.add_argument("--name", type=_given, help="what a recipe with changed fields is called")
-    p.add_argument("--device", choices=("cpu", "cuda", "mps"), help="default: the recipe's")
-    text = "sparse recovery: train on your own dictionary, a matrix (m, n) as evaluate takes it"
-    p.add_argument("--operator", type=_given, metavar="FILE", help=text)
-    p.add_argument("--out", type=_given, default="runs", help="folder for the run (default: runs)")
-    p.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
-    p.add_argument("--record", action="store_true", help="keep the run in results/")
-    p.add_argument("--replace", action="store_true", help="replace a run that is recorded")
-
-
-def _options_of_evaluate(p: argparse.ArgumentParser) -> None:
-    p.add_argument("experiment", metavar="ROOM/NAME")
-    text = "a weights.safetensors (default: of the last recipe that is recorded)"
-    p.add_argument("--weights", type=_given, metavar="FILE", help=text)
-    p.add_argument("--recipe", type=_given, help="the recorded weights of this recipe")
-    text = "weights that the authors released"
-    p.add_argument("--released", type=_given, metavar="FILE", help=text)
-    text = (
-        "their .npz or .mat files with phi and Qinit, or mask_matrix; for sparse recovery "
-        "your own dictionary, a matrix (m, n) in a .npy, .npz, .mat or .pt file"
-    )
-    p.add_argument("--operator", nargs="+", type=_given, default=[], metavar="FILE", help=text)
-    p.add_argument("--data", type=_given, metavar="FOLDER", help="measure on your own data")
-    text = "resize infrared frames of --data to this; native: leave them (default: 256)"
-    p.add_argument("--side", type=_side, metavar="PIXELS", help=text)
-    text = "seed of the test signals, and of the run whose weights are taken"
-    p.add_argument("--seed", type=_seed, help=text)
-    p.add_argument("--json", action="store_true", help="print the whole record as JSON")
-
-
-def _options_of_run(p: argparse.ArgumentParser) -> None:
-    p.add_argument("experiment", metavar="ROOM/NAME")
-    text = "a file, or a folder of files: measurements, images, cubes, infrared frames"
-    p.add_argument("input", type=_given, metavar="INPUT", help=text)
-    text = "a file .npy, or .png for a picture; for a folder a folder"
-    p.add_argument("output", type=_given, metavar="OUTPUT", help=text)
-    text = "for guided super-resolution: the guide of a file, or a folder of guides"
-    p.add_argument("--guide", type=_given, metavar="FILE", help=text)
-    text = "for denoisers: the noise's deviation (a cube's is estimated where it is not given)"
-    p.add_argument("--sigma", type=float, help=text)
-    p.add_argument("--recipe", type=_given, help="the recorded weights of this recipe")
-    p.add_argument("--seed", type=_seed, help="those of this seed")
-    p.add_argument("--weights", type=_given, metavar="FILE", help="weights that you trained")
-
-
-def _options_of_reproduce(p: argparse.ArgumentParser) -> None:
-    p.add_argument("where", nargs="?", metavar="ROOM[/NAME]")
-    p.add_argument("--run", action="store_true", help="measure again, into --out")
-    p.add_argument("--seeds", type=_seed, default=3, help="how many seeds --run measures")
-    p.add_argument("--recipe", type=_given, help="only train what is not recorded of this recipe")
-    p.add_argument("--hours", type=_hours, help="stop in time; the same command goes on later")
-    p.add_argument("--record", action="store_true", help="keep what --run measured in results/")
-    p.add_argument("--replace", action="store_true", help="replace runs that are recorded")
-    p.add_argument("--out", type=_given, default="runs", help="folder for new runs (default: runs)")
 
 
 SIGTERM = "SIGTERM"

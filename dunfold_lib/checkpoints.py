@@ -4,7 +4,7 @@ import json
 import time
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -56,23 +56,22 @@ class Origin:
             )
 
 
+class Parts(NamedTuple):
+    """What a run is made of besides its losses: each has a state that is saved."""
+
+    net: nn.Module
+    adam: torch.optim.Adam
+    generator: torch.Generator
+    average: Average
+
+
 class Checkpoint:
     """Everything that a run needs to go on, in one file that is replaced whole."""
 
-    def __init__(
-        self,
-        folder: Path | None,
-        origin: Origin,
-        net: nn.Module,
-        adam: torch.optim.Adam,
-        generator: torch.Generator,
-        machine: Any,
-        average: Average | None = None,
-    ):
+    def __init__(self, folder: Path | None, origin: Origin, parts: Parts, machine: Any):
         self.path = folder / CHECKPOINT if folder else None
-        self.average = average or Average(net, 0)
-        self.origin, self.net, self.adam, self.generator = origin, net, adam, generator
-        self.machine = machine
+        self.net, self.adam, self.generator, self.average = parts
+        self.origin, self.machine = origin, machine
         self.before, self.begun, self.saved = (0.0, 0.0), _now(), time.monotonic()
         if folder and machine.is_main_process:
             records.prepare(folder)

@@ -6,7 +6,6 @@ part of a network's saved weights.
 
 from copy import deepcopy
 from math import isqrt
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +18,7 @@ class Linear(nn.Module):
 
     domain: tuple[int, ...]
     codomain: tuple[int, ...]
+    orthogonal = False  # whether its transpose is its inverse
 
     def forward(self, x: Tensor) -> Tensor:
         """A x, from (batch, *domain) to (batch, *codomain)."""
@@ -260,9 +260,7 @@ class Blur(Linear):
     The image is taken as periodic: what leaves one edge enters at the other.
     """
 
-    spectrum_parts: (
-        Tensor  # (height, width/2 + 1, 2): real buffers follow .double(), complex do not
-    )
+    spectrum_parts: Tensor  # (height, width/2 + 1, 2): .double() leaves complex buffers alone
 
     @checks.door
     def __init__(self, kernel: Tensor, size: tuple[int, int]):
@@ -299,74 +297,6 @@ class Blur(Linear):
         return float(self.spectrum.abs().max())
 
 
-class Wavelet(Linear):
-    """Synthesis of images (1, *size) from the coefficients of an orthonormal wavelet transform.
-
-    Periodic boundaries, so the transform is orthogonal and ``T`` is the analysis. Coefficients lie
-    in an array of the image's own shape, the coarse ones in the top left corner. Needs PyWavelets
-    (extra ``book``); runs on the CPU and passes no gradient.
-
-    levels : both sides must be multiples of 2^levels and long enough for the filter; by default as
-    many as that allows, at most 4.
-    """
-
-    @checks.door
-    def __init__(self, size: tuple[int, int], name: str = "db4", levels: int | None = None):
-        super().__init__()
-        pywt = _pywt()
-        checks.size("size", size)
-        if name not in pywt.wavelist(kind="discrete") or not _orthonormal(pywt.Wavelet(name)):
-            raise ValueError(f"name is {name!r}; it must be an orthogonal wavelet of PyWavelets")
-        longest = pywt.dwt_max_level(max(min(size), 1), name)
-        fitting = [k for k in range(1, longest + 1) if not any(s % 2**k for s in size)]
-        if levels is None:
-            levels = min(max(fitting, default=0), 4)
-        checks.whole("levels", levels)
-        if levels not in fitting:
-            most = f"allow 1 to {max(fitting)}" if fitting else "allow none"
-            raise ValueError(f"levels is {levels}; size {size} and {name} {most}")
-        self.name, self.levels = name, levels
-        self.domain = self.codomain = (1, *size)
-        _, (coarse, *details) = pywt.coeffs_to_array(self._analyse(torch.zeros(size)))
-        self._bands = [(..., *coarse), *({k: (..., *v) for k, v in d.items()} for d in details)]
-
-    def _analyse(self, image: Tensor) -> Any:
-        x, how = image.detach().cpu().numpy(), {"mode": "periodization", "axes": (-2, -1)}
-        return _pywt().wavedec2(x, self.name, level=self.levels, **how)
-
-    @checks.door
-    def forward(self, x: Tensor) -> Tensor:  # (batch, 1, height, width), both sides
-        checks.rows("x", x, self.domain)
-        bands = _pywt().array_to_coeffs(x.detach().cpu().numpy(), self._bands, "wavedec2")
-        image = _pywt().waverec2(bands, self.name, mode="periodization", axes=(-2, -1))
-        return torch.from_numpy(image).to(x)
-
-    @checks.door
-    def T(self, r: Tensor) -> Tensor:
-        checks.rows("r", r, self.codomain)
-        array, _ = _pywt().coeffs_to_array(self._analyse(r), axes=(-2, -1))
-        return torch.from_numpy(array).to(r)
-
-    def known_norm(self) -> float:
-        return 1.0
-
-
-def _orthonormal(wavelet: Any) -> bool:
-    """Whether the filter is orthogonal to its own even shifts; ``dmey`` is so only nearly."""
-    h = torch.tensor(wavelet.dec_lo, dtype=torch.float64)
-    shifts = [float(h[: len(h) - s] @ h[s:]) for s in range(0, len(h), 2)]
-    return bool(wavelet.orthogonal) and max(abs(v - (s == 0)) for s, v in enumerate(shifts)) < 1e-9
-
-
-def _pywt() -> Any:
-    try:
-        import pywt
-    except ImportError:
-        message = "the wavelet operator needs PyWavelets: pip install PyWavelets"
-        raise ImportError(message) from None
-    return pywt
-
-
 class Compose(Linear):
     """x ↦ outer(inner(x))."""
 
@@ -391,19 +321,7 @@ class Compose(Linear):
 
     def known_norm(self) -> float | None:
         """An orthogonal inner map leaves the norm alone."""
-        return self.outer.known_norm() if isinstance(self.inner, Wavelet) else None
-
-
-def starting_point(A: Linear, b: Tensor, start: Tensor | None) -> Tensor:
-    """x⁰: ``start``, which must have as many rows as b and its dtype, or zero."""
-    if start is None:
-        return b.new_zeros(len(b), *A.domain)
-    checks.finite("start", start)
-    checks.rows("start", start, A.domain)
-    if len(start) != len(b) or start.dtype != b.dtype:
-        given = f"{len(start)} rows of {start.dtype}"
-        raise ValueError(f"start has {given}; b has {len(b)} rows of {b.dtype}")
-    return start
+        return self.outer.known_norm() if self.inner.orthogonal else None
 
 
 @checks.door

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from dunfold_lib import checks
+from dunfold_lib.operators import Linear
 
 
 @checks.door
@@ -74,3 +75,15 @@ def jacobian_norm(
         if not bool(d.any()):
             return 0.0
     return largest
+
+
+def starting_point(A: Linear, b: Tensor, start: Tensor | None) -> Tensor:
+    """x⁰: ``start``, which must have as many rows as b and its dtype, or zero."""
+    if start is None:
+        return b.new_zeros(len(b), *A.domain)
+    checks.finite("start", start)
+    checks.rows("start", start, A.domain)
+    if len(start) != len(b) or start.dtype != b.dtype:
+        given = f"{len(start)} rows of {start.dtype}"
+        raise ValueError(f"start has {given}; b has {len(b)} rows of {b.dtype}")
+    return start

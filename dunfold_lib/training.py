@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from dunfold_lib import checks
-from dunfold_lib.checkpoints import Checkpoint, Origin, strip
+from dunfold_lib.checkpoints import Checkpoint, Origin, Parts, strip
 from dunfold_lib.engine import Average, Convolutions, has_units
 from dunfold_lib.processes import processes, same_buffers, share, shares, sum_gradients
 
@@ -137,35 +137,16 @@ def fit(
     rows; the gradient is that of the whole batch, and all have the weights of the first.
     """
     machine = processes(context.device)
-    parts = shares(recipe.batch, machine)
     generator = torch.Generator().manual_seed(context.seed)
-    net.to(machine.device).train()
-    weights = [p for p in net.parameters() if p.requires_grad]
-    adam = torch.optim.Adam(weights, lr=recipe.lr)
-    average = Average(net, recipe.average)
-    origin = context.of(recipe)
-    run = Checkpoint(context.folder, origin, net, adam, generator, machine, average)
+    stepped, average = _Steps(net, loss, recipe, machine), Average(net, recipe.average)
+    whole = Parts(net, stepped.adam, generator, average)
+    run = Checkpoint(context.folder, context.of(recipe), whole, machine)
     history = run.resume()
-    half = recipe.precision == "bf16" and not recipe.compile
-    mixed = half and has_units(machine.device.type)
-    precision = Convolutions if mixed else machine.autocast
-    loss = torch.compile(loss, dynamic=False) if recipe.compile else loss
     with signals_wait() as came:
         for step in range(len(history), recipe.steps):
             b, truth = (share(t, machine) for t in sample(recipe.batch, generator))
-            adam.param_groups[0]["lr"] = recipe.rate(step)
-            adam.zero_grad()
-            with precision():
-                value = loss(net, b, truth) * parts[machine.process_index]
-            value.backward()
-            sum_gradients(weights, machine)
-            nn.utils.clip_grad_norm_(weights, recipe.clip)
-            adam.step()
-            same_buffers(net, parts, machine)
+            history.append(stepped(step, b, truth))
             average.after(step)
-            history.append(float(machine.reduce(value.detach(), "sum")))
-            if not math.isfinite(history[-1]):
-                raise RuntimeError(f"the loss is {history[-1]} at step {step}; try a smaller lr")
             try:
                 if context.watch and machine.is_main_process:
                     with average.shown():
@@ -181,6 +162,36 @@ def fit(
     average.take()
     net.eval()
     return history
+
+
+class _Steps:
+    """Adam's steps by a recipe: the gradient of the whole batch, clipped."""
+
+    def __init__(self, net: nn.Module, loss: Loss, recipe: Recipe, machine: Any):
+        self.net, self.recipe, self.machine = net.to(machine.device).train(), recipe, machine
+        self.parts = shares(recipe.batch, machine)
+        self.weights = [p for p in net.parameters() if p.requires_grad]
+        self.adam = torch.optim.Adam(self.weights, lr=recipe.lr)
+        self.loss = torch.compile(loss, dynamic=False) if recipe.compile else loss
+        half = recipe.precision == "bf16" and not recipe.compile
+        mixed = half and has_units(machine.device.type)
+        self.precision = Convolutions if mixed else machine.autocast
+
+    def __call__(self, step: int, b: Any, truth: Tensor) -> float:
+        """The loss before the step; RuntimeError where it is not finite."""
+        self.adam.param_groups[0]["lr"] = self.recipe.rate(step)
+        self.adam.zero_grad()
+        with self.precision():
+            value = self.loss(self.net, b, truth) * self.parts[self.machine.process_index]
+        value.backward()
+        sum_gradients(self.weights, self.machine)
+        nn.utils.clip_grad_norm_(self.weights, self.recipe.clip)
+        self.adam.step()
+        same_buffers(self.net, self.parts, self.machine)
+        found = float(self.machine.reduce(value.detach(), "sum"))
+        if not math.isfinite(found):
+            raise RuntimeError(f"the loss is {found} at step {step}; try a smaller lr")
+        return found
 
 
 @contextmanager

@@ -9,9 +9,10 @@ from refusals import INF, NAN, cases, ones, refused, spoilt
 
 from dunfold_lib import checks, metrics, show
 from dunfold_lib.explore import Explorer, Guess, Slider
-from dunfold_lib.operators import Blur, Compose, Linear, Mask, Matrix, Wavelet, norm
+from dunfold_lib.operators import Blur, Compose, Linear, Mask, Matrix, norm
 from dunfold_lib.show import Curves, Frames, line
 from dunfold_lib.sparse import data, duality, model, theory
+from dunfold_lib.wavelets import Wavelet
 
 whole_numbers = ones(2, 2, dtype=torch.int64)
 LIST = "is a list; it must be a torch.Tensor"

@@ -461,15 +461,17 @@ def test_strips_hold_every_patch_once():
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_star_in_tiles_is_star(model):
+def test_star_in_tiles_is_star(model, monkeypatch):
     Y, _ = units(size=(61, 47), bands=10)
-    whole = star(Y, 1.0, model, 3, 3, core=0)
+    whole = star(Y, 1.0, model, 3, 3)
     x = model.start(Y, basis(Y, 3))
     for _ in range(3):
         *_, (_, x) = model.sweep(Y, x)
     torch.testing.assert_close(whole, expand(x.G, x.A), rtol=0, atol=1e-10)
+    monkeypatch.setattr(algorithm, "AT_ONCE", 1000)
     for core in (8, 30):
-        torch.testing.assert_close(star(Y, 1.0, model, 3, 3, core=core), whole, rtol=0, atol=1e-9)
+        monkeypatch.setattr(algorithm, "CORE", core)
+        torch.testing.assert_close(star(Y, 1.0, model, 3, 3), whole, rtol=0, atol=1e-9)
 
 
 def test_large_cubes_go_in_tiles_of_themselves(monkeypatch):

@@ -25,7 +25,8 @@ from dunfold_lib.small_target import figures_l_rpcanet_printed as printed
 from dunfold_lib.small_target import figures_l_rpcanet_studies as studies
 from dunfold_lib.small_target import figures_l_rpcanet_tables as tables
 from dunfold_lib.small_target.experiments import EXPERIMENTS
-from dunfold_lib.small_target.model import Excite, macs
+from dunfold_lib.small_target.layers import Excite
+from dunfold_lib.small_target.model import macs
 from dunfold_lib.small_target.pictures import DARK, FALSE, HIT, MISSED, painted
 from dunfold_lib.small_target.published import (
     PUBLISHED,

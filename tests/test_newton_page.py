@@ -14,6 +14,7 @@ from dunfold_lib.newton_sr import figures_newton_tables as tables
 from dunfold_lib.newton_sr import figures_training as small
 from dunfold_lib.newton_sr import ssnal as solvers
 from dunfold_lib.newton_sr.algorithm import minimise
+from dunfold_lib.newton_sr.envelope import envelope
 from dunfold_lib.newton_sr.experiments import EXPERIMENTS
 from dunfold_lib.newton_sr.jacobians import (
     Groups,
@@ -23,7 +24,7 @@ from dunfold_lib.newton_sr.jacobians import (
     filter_norm,
     majorised,
 )
-from dunfold_lib.newton_sr.ssnal import Lasso, envelope, history, ista
+from dunfold_lib.newton_sr.lasso import Lasso, history, ista
 
 SOLUTIONS = pages.solutions("newton_sr/newton")
 F64 = torch.float64

@@ -28,6 +28,7 @@ from dunfold_lib.newton_sr import (
 from dunfold_lib.newton_sr import training as newton_sr_training
 from dunfold_lib.newton_sr.algorithm import Problem, accelerated, augmented_lagrangian
 from dunfold_lib.newton_sr.downsampling import Downsample, Spectral, keys_matrix, up
+from dunfold_lib.newton_sr.envelope import envelope, envelope_newton
 from dunfold_lib.newton_sr.experiments import ABLATIONS, EXPERIMENTS
 from dunfold_lib.newton_sr.jacobians import (
     L1,
@@ -40,6 +41,7 @@ from dunfold_lib.newton_sr.jacobians import (
     majorised,
     orders,
 )
+from dunfold_lib.newton_sr.lasso import Lasso, admm, coordinate_descent, fista, history, ista
 from dunfold_lib.newton_sr.model import (
     Filters,
     FirstOrderSR,
@@ -51,17 +53,7 @@ from dunfold_lib.newton_sr.model import (
     charbonnier,
     steps,
 )
-from dunfold_lib.newton_sr.ssnal import (
-    Lasso,
-    admm,
-    coordinate_descent,
-    envelope,
-    envelope_newton,
-    fista,
-    history,
-    ista,
-    ssnal,
-)
+from dunfold_lib.newton_sr.ssnal import ssnal
 from dunfold_lib.operators import gradient as differences
 from dunfold_lib.operators import gradient_T, norm
 from dunfold_lib.solvers import conjugate_gradients
@@ -970,10 +962,10 @@ def test_patches_are_cut_from_the_scenes_with_their_guides():
 
 
 def test_the_designs_matrix_has_its_condition_and_its_groups():
-    A, b, x = data.ill_conditioned(seeded(), 1e4, 10, 24, 6, 3, noise=0.0)
+    A, b, x = data.ill_conditioned(seeded(), 1e4, 10, 24, 6, 3)
     s = torch.linalg.svdvals(A)
     assert float(s[0] / s[-1]) ** 2 == pytest.approx(1e4)
-    torch.testing.assert_close(A @ x, b)
+    assert 0.004 < float((b - A @ x).norm() / (A @ x).norm()) < 0.02  # DESIGN_NOISE, of 10 draws
     assert int((x.reshape(-1, 3).norm(dim=1) > 0).sum()) == 2
 
 

@@ -13,9 +13,10 @@ from skimage.metrics import peak_signal_noise_ratio
 from torch.testing import assert_close
 
 from dunfold_lib.metrics import ergas, ergas_mse_over_mean, nmse_db, nmse_db_median, psnr, sam
-from dunfold_lib.operators import Blur, Compose, Linear, Mask, Matrix, Sensing, Wavelet, norm
+from dunfold_lib.operators import Blur, Compose, Linear, Mask, Matrix, Sensing, norm
 from dunfold_lib.prox import soft
 from dunfold_lib.solvers import conjugate_gradients
+from dunfold_lib.wavelets import Wavelet
 
 
 def numbers(*shape, seed=0):

@@ -36,7 +36,6 @@ from dunfold_lib.operators import (
     Fourier,
     Mask,
     Sensing,
-    Wavelet,
     gradient,
     gradient_T,
     norm,
@@ -44,6 +43,7 @@ from dunfold_lib.operators import (
 from dunfold_lib.prox import soft
 from dunfold_lib.solvers import conjugate_gradients, jacobian_norm
 from dunfold_lib.training import Recipe
+from dunfold_lib.wavelets import Wavelet
 
 F64 = torch.float64
 

@@ -11,7 +11,7 @@ from dunfold_lib.imaging import baselines as imaging
 from dunfold_lib.imaging import denoisers, evaluation, figures_ista_net
 from dunfold_lib.newton_sr import Downsample, NewtonSR, Pair, charbonnier
 from dunfold_lib.newton_sr import jacobians as newton_theory
-from dunfold_lib.operators import Fourier, Matrix, Wavelet
+from dunfold_lib.operators import Fourier, Matrix
 from dunfold_lib.prox import soft
 from dunfold_lib.small_target import LRPCANet, data, detect, soft_iou, total_loss
 from dunfold_lib.small_target import baselines as detectors
@@ -25,6 +25,7 @@ from dunfold_lib.sparse import (
     objective,
     theory,
 )
+from dunfold_lib.wavelets import Wavelet
 
 A = Matrix(torch.arange(6.0).reshape(2, 3) + 1)
 b, x = torch.ones(4, 2), torch.ones(4, 3)

@@ -36,16 +36,14 @@ from dunfold_lib.small_target import (
 from dunfold_lib.small_target import training as small_target_training
 from dunfold_lib.small_target.experiments import EXPERIMENTS
 from dunfold_lib.small_target.fast import compact, detect
+from dunfold_lib.small_target.layers import Excite
 from dunfold_lib.small_target.model import (
     GAIN,
-    Excite,
     LRPCANet,
     RPCANet,
     TwoTerm,
-    imitate,
     macs,
     soft_iou,
-    start_dark,
     total_loss,
 )
 from dunfold_lib.small_target.published import (
@@ -56,6 +54,7 @@ from dunfold_lib.small_target.published import (
     PUBLISHED_STAGES,
 )
 from dunfold_lib.small_target.released import load_released
+from dunfold_lib.small_target.weights import imitate, start_dark
 from dunfold_lib.solvers import jacobian_norm
 from dunfold_lib.training import Context
 

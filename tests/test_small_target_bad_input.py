@@ -20,15 +20,10 @@ from dunfold_lib.small_target import (
     training,
 )
 from dunfold_lib.small_target.fast import detect
-from dunfold_lib.small_target.model import (
-    LRPCANet,
-    RPCANet,
-    TwoTerm,
-    imitate,
-    start_dark,
-)
+from dunfold_lib.small_target.model import LRPCANet, RPCANet, TwoTerm
 from dunfold_lib.small_target.released import load_experiment, load_released
 from dunfold_lib.small_target.training import Training
+from dunfold_lib.small_target.weights import imitate, start_dark
 from dunfold_lib.solvers import jacobian_norm
 from dunfold_lib.training import Context
 

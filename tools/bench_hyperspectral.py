@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from itertools import product
 from typing import Any
 from unittest.mock import patch
 
@@ -124,11 +125,10 @@ def whole_cube(name: str) -> Race:
     def blocks() -> Tensor:
         total, count = torch.zeros_like(b.Y), torch.zeros_like(b.Y[:, :1])
         with as_released():
-            for top in places[0]:
-                for left in places[1]:
-                    here = (..., slice(top, top + BLOCK), slice(left, left + BLOCK))
-                    total[here] += net(cut(b, top, left))
-                    count[here] += 1
+            for top, left in product(*places):
+                here = (..., slice(top, top + BLOCK), slice(left, left + BLOCK))
+                total[here] += net(cut(b, top, left))
+                count[here] += 1
         return total / count
 
     @torch.inference_mode()
@@ -145,9 +145,10 @@ def whole_cube(name: str) -> Race:
         errors = [float((z - truth).square().mean().sqrt()) * 50 / 255 for z in (x, y)]
         print("  RMSE of the blocks {:.4f}, of the whole {:.4f}".format(*errors), flush=True)
 
-    count = len(places[0]) * len(places[1])
     what = f"{type(net).__name__}, K = {net.K}, Indian Pines 145×145×200"
-    title = f"{what}: ours | {count} blocks 56×56 at stride 12, layers as released"
+    title = (
+        f"{what}: ours | {len([*product(*places)])} blocks 56×56 at stride 12, layers as released"
+    )
     return Race(title, blocks, ours, same, turns=3 if name == "smds" else 1)
 
 

@@ -24,12 +24,13 @@ from bench_race import Race, near, on_threads
 from torch import Tensor, nn
 
 from dunfold_lib.newton_sr import data
-from dunfold_lib.newton_sr.ssnal import Lasso, ssnal
+from dunfold_lib.newton_sr.lasso import Lasso
+from dunfold_lib.newton_sr.ssnal import ssnal
 from dunfold_lib.operators import Matrix
 from dunfold_lib.sparse import ALISTA
+from dunfold_lib.sparse.algorithm import extrapolated
 from dunfold_lib.sparse.data import SparseProblem
 from dunfold_lib.sparse.duality import duality_gap, lasso
-from dunfold_lib.sparse.model import extrapolated
 
 SAVED = Path(__file__).resolve().parents[1] / "results" / "newton_sr" / "peers.json"
 GAP = 1e-10  # duality gap over the objective

@@ -9,8 +9,8 @@ import torch
 from bench_race import Race
 
 from dunfold_lib.sparse import LISTACP, ista
+from dunfold_lib.sparse.coherence import analytic_weights, generalised_coherence
 from dunfold_lib.sparse.data import SparseProblem
-from dunfold_lib.sparse.theory import analytic_weights, generalised_coherence
 
 
 def batched_ista() -> Race:

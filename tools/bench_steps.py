@@ -37,8 +37,8 @@ from dunfold_lib.small_target import LRPCANet, RPCANet, images, synthetic
 from dunfold_lib.small_target.fast import merged
 from dunfold_lib.small_target.model import total_loss
 from dunfold_lib.sparse import ALISTA, LISTA, LISTACP, TiLISTA
+from dunfold_lib.sparse.coherence import analytic_weights
 from dunfold_lib.sparse.data import SparseProblem
-from dunfold_lib.sparse.theory import analytic_weights
 from dunfold_lib.sparse.training import batch_db
 from dunfold_lib.training import Context, Recipe, fit
 

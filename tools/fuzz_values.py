@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dunfold_lib import explore, images, operators, show
+from dunfold_lib import explore, images, operators, show, wavelets
 from dunfold_lib.hyperspectral import algorithm as hc
 from dunfold_lib.hyperspectral import lowrank
 from dunfold_lib.hyperspectral import model as hm
@@ -27,24 +27,39 @@ from dunfold_lib.newton_sr import algorithm as nc
 from dunfold_lib.newton_sr import data as newton_data
 from dunfold_lib.newton_sr import downsampling, jacobians
 from dunfold_lib.newton_sr import model as nm
-from dunfold_lib.newton_sr.ssnal import Lasso
+from dunfold_lib.newton_sr.lasso import Lasso
 from dunfold_lib.small_target import data as target_data
 from dunfold_lib.small_target import fast, released, scores
 from dunfold_lib.small_target import model as tm
+from dunfold_lib.sparse import algorithm as sparse_algorithm
 from dunfold_lib.sparse import data as sparse_data
 from dunfold_lib.sparse import model as sm
 
 MODULES = (
-    *("prox", "operators", "datasets", "metrics", "solvers", "blocks", "show", "explore"),
-    *("sparse.model", "sparse.duality", "sparse.theory", "sparse.data"),
+    *(
+        "prox",
+        "operators",
+        "wavelets",
+        "datasets",
+        "metrics",
+        "solvers",
+        "blocks",
+        "show",
+        "explore",
+    ),
+    *("sparse.model", "sparse.algorithm", "sparse.duality", "sparse.theory"),
+    *("sparse.coherence", "sparse.data"),
     *("imaging.model", "imaging.baselines", "imaging.denoisers", "imaging.plug_and_play"),
     *("imaging.fast", "imaging.theory", "imaging.data", "imaging.released"),
-    *("hyperspectral.model", "hyperspectral.algorithm", "hyperspectral.lowrank"),
+    *("hyperspectral.model", "hyperspectral.measurement"),
+    *("hyperspectral.algorithm", "hyperspectral.lowrank"),
     *("hyperspectral.patches", "hyperspectral.baselines", "hyperspectral.classify"),
     *("hyperspectral.data", "hyperspectral.fast"),
     *("newton_sr.model", "newton_sr.algorithm", "newton_sr.ssnal", "newton_sr.jacobians"),
+    *("newton_sr.lasso", "newton_sr.envelope"),
     *("newton_sr.downsampling", "newton_sr.baselines", "newton_sr.data"),
-    *("small_target.model", "small_target.baselines", "small_target.scores"),
+    *("small_target.model", "small_target.layers", "small_target.weights"),
+    *("small_target.baselines", "small_target.scores"),
     *("small_target.fast", "small_target.theory", "small_target.data", "small_target.released"),
 )
 
@@ -52,7 +67,7 @@ MODULES = (
 # the other fuzzer's.
 INTERNAL = {
     "operators.Linear",
-    "operators.starting_point",
+    "solvers.starting_point",
     *("datasets.bell", "datasets.cells"),  # of a caller's own grid and width
     "show.figure",
     "show.axes_box",
@@ -73,9 +88,12 @@ INTERNAL = {
     *(f"hyperspectral.data.{n}" for n in ("indian_pines", "labels", "part")),
     *(f"newton_sr.model.{n}" for n in ("Stages", "Filters", "Response")),
     *("newton_sr.ssnal.Counted", "newton_sr.ssnal.counted", "newton_sr.jacobians.Transform"),
+    *("newton_sr.ssnal.Solution.noted", "newton_sr.ssnal.descended"),
+    *(f"newton_sr.lasso.{n}" for n in ("checked", "doubled", "largest")),
     *(f"newton_sr.data.{n}" for n in ("read", "stored", "read_pairs", "data_folder")),
     *(f"newton_sr.data.{n}" for n in ("required", "middlebury", "motorcycle", "worldview")),
-    *(f"small_target.model.{n}" for n in ("Excite", "Learned", "conv", "layers", "Stages")),
+    *(f"small_target.layers.{n}" for n in ("Excite", "Learned", "conv", "layers", "neck")),
+    *("small_target.model.Stages", "small_target.model.Light"),
     *(f"small_target.fast.{n}" for n in ("folded", "mean_after", "Compact", "Merged")),
     *(f"small_target.data.{n}" for n in ("Draw", "fractal", "sky", "cloud", "horizon", "ground")),
     *("small_target.scores.components", "small_target.scores.scores_of"),
@@ -231,7 +249,7 @@ FLOOR: Makers = {
     "Phi": lambda: normal(4, 9),
     "block": lambda: operators.Sensing(normal(4, 9)),
     "outer": lambda: operators.Mask(torch.ones(8, 8)),
-    "inner": lambda: operators.Wavelet((8, 8), "haar", 1),
+    "inner": lambda: wavelets.Wavelet((8, 8), "haar", 1),
     "y": lambda: rand(5),
     "image": lambda: rand(4, 4).double().numpy(),
     "images": lambda: (rand(4, 4).double().numpy(),),
@@ -240,8 +258,8 @@ FLOOR: Makers = {
     "head": lambda: ["a", "b"],
     "rows": lambda: [[1, 2.0]],
     "texts": lambda: {"a": "1.5"},
-    "left": lambda: sm.objective,
-    "right": lambda: sm.ista_step,
+    "left": lambda: sparse_algorithm.objective,
+    "right": lambda: sparse_algorithm.ista_step,
     "label": lambda: "v",
     "values": lambda: (1.0, 2.0),
     "sliders": lambda: {"v": explore.Slider("v", (1, 2))},
@@ -303,7 +321,7 @@ SPARSE: Makers = {
 
 IMAGING: Makers = {
     "A": image_operator,
-    "W": lambda: operators.Wavelet((6, 6), "haar", 1),
+    "W": lambda: wavelets.Wavelet((6, 6), "haar", 1),
     "b": lambda: normal(2, 12),
     "x": lambda: normal(2, 1, 6, 6),
     "start": lambda: normal(2, 1, 6, 6),
@@ -590,7 +608,7 @@ SPECIAL: Makers = {
     "operators.Fourier.*.x": lambda: rand(2, 1, 6, 6),
     "operators.Fourier.*.r": lambda: rand(2, 2, 6, 6),
     "operators.Blur.*.[xr]": lambda: rand(2, 1, 8, 8),
-    "operators.Wavelet.*.[xr]": lambda: rand(2, 1, 8, 8),
+    "wavelets.Wavelet.*.[xr]": lambda: rand(2, 1, 8, 8),
     "operators.Compose.*.[xr]": lambda: rand(2, 1, 8, 8),
     "explore.Slider.start": lambda: 0,
     "explore.Guess.asked": lambda: "?",
@@ -607,8 +625,9 @@ SPECIAL: Makers = {
     "sparse.model.*LISTA*.layer.x": lambda: normal(3, 8),
     "sparse.model.HyperLISTA.readout.s": lambda: hyperlista().start(normal(3, 5)),
     "sparse.theory.*.A": lambda: normal(5, 8),
+    "sparse.coherence.*.A": lambda: normal(5, 8),
     "sparse.theory.local_rate.support": lambda: torch.tensor([1, 0, 1, 0, 0, 0, 0, 0]) > 0,
-    "sparse.theory.generalised_coherence.gap": lambda: 0.1,
+    "sparse.coherence.generalised_coherence.gap": lambda: 0.1,
     "sparse.data.SparseProblem.A": lambda: None,
     "sparse.data.gaussian_kernel.side": lambda: 5,
     "imaging.model.ISTANetPlus.transform.u": lambda: rand(2, 2, 6, 6),
@@ -658,9 +677,8 @@ SPECIAL: Makers = {
     "newton_sr.data.filled.d": lambda: np.array([[1.0, np.inf, 3.0], [2.0, 1.0, 4.0]]),
     "newton_sr.algorithm.newton_direction.F": lambda: problem().F(normal(2, 1, 8, 8)),
     "newton_sr.algorithm.*.M": lambda: jacobians.clarke,
-    "newton_sr.ssnal.*.problem": lasso,
-    "newton_sr.ssnal.*.tol": lambda: 1e-8,
-    "newton_sr.ssnal.ssnal.newton": lambda: 30,
+    **{f"newton_sr.{m}.*.problem": lasso for m in ("ssnal", "lasso", "envelope")},
+    **{f"newton_sr.{m}.*.tol": lambda: 1e-8 for m in ("ssnal", "lasso", "envelope")},
     "newton_sr.ssnal.ssnal.inner": lambda: 0.01,
     "newton_sr.jacobians.Shrink.*.[vx]": lambda: normal(2, 1, 8, 8),
     "newton_sr.jacobians.directional.U": lambda: normal(2, 1, 8, 8),
@@ -720,7 +738,7 @@ SPECIAL: Makers = {
     "small_target.data.*.side": lambda: 32,
 }
 
-CHANGED = {"imaging.model.start_quietly", "small_target.model.start_dark"}
+CHANGED = {"imaging.model.start_quietly", "small_target.weights.start_dark"}
 
 
 def value(door: str, parameter: inspect.Parameter) -> Any:
@@ -749,9 +767,9 @@ INSTANCES: Makers = {
     "operators.Blockwise": lambda: operators.Blockwise(operators.Sensing(normal(4, 9)), (8, 8)),
     "operators.Fourier": lambda: operators.Fourier((rand(6, 6) > 0.5).float()),
     "operators.Blur": lambda: operators.Blur(rand(3, 3), (8, 8)),
-    "operators.Wavelet": lambda: operators.Wavelet((8, 8), "haar", 1),
+    "wavelets.Wavelet": lambda: wavelets.Wavelet((8, 8), "haar", 1),
     "operators.Compose": lambda: operators.Compose(
-        operators.Mask(torch.ones(8, 8)), operators.Wavelet((8, 8), "haar", 1)
+        operators.Mask(torch.ones(8, 8)), wavelets.Wavelet((8, 8), "haar", 1)
     ),
     "show.Line": lambda: show.line([0, 1], [0, 1]),
     "show.Curves": curves,
@@ -780,7 +798,7 @@ INSTANCES: Makers = {
     ),
     "newton_sr.model.PlainSR": lambda: nm.PlainSR(ratio=2, f=3),
     "newton_sr.algorithm.Problem": problem,
-    "newton_sr.ssnal.Lasso": lasso,
+    "newton_sr.lasso.Lasso": lasso,
     "newton_sr.jacobians.L1": jacobians.L1,
     "newton_sr.jacobians.Groups": lambda: jacobians.Groups(2),
     "newton_sr.jacobians.Shrink": lambda: problem().priors[0],
@@ -820,6 +838,7 @@ FREE: tuple[tuple[str, str, str], ...] = (
     ("newton_sr.jacobians.*", "a", "shape [[]None]"),  # to any leading axes of a
     ("prox.*", "t", "*"),  # the same
     ("sparse.model.*", "lam", "*"),
+    ("sparse.algorithm.*", "lam", "*"),
     ("small_target.scores.*", "*", "shape [[]0]: shape [[]None]"),  # (h, w) or (1, h, w)
 )
 DEAF: tuple[str, ...] = (

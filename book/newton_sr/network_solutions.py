@@ -17,8 +17,11 @@ def on_a_line(a, theta, eps, clarke):
     return a - slope / (M + eps)
 
 
-def parameters(kind, K=3, c=8, f=12, C=1, Cy=1, width=8, spectral=False):
-    """The numbers of a network: "Newton", "learned inverse" or "first-order"."""
+def parameters(kind, K=3, c=8, f=12, bands=(1, 1), spectral=False):
+    """The numbers of a network: "Newton", "learned inverse" or "first-order".
+
+    bands: of the image and of its guide. The learned inverse has 8 channels."""
+    (C, Cy), width = bands, 8
     conv = lambda into, out: 9 * into * out + out
     encoder = conv(C + Cy, f) + conv(f, f) + conv(f, 2 * c)
     stage = 2 * 9 * c * C + 2 * c + 3  # T1, T2; t1, t2; s1, s2, η

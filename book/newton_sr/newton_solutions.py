@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from dunfold_lib.newton_sr.ssnal import Lasso
+from dunfold_lib.newton_sr.lasso import Lasso
 
 
 def from_the_kink(V: float) -> float:

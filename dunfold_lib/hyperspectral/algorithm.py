@@ -225,7 +225,6 @@ def star(
     sweeps: int = 2,
     r: int = 9,
     window: int = 0,
-    core: int | None = None,
 ) -> Tensor:
     """A denoised cube (N, B, H, W) from a noisy one: some sweeps from the subspace of Y.
 
@@ -233,7 +232,7 @@ def star(
     or fewer where the noise hides some (``lowrank.basis``).
     window : of the medians that the first A is estimated from; 0 for none.  model : its weights are
     in units of σ; the defaults, with two sweeps, were chosen on the validation part of Indian
-    Pines. More sweeps come nearer to the minimum, which is smoother.  core : as in ``swept``.
+    Pines. More sweeps come nearer to the minimum, which is smoother.
     """
     units, level = in_units(Y, sigma)
     checks.whole("sweeps", sweeps)
@@ -245,7 +244,7 @@ def star(
         return x
 
     every = Steps(model.R, model.start, [step] * sweeps, [model.moving] * sweeps, [True] * sweeps)
-    return level * expand(*swept(units, A, every, core))
+    return level * expand(*swept(units, A, every))
 
 
 class Steps(NamedTuple):

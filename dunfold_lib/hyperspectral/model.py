@@ -46,21 +46,17 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dunfold_lib import checks
-from dunfold_lib.hyperspectral.algorithm import Star, in_units, low_rank, moved
-from dunfold_lib.hyperspectral.lowrank import basis, expand, noise_level, project
+from dunfold_lib.hyperspectral.algorithm import Star, low_rank, moved
+from dunfold_lib.hyperspectral.lowrank import expand, project
+from dunfold_lib.hyperspectral.measurement import Noisy as Noisy
+from dunfold_lib.hyperspectral.measurement import is_noisy
+from dunfold_lib.hyperspectral.measurement import measured as measured
 from dunfold_lib.hyperspectral.patches import Patches, analysis, dct, mean, synthesis
 from dunfold_lib.prox import soft
 from dunfold_lib.unroll import Unrolled
 
 THETA, MU, W_FIRST = 1.0, 2.5, 0.2  # first thresholds in units of σ; first w
 BLEND, LAST = 0.05, 0.98  # first α, and that of the last layer
-
-
-class Noisy(NamedTuple):
-    """A noisy cube over its noise level, and a basis of its spectra (``lowrank.basis``)."""
-
-    Y: Tensor  # (N, B, H, W)
-    A: Tensor  # (N, B, r)
 
 
 class State(NamedTuple):
@@ -123,7 +119,7 @@ class Sweeps(Unrolled):
 
     def start(self, b: Noisy) -> State:
         """G⁰ = Y ×₃ Aᵀ and zeros."""
-        _measured(self, b)
+        is_noisy(b, self.r)
         G = project(b.Y, b.A)
         B = torch.zeros_like(self.R(G))
         return State(G, b.A, torch.zeros_like(b.Y), B, B, B)
@@ -149,7 +145,7 @@ class Sweeps(Unrolled):
 
     def _fits(self, x: State, b: Noisy) -> None:
         """Refuse a state that is not of this measurement."""
-        _measured(self, b)
+        is_noisy(b, self.r)
         checks.like("the state's A", x.A, "A", b.A)
         checks.like("S", x.S, "Y", b.Y)
         checks.shaped("G", x.G, (len(b.Y), self.r, *b.Y.shape[2:]))
@@ -334,19 +330,6 @@ def as_sweeps(net: Sweeps) -> list[Star]:
 
 
 @checks.door
-def measured(
-    Y: Tensor, sigma: float | Tensor | None, r: int, window: int = 0
-) -> tuple[Noisy, Tensor]:
-    """What a network takes of noisy cubes Y (N, B, H, W), and the level it was divided by.
-
-    sigma : deviation of the noise in Y's units, a number or (N, 1, 1, 1); estimated where None.
-    window : of the medians that A is estimated from; 0 for none.
-    """
-    units, level = in_units(Y, noise_level(Y) if sigma is None else sigma)
-    return Noisy(units, basis(units, r, window)), level
-
-
-@checks.door
 def squared(net: nn.Module, b: Noisy, truth: Tensor) -> Tensor:
     """Mean squared error in units of σ² (the paper's loss over the number of entries)."""
     estimate = net(b)
@@ -360,16 +343,3 @@ def decibels(net: nn.Module, b: Noisy, truth: Tensor) -> Tensor:
     estimate = net(b)
     checks.like("truth", truth, "the estimate", estimate)
     return 10 * (estimate - truth).square().flatten(1).mean(1).log10().mean()
-
-
-def _measured(net: Sweeps, b: Noisy) -> None:
-    """Refuse what is no measurement of this network: shape and dtype only."""
-    if not isinstance(b, Noisy):
-        raise TypeError(f"b is a {type(b).__name__}; it must be a hyperspectral.Noisy(Y, A)")
-    checks.real("Y", b.Y)
-    if b.Y.ndim != 4:
-        raise ValueError(f"Y has shape {tuple(b.Y.shape)}; it must be (batch, B, H, W)")
-    checks.rows("A", b.A, (b.Y.shape[1], net.r))
-    if len(b.A) != len(b.Y) or b.A.dtype != b.Y.dtype:
-        other = f"{len(b.A)} rows of {b.A.dtype}"
-        raise ValueError(f"A has {other}; Y has {len(b.Y)} rows of {b.Y.dtype}")

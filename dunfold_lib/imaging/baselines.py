@@ -18,18 +18,10 @@ import torch
 from torch import Tensor
 
 from dunfold_lib import checks
-from dunfold_lib.operators import (
-    Linear,
-    Wavelet,
-    fits,
-    gradient,
-    gradient_T,
-    is_linear,
-    norm,
-    starting_point,
-)
+from dunfold_lib.operators import Linear, fits, gradient, gradient_T, is_linear, norm
 from dunfold_lib.prox import soft
-from dunfold_lib.solvers import conjugate_gradients
+from dunfold_lib.solvers import conjugate_gradients, starting_point
+from dunfold_lib.wavelets import Wavelet
 
 TV_STEPS = 400  # of the chapter's tables
 RATIO = 0.01  # τ/σ of the primal and the dual step, for pixels in [0, 1]
@@ -65,7 +57,7 @@ def wavelet_ista(
     measured(A, b)
     if not isinstance(W, Wavelet) or W.domain != A.domain:
         given = f"of images {W.domain}" if isinstance(W, Wavelet) else f"a {type(W).__name__}"
-        raise ValueError(f"W is {given}; it must be an operators.Wavelet of images {A.domain}")
+        raise ValueError(f"W is {given}; it must be a wavelets.Wavelet of images {A.domain}")
     checks.number("lam", lam, 0)
     checks.whole("K", K)
     rho = 1 / norm(A) ** 2

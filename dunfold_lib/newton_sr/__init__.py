@@ -6,6 +6,7 @@
 from dunfold_lib.newton_sr.algorithm import Problem, augmented_lagrangian
 from dunfold_lib.newton_sr.downsampling import Downsample, Pair, Spectral, up
 from dunfold_lib.newton_sr.jacobians import L1, Groups, Shrink, clarke, majorised
+from dunfold_lib.newton_sr.lasso import Lasso, admm, fista, history, ista
 from dunfold_lib.newton_sr.model import (
     FirstOrderSR,
     LearnedInverseSR,
@@ -14,7 +15,6 @@ from dunfold_lib.newton_sr.model import (
     charbonnier,
     steps,
 )
-from dunfold_lib.newton_sr.ssnal import Lasso, admm, fista, history, ista
 
 __all__ = [
     "L1",

@@ -36,6 +36,7 @@ from dunfold_lib import checks
 from dunfold_lib.newton_sr.jacobians import Curvature, Shrink, Transform, clarke
 from dunfold_lib.solvers import conjugate_gradients, momentum
 
+NEWTON, CG = 30, 500  # most steps in an outer one
 ARMIJO, HALVINGS = 1e-4, 30
 ETA, TAU = 0.1, 1.0  # ‖V d + F‖ ≤ min(ETA, ‖F‖^(1 + TAU))
 TAU1, TAU2 = 0.1, 0.1  # ε = TAU1 min(TAU2, ‖F‖)
@@ -150,27 +151,25 @@ def augmented_lagrangian(
     start: Tensor,
     tol: float = 1e-6,
     outer: int = 500,
-    newton: int = 30,
-    cg: int = 500,
     inner: float = 0.1,
 ) -> Solution:
     """The model's minimiser, by Newton–CG inside an augmented Lagrangian (Zhao, Sun & Toh 2010).
 
     problem : its multipliers are the first ones.  start : U⁰ (batch, C, rH, rW); the images of a
-    batch are solved as one problem.  tol : of ``Problem.kkt``.  outer, newton, cg : most steps of
-    each kind.  inner : an outer step ends where ‖F‖ is below ``inner`` times the last KKT.
+    batch are solved as one problem.  tol : of ``Problem.kkt``.  outer : most outer steps,
+    each of at most ``NEWTON`` Newton steps, which ends where ‖F‖ is below ``inner`` times the last
+    KKT.
     RuntimeError where ``outer`` steps do not reach ``tol``.
     """
     checks.finite("start", start)
     for name, number in (("tol", tol), ("inner", inner)):
         checks.number(name, number, 0, open_low=True)
-    for name, count in (("outer", outer), ("newton", newton), ("cg", cg)):
-        checks.whole(name, count, 1)
+    checks.whole("outer", outer, 1)
     made = Solution(start, problem.L, [], [], [], [])
     U = start
     for _ in range(outer):
         enough = inner * (made.kkt[-1] if made.kkt else 1.0)
-        U, residuals, phi, products = minimise(problem, U, enough, newton, cg)
+        U, residuals, phi, products = minimise(problem, U, enough, NEWTON, CG)
         problem = problem._replace(L=problem.multipliers(U))
         made.kkt.append(problem.kkt(U))
         made.residuals.append(residuals)

@@ -298,6 +298,9 @@ def patches(
     return whole[:, :C].contiguous(), whole[:, C:].contiguous()
 
 
+DESIGN_NOISE = 0.01  # relative
+
+
 class Design(NamedTuple):
     """A lasso whose matrix has a chosen condition: A (m, n), b (m,), the truth (n,)."""
 
@@ -314,16 +317,15 @@ def ill_conditioned(
     n: int = 1200,
     nonzeros: int = 40,
     group: int = 1,
-    noise: float = 0.01,
 ) -> Design:
     """A Gaussian matrix with its singular values replaced: cond(AAᵀ) = condition, ‖A‖₂ = 1.
 
-    nonzeros : in whole groups of ``group`` consecutive entries.  noise : relative to ‖A x*‖.
+    nonzeros : in whole groups of ``group`` consecutive entries.  b = A x* + noise of
+    ``DESIGN_NOISE`` ‖A x*‖.
     """
     for name, count in (("m", m), ("n", n), ("group", group)):
         checks.whole(name, count, 1)
     checks.whole("nonzeros", nonzeros)
-    checks.number("noise", noise, 0)
     checks.number("condition", condition, 1)
     if nonzeros % group or n % group or nonzeros > n:
         raise ValueError(f"nonzeros is {nonzeros}, n {n}; both must be multiples of group {group}")
@@ -335,4 +337,4 @@ def ill_conditioned(
     chosen = torch.randperm(n // group, generator=g)[: nonzeros // group]
     x[chosen] = normal(len(chosen), group)
     clean = A @ x.flatten()
-    return Design(A, clean + noise * clean.norm() / m**0.5 * normal(m), x.flatten())
+    return Design(A, clean + DESIGN_NOISE * clean.norm() / m**0.5 * normal(m), x.flatten())

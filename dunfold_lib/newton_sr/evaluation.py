@@ -14,9 +14,10 @@ from dunfold_lib.newton_sr import data, readers
 from dunfold_lib.newton_sr.data import Scene
 from dunfold_lib.newton_sr.downsampling import Pair, degraded
 from dunfold_lib.newton_sr.jacobians import L1, Groups, Penalty, orders
+from dunfold_lib.newton_sr.lasso import Lasso, admm, fista, history, ista
 from dunfold_lib.newton_sr.model import PlainSR, steps
 from dunfold_lib.newton_sr.scores import rmse
-from dunfold_lib.newton_sr.ssnal import Lasso, admm, fista, history, ista, ssnal
+from dunfold_lib.newton_sr.ssnal import ssnal
 from dunfold_lib.newton_sr.training import CHANNELS, SPLIT, Network, every_other, known, whole_scene
 
 TEST_SEED = 2**31  # made-up test scenes come from this seed plus the run's

@@ -29,8 +29,9 @@ from dunfold_lib.newton_sr.jacobians import (
     filter_norm,
     majorised,
 )
+from dunfold_lib.newton_sr.lasso import Lasso, admm, fista, ista
 from dunfold_lib.newton_sr.model import Filters
-from dunfold_lib.newton_sr.ssnal import Lasso, admm, fista, ista, ssnal
+from dunfold_lib.newton_sr.ssnal import ssnal
 from dunfold_lib.show import Curves, Frames, array, line
 
 CONDITIONS = tuple(10.0**k for k in range(1, 8))  # cond(AAᵀ)

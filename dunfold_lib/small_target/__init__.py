@@ -5,17 +5,10 @@ from dunfold_lib.small_target.baselines import ipi, mpcm, pstnn, segment, top_ha
 from dunfold_lib.small_target.data import Frames, images, inject, noisy, synthetic
 from dunfold_lib.small_target.fast import compact, detect
 from dunfold_lib.small_target.maps import dead_maps
-from dunfold_lib.small_target.model import (
-    LRPCANet,
-    RPCANet,
-    State,
-    TwoTerm,
-    imitate,
-    soft_iou,
-    total_loss,
-)
+from dunfold_lib.small_target.model import LRPCANet, RPCANet, State, TwoTerm, soft_iou, total_loss
 from dunfold_lib.small_target.released import load_released
 from dunfold_lib.small_target.scores import by_centroid, by_overlap, iou, niou, roc
+from dunfold_lib.small_target.weights import imitate
 
 __all__ = [
     "Frames",

@@ -22,13 +22,8 @@ from dunfold_lib import checks
 from dunfold_lib.blocks import Less, composed, edges
 from dunfold_lib.small_target import data
 from dunfold_lib.small_target.data import Frames
-from dunfold_lib.small_target.model import (
-    MAPS,
-    Excite,
-    Learned,
-    LRPCANet,
-    Network,
-)
+from dunfold_lib.small_target.layers import Excite, Learned
+from dunfold_lib.small_target.model import MAPS, LRPCANet, Network
 
 Layer = tuple[Tensor, Tensor]  # weight (out, in, k, k) and bias (out,) of a convolution
 

@@ -15,16 +15,9 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from dunfold_lib.show import Curves, Frames, array, line
 from dunfold_lib.small_target import data, theory
 from dunfold_lib.small_target import figures_l_rpcanet as figures
+from dunfold_lib.small_target.layers import Excite
 from dunfold_lib.small_target.maps import activity
-from dunfold_lib.small_target.model import (
-    Excite,
-    LRPCANet,
-    Network,
-    RPCANet,
-    State,
-    macs,
-    soft_iou,
-)
+from dunfold_lib.small_target.model import LRPCANet, Network, RPCANet, State, macs, soft_iou
 from dunfold_lib.tables import Table, minus_sign
 
 Loss = Callable[[Tensor, Tensor], Tensor]

@@ -39,8 +39,7 @@ released weights for NUDT-SIRST have β = 16, those for IRSTD-1k β = 16 and n =
 SIRST-Aug are the network of 0.216 M parameters.
 """
 
-from collections.abc import Iterable, Iterator
-from itertools import pairwise
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import torch
@@ -48,6 +47,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dunfold_lib import checks
+from dunfold_lib.small_target.layers import Excite, Learned, layers, neck
 from dunfold_lib.unroll import Unrolled
 
 STEP = 0.01  # first ε and σ
@@ -55,9 +55,6 @@ STEP = 0.01  # first ε and σ
 # and D = B + T + N
 MAPS = ("FB", "FT", "FN", "FD")
 GAIN = {"FB": -0.5, "FT": 1.0, "FN": 1.0, "FD": 1.0}
-SQUEEZE = (
-    16  # c over the hidden channels of squeeze-and-excitation, of which there are two at least
-)
 RECONSTRUCTION = 0.1  # weight of the mean square of D^K − D in the loss
 
 
@@ -68,110 +65,6 @@ class State(NamedTuple):
     B: Tensor
     T: Tensor
     N: Tensor
-
-
-class Excite(nn.Module):
-    """Squeeze and excitation: each channel times a number in (0, 1) made from all channels' means.
-
-    Hu, Shen & Sun 2018. c = 32 has 162 parameters.
-    """
-
-    def __init__(self, c: int, g: torch.Generator):
-        super().__init__()
-        hidden = max(c // SQUEEZE, 2)
-        self.squeeze, self.widen = conv(1, c, hidden, g), conv(1, hidden, c, g)
-
-    def scale(self, mean: Tensor) -> Tensor:  # (batch, c, 1, 1), both sides
-        return self.widen(self.squeeze(mean).relu()).sigmoid()
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x * self.scale(x.mean((2, 3), keepdim=True))
-
-
-class Learned(nn.Module):
-    """F: features of images (batch, 1, h, w), excited where asked for, and one 3×3 layer back.
-
-    body : convolutions with what stands between them.  excite : ``Excite``, or the identity.
-    last : 3×3, c → 1.
-    """
-
-    def __init__(self, body: Iterable[nn.Module], c: int, se: bool, g: torch.Generator):
-        super().__init__()
-        self.body = nn.Sequential(*body)
-        self.excite = Excite(c, g) if se else nn.Identity()
-        self.last = conv(3, c, 1, g)
-
-    @torch.no_grad()
-    def awake(self, gain: float) -> None:
-        """Pair the channels of fresh filters, so that no ReLU can silence the map.
-
-        Behind a pair (a, −a) the next filter takes relu(a) − relu(−a) = a: at first the map is
-        linear. What a constant image becomes, ``gain`` times itself, sets the sums of the taps;
-        all else of the filters stays as drawn. Balduzzi et al. 2017 pair channels so.
-        """
-        convs = [m for m in self.body if isinstance(m, nn.Conv2d)]
-        if min(m.out_channels for m in convs) < 2:
-            return  # one channel has no partner
-        constant, paired = torch.ones(1), False  # paired: what a layer is given left a ReLU
-        for m, behind in pairwise([*self.body, nn.Identity()]):
-            if isinstance(m, nn.Conv2d):
-                bent = not isinstance(behind, nn.Identity)
-                constant, paired = _pair(m, constant, paired, bent), bent
-        _pair(self.last, constant, paired, False, gain * (2 if self.excites() else 1))
-        if isinstance(self.excite, Excite):
-            w = self.excite.squeeze.weight
-            w[len(w) // 2 :] = -w[: -(len(w) // 2)]
-
-    def excites(self) -> bool:
-        """Whether it has squeeze-and-excitation, which halves fresh features."""
-        return isinstance(self.excite, Excite)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.last(self.excite(self.body(x)))
-
-
-def conv(k: int, into: int, out: int, g: torch.Generator) -> nn.Conv2d:
-    """A fresh k×k convolution that keeps the size: Xavier-normal weights, biases 0.
-
-    Its filters lie channels-last in memory, and features follow: a step of training takes half.
-    """
-    made = nn.Conv2d(into, out, k, padding=k // 2)
-    with torch.no_grad():
-        spread = (2 / (k * k * (into + out))) ** 0.5
-        made.weight.normal_(0, spread, generator=g)
-    made.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    made.bias = nn.Parameter(torch.zeros(out))
-    return made
-
-
-def _pair(m: nn.Conv2d, constant: Tensor, into: bool, out: bool, gain: float = 1.0) -> Tensor:
-    """Filters on pairs of channels (a, −a), and that give such pairs, where asked for.
-
-    constant : (channels,) what a constant image has become.  Gives the same behind the layer, of
-    length ``gain`` times that. A channel left over by pairs keeps its filters.
-    """
-    w = m.weight
-    o, i = (len(w) // 2 if out else len(w)), len(constant)
-    core, middle = w[:o, :i].clone(), w.shape[2] // 2
-    now = core.sum((2, 3)) @ constant
-    then = gain * now / now.norm() if o > 1 else torch.full_like(now, gain)
-    core[:, :, middle, middle] += torch.outer(then - now, constant) / constant.square().sum()
-    w[:o, :i] = core
-    if into:
-        w[:o, i : 2 * i] = -core
-    if out:
-        w[o : 2 * o, : 2 * i] = -w[:o, : 2 * i]
-    return then
-
-
-def layers(first: int, c: int, count: int, norm: bool, g: torch.Generator) -> list[nn.Module]:
-    """conv 1→c of size ``first``, then ``count`` of 3×3, c→c; after each (BN and) ReLU."""
-    made: list[nn.Module] = []
-    for i in range(count + 1):
-        made.append(conv(3 if i else first, c if i else 1, c, g))
-        made += [nn.BatchNorm2d(c)] if norm else []
-        made.append(nn.ReLU())
-    return made
 
 
 class Stages(Unrolled):
@@ -260,7 +153,31 @@ class RPCANet(Stages):
         return B, self.targets(k, x, B), x.N
 
 
-class LRPCANet(Stages):
+class Light(Stages):
+    """What the networks with light maps share: B, T and D, and which maps are excited."""
+
+    LETTERS = "BTND"
+
+    def _light(self, K: int, c: int, b: int, se: str, d: int, seed: int) -> torch.Generator:
+        """Make the maps B, T and D; the generator, for what comes after."""
+        for name, count in (("K", K), ("c", c), ("b", b)):
+            checks.whole(name, count, 1)
+        checks.whole("d", d, 0)
+        known = self.LETTERS
+        if not isinstance(se, str) or set(se) - set(known) or len(set(se)) < len(se):
+            raise ValueError(f"se is {se!r}; it must hold some of the letters {known}, each once")
+        d = d or c
+        self.K = K
+        g = torch.Generator().manual_seed(seed)
+        self.FB = nn.ModuleList(neck(1, (b, c), 3, True, "B" in se, g) for _ in range(K))
+        self.FT = nn.ModuleList(neck(1, (b, c), 6, False, "T" in se, g) for _ in range(K))
+        maps = (Learned(layers(3, d, 3, True, g), d, "D" in se, g) for _ in range(K))
+        self.FD = nn.ModuleList(maps)
+        self.eps = nn.Parameter(torch.full((K,), STEP))
+        return g
+
+
+class LRPCANet(Light):
     """Robust PCA of three terms with light learned maps (Liu, Han, Xiu et al. 2025).
 
     K : stages, of 35,986 parameters each.  c, b : widest and bottleneck channels.  n_noise : layers
@@ -284,9 +201,9 @@ class LRPCANet(Stages):
         awake: bool = True,
     ):
         super().__init__()
-        g = _light(self, K, c, b, se, d, seed, "BTND")
+        g = self._light(K, c, b, se, d, seed)
         checks.whole("n_noise", n_noise, 0)
-        self.FN = nn.ModuleList(_neck(3, b, n_noise, False, c, "N" in se, g) for _ in range(K))
+        self.FN = nn.ModuleList(neck(3, (b, c), n_noise, False, "N" in se, g) for _ in range(K))
         self.sigma = nn.Parameter(torch.full((K,), STEP))
         self.n_noise, self.carry_noise = n_noise, carry_noise
         _wake(self, awake)
@@ -299,11 +216,13 @@ class LRPCANet(Stages):
         return B, T, v - self.sigma[k] * self.FN[k](v)
 
 
-class TwoTerm(Stages):
+class TwoTerm(Light):
     """L-RPCANet without its noise term: what SENRM adds is what this control lacks.
 
     Arguments as for ``LRPCANet``; 33,422 parameters a stage.
     """
+
+    LETTERS = "BTD"
 
     def __init__(
         self,
@@ -316,7 +235,7 @@ class TwoTerm(Stages):
         awake: bool = True,
     ):
         super().__init__()
-        _light(self, K, c, b, se, d, seed, "BTD")
+        self._light(K, c, b, se, d, seed)
         _wake(self, awake)
 
     def parts(self, k: int, x: State) -> tuple[Tensor, Tensor, Tensor]:
@@ -327,37 +246,11 @@ class TwoTerm(Stages):
 Network = RPCANet | LRPCANet | TwoTerm
 
 
-def _light(
-    net: Stages, K: int, c: int, b: int, se: str, d: int, seed: int, allowed: str
-) -> torch.Generator:
-    """Give a network the light maps B, T and D; the generator, for what comes after."""
-    for name, count in (("K", K), ("c", c), ("b", b)):
-        checks.whole(name, count, 1)
-    checks.whole("d", d, 0)
-    if not isinstance(se, str) or set(se) - set(allowed) or len(set(se)) < len(se):
-        raise ValueError(f"se is {se!r}; it must hold some of the letters {allowed}, each once")
-    d = d or c
-    net.K = K
-    g = torch.Generator().manual_seed(seed)
-    net.FB = nn.ModuleList(_neck(1, b, 3, True, c, "B" in se, g) for _ in range(K))
-    net.FT = nn.ModuleList(_neck(1, b, 6, False, c, "T" in se, g) for _ in range(K))
-    net.FD = nn.ModuleList(Learned(layers(3, d, 3, True, g), d, "D" in se, g) for _ in range(K))
-    net.eps = nn.Parameter(torch.full((K,), STEP))
-    return g
-
-
 def _wake(net: Stages, awake: bool) -> None:
     """Every map of a network ``Learned.awake``, where asked for."""
     checks.one_of("awake", awake, (True, False))
     for name, F in net.maps() if awake else ():
         F.awake(GAIN[name[:2]])
-
-
-def _neck(
-    first: int, b: int, count: int, norm: bool, c: int, se: bool, g: torch.Generator
-) -> Learned:
-    """A map whose layers have b channels, widened to c by a 3×3 layer at their end."""
-    return Learned([*layers(first, b, count, norm, g), conv(3, b, c, g)], c, se, g)
 
 
 @checks.door
@@ -395,88 +288,6 @@ def total_loss(
     if bce:
         loss = loss + bce * functional.binary_cross_entropy_with_logits(x.T, truth)
     return loss
-
-
-@checks.door
-@torch.no_grad()
-def start_dark(net: Network, logit: float) -> None:
-    """Lower the first T^K by about ``logit``: through the last bias of the last F_B.
-
-    With sigmoid(T) = ½ everywhere soft-IoU has almost no gradient; few pixels are targets, so a
-    start that says so spares the plateau.
-    """
-    checks.number("logit", logit, 0)
-    last = net.FB[net.K - 1]
-    assert isinstance(last, Learned)
-    _bias(last.last).add_(logit)
-
-
-@checks.door
-@torch.no_grad()
-def imitate(net: Network, smooth: float, threshold: float, keep: float) -> None:
-    """Set all weights by hand, so that a stage from T = N = 0 is ``algorithm.sweep``.
-
-    F_B moves a pixel by the share ``smooth`` to the mean of its 3×3 neighbourhood, F_T clips to
-    ±threshold, so that v − F_T(v) is the soft threshold, F_N takes the share 1 − keep, and F_D is
-    the identity. Batch norms must be in ``eval`` mode. Needs two channels at least.
-    """
-    for name, value in (("smooth", smooth), ("threshold", threshold), ("keep", keep)):
-        checks.number(name, value)
-    box = torch.full((3, 3), 1 / 9, dtype=torch.float64)
-    box[1, 1] -= 1
-    delta = torch.zeros(3, 3, dtype=torch.float64)
-    delta[1, 1] = 1
-    for name, first, filter_, offset in (
-        ("FB", (0.0, 0.0), smooth * box, 0.0),
-        ("FT", (threshold, -threshold), delta, -threshold),
-        ("FN", (0.0, 0.0), (1 - keep) * delta, 0.0),
-        ("FD", (0.0, 0.0), delta, 0.0),
-    ):
-        for F in getattr(net, name, ()):
-            _by_hand(F, first, filter_, offset, clip=name == "FT")
-    net.eps.fill_(1.0)
-    if isinstance(net, LRPCANet):
-        net.sigma.fill_(1.0)
-
-
-def _bias(m: nn.Conv2d) -> Tensor:
-    """Its bias: all of these convolutions have one."""
-    assert m.bias is not None
-    return m.bias
-
-
-def _by_hand(
-    F: Learned, first: tuple[float, float], filter_: Tensor, offset: float, clip: bool
-) -> None:
-    """v → filter * (a(v) − b(v)) + offset, where a = relu(v + first₀) and b = relu(±v + first₁).
-
-    Two channels carry a and b, both at least 0, unchanged through every layer.
-    """
-    for module in F.body:
-        if isinstance(module, nn.BatchNorm2d):
-            module.reset_running_stats()
-            module.bias.zero_()
-            module.weight.fill_((1 + module.eps) ** 0.5)
-    convs = [m for m in F.body if isinstance(m, nn.Conv2d)]
-    if min(m.out_channels for m in convs) < 2:
-        raise ValueError("the network has one channel; a and b need two")
-    for i, m in enumerate(convs):
-        m.weight.zero_()
-        _bias(m).zero_()
-        middle = m.kernel_size[0] // 2
-        for channel in (0, 1):
-            m.weight[channel, channel if i else 0, middle, middle] = 1
-    convs[0].weight[1] *= 1 if clip else -1
-    _bias(convs[0])[:2] = convs[0].weight.new_tensor(first)
-    share = 1.0
-    if isinstance(F.excite, Excite):
-        for p in F.excite.parameters():
-            p.zero_()
-        share = 0.5  # sigmoid(0)
-    F.last.weight.zero_()
-    F.last.weight[0, 0] = filter_.to(F.last.weight) / share
-    F.last.weight[0, 1] = -filter_.to(F.last.weight) / share
-    _bias(F.last).fill_(offset)
 
 
 @checks.door

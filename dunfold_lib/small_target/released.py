@@ -12,7 +12,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from dunfold_lib import checks, fetch
-from dunfold_lib.small_target.model import Excite, Learned, LRPCANet, Network, RPCANet
+from dunfold_lib.small_target.layers import Excite, Learned
+from dunfold_lib.small_target.model import LRPCANet, Network, RPCANet
 
 PARTS = {"FB": "lowrank", "FT": "sparse", "FN": "residual", "FD": "merge"}
 SCALARS = {"eps": "sparse.epsilon", "sigma": "residual.sigma"}

@@ -17,14 +17,8 @@ from dunfold_lib.processes import as_first
 from dunfold_lib.small_target import data, readers, scores
 from dunfold_lib.small_target.data import Frames
 from dunfold_lib.small_target.fast import merged, predicted
-from dunfold_lib.small_target.model import (
-    LRPCANet,
-    Network,
-    RPCANet,
-    TwoTerm,
-    start_dark,
-    total_loss,
-)
+from dunfold_lib.small_target.model import LRPCANet, Network, RPCANet, TwoTerm, total_loss
+from dunfold_lib.small_target.weights import start_dark
 from dunfold_lib.training import ALONE, Context, Recipe, fit
 
 MADE_UP = {"train": (256, 1), "val": (64, 2)}  # made-up scenes of a part, and their seed

@@ -1,5 +1,6 @@
 """Sparse recovery. Read ``model.py`` first."""
 
+from dunfold_lib.sparse.algorithm import extrapolated, fista, ista, ista_step, nesterov, objective
 from dunfold_lib.sparse.duality import Solution, duality_gap, lam_max, lasso, path
 from dunfold_lib.sparse.model import (
     ALISTA,
@@ -9,12 +10,6 @@ from dunfold_lib.sparse.model import (
     SUPPORT,
     HyperLISTA,
     TiLISTA,
-    extrapolated,
-    fista,
-    ista,
-    ista_step,
-    nesterov,
-    objective,
 )
 
 __all__ = [

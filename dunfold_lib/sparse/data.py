@@ -9,7 +9,8 @@ from torch import Tensor
 
 from dunfold_lib import checks
 from dunfold_lib.datasets import bell
-from dunfold_lib.operators import Blur, Compose, Linear, Mask, Matrix, Wavelet
+from dunfold_lib.operators import Blur, Compose, Linear, Mask, Matrix
+from dunfold_lib.wavelets import Wavelet
 
 
 @checks.door

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from dunfold_lib import checks
 from dunfold_lib.operators import Linear, fits
-from dunfold_lib.sparse.model import begin, ista_step
+from dunfold_lib.sparse.algorithm import begin, ista_step
 
 
 @checks.door

@@ -7,20 +7,12 @@ from typing import Any
 
 from dunfold_lib.experiment import Experiment
 from dunfold_lib.operators import Matrix
+from dunfold_lib.sparse.algorithm import fista, ista
+from dunfold_lib.sparse.coherence import analytic_weights, lp_weights
 from dunfold_lib.sparse.data import SparseProblem
 from dunfold_lib.sparse.evaluation import measure, measure_method
-from dunfold_lib.sparse.model import (
-    ALISTA,
-    LISTA,
-    LISTACP,
-    SUPPORT,
-    HyperLISTA,
-    TiLISTA,
-    fista,
-    ista,
-)
+from dunfold_lib.sparse.model import ALISTA, LISTA, LISTACP, SUPPORT, HyperLISTA, TiLISTA
 from dunfold_lib.sparse.published import CURVES, LOGS, NMSE_DB
-from dunfold_lib.sparse.theory import analytic_weights, lp_weights
 from dunfold_lib.sparse.training import EndToEnd, Growth, Search, train
 
 K = 16

@@ -13,8 +13,8 @@ from dunfold_lib.metrics import psnr
 from dunfold_lib.operators import Matrix
 from dunfold_lib.show import Curves, Frames, Line, array, line
 from dunfold_lib.sparse import theory
+from dunfold_lib.sparse.algorithm import extrapolated, fista, ista, nesterov, objective
 from dunfold_lib.sparse.data import masked, photograph
-from dunfold_lib.sparse.model import extrapolated, fista, ista, nesterov, objective
 
 SOFT_POINTS = tuple(round(-2.5 + 0.05 * i, 2) for i in range(101))
 

@@ -12,8 +12,8 @@ from dunfold_lib.metrics import nmse_db
 from dunfold_lib.prox import soft
 from dunfold_lib.show import Curves, array, line
 from dunfold_lib.sparse import theory
+from dunfold_lib.sparse.algorithm import ista
 from dunfold_lib.sparse.data import SparseProblem
-from dunfold_lib.sparse.model import ista
 
 EXACT = SparseProblem(dtype=torch.float64)
 DRAWS = 60  # signals of a theorem's figure, half of them the worst case ±largest

@@ -32,109 +32,21 @@ HyperLISTA  the same with momentum; θ, β, support from x, γ = 1   3          
 stands here, matrices and a threshold for each layer, trained towards x*, is of Chen et al. 2018.
 """
 
-from collections.abc import Callable, Sequence
-from itertools import islice
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from dunfold_lib import checks
-from dunfold_lib.operators import Linear, Matrix, fits, is_linear, norm, starting_point
-from dunfold_lib.prox import soft, soft_select
-from dunfold_lib.solvers import momentum
-from dunfold_lib.sparse.theory import analytic_weights, rank_tolerance
+from dunfold_lib.operators import Matrix, fits, norm
+from dunfold_lib.prox import soft_select
+from dunfold_lib.sparse.coherence import analytic_weights, rank_tolerance
 from dunfold_lib.unroll import Unrolled
 
 Support = tuple[float, float]  # share of the entries trusted more with each layer, largest share
 NO_SUPPORT = (0.0, 0.0)
 SUPPORT = (0.012, 0.13)  # of Chen et al. 2018 and Liu et al. 2019, for p = 0.1
-
-
-@checks.door
-def objective(A: Linear, b: Tensor, lam: Tensor | float, x: Tensor) -> Tensor:
-    """F(x), one value per row: (batch,)."""
-    fits(A, b, x)
-    checks.broadcasts("lam", lam, x.shape)
-    fit = 0.5 * (A(x) - b).square().flatten(1).sum(1)
-    return fit + (lam * x.abs()).flatten(1).sum(1)
-
-
-@checks.door
-def ista_step(A: Linear, b: Tensor, lam: Tensor | float, L: float, x: Tensor) -> Tensor:
-    """One gradient step on f, one shrinkage."""
-    fits(A, b, x)
-    checks.broadcasts("lam", lam, x.shape)
-    checks.number("L", L, 0, open_low=True)
-    return soft(x - A.T(A(x) - b) / L, lam / L)
-
-
-@checks.door
-def ista(
-    A: Linear,
-    b: Tensor,
-    lam: Tensor | float,
-    K: int,
-    L: float | None = None,
-    start: Tensor | None = None,
-) -> list[Tensor]:
-    """[x⁰, …, xᴷ] of iterative soft thresholding (Daubechies et al. 2004).
-
-    L : defaults to ‖A‖₂², with which F never rises; 1/L is the step, and a step of 2/‖A‖₂² or more
-    loses that guarantee.  start : x⁰, zero by default.
-    """
-    x, L = begin(A, b, lam, K, L, start)
-    step, xs = checks.inside(ista_step), [x]
-    for _ in range(K):
-        xs.append(step(A, b, lam, L, xs[-1]))
-    _bounded(xs[-1], L)
-    return xs
-
-
-@checks.door
-def extrapolated(
-    A: Linear,
-    b: Tensor,
-    lam: Tensor | float,
-    betas: Sequence[float],
-    L: float | None = None,
-    start: Tensor | None = None,
-) -> list[Tensor]:
-    """[x⁰, …, xᴷ] of ISTA with momentum: step k starts from xᵏ + βᵏ(xᵏ − xᵏ⁻¹); K = len(betas)."""
-    for beta in betas:
-        checks.number("beta", beta, 0, 1)
-    x, L = begin(A, b, lam, len(betas), L, start)
-    step, xs = checks.inside(ista_step), [x, x]  # x⁻¹ = x⁰
-    for beta in betas:
-        xs.append(step(A, b, lam, L, xs[-1] + beta * (xs[-1] - xs[-2])))
-    _bounded(xs[-1], L)
-    return xs[1:]
-
-
-def _bounded(x: Tensor, L: float) -> None:
-    """Refuse an L whose steps 1/L have left the numbers."""
-    if not bool(torch.isfinite(x).all()):
-        raise ValueError(f"L is {L:g}; with steps 1/L the iterates overflow: it is below ‖A‖₂²/2")
-
-
-@checks.door
-def nesterov(K: int) -> list[float]:
-    """β⁰, …, βᴷ⁻¹: β⁰ = 0, βᵏ⁺¹ = (tᵏ − 1)/tᵏ⁺¹ with t⁰ = 1, tᵏ⁺¹ = (1 + √(1 + 4 tᵏ²))/2."""
-    checks.whole("K", K)
-    return [0.0, *islice(momentum(), K - 1)] if K else []
-
-
-@checks.door
-def fista(
-    A: Linear,
-    b: Tensor,
-    lam: Tensor | float,
-    K: int,
-    L: float | None = None,
-    start: Tensor | None = None,
-) -> list[Tensor]:
-    """[x⁰, …, xᴷ] of FISTA (Beck & Teboulle 2009, with constant step size). F may rise."""
-    return extrapolated(A, b, lam, nesterov(K), L, start)
 
 
 class LISTA(Unrolled):
@@ -351,27 +263,3 @@ def _trust(A: Matrix, K: int, support: Support) -> list[int]:
     checks.number("support's share", share, 0, 1)
     checks.number("support's largest share", most, 0, 1)
     return [int(min(share * (k + 1), most) * A.domain[0]) for k in range(K)]
-
-
-def begin(
-    A: Linear, b: Tensor, lam: Tensor | float, K: int, L: float | None, start: Tensor | None
-) -> tuple[Tensor, float]:
-    """x⁰ and L, after every argument that the solvers share has been looked at."""
-    is_linear("A", A)
-    checks.finite("b", b)
-    checks.rows("b", b, A.codomain)
-    checks.whole("K", K)
-    if isinstance(lam, Tensor):
-        checks.finite("lam", lam)
-        checks.number("the smallest lam", float(lam.min()), 0)
-        shape = (len(b), *A.domain)
-        if lam.ndim > len(shape) or any(
-            p not in (1, q) for p, q in zip(lam.shape[::-1], shape[::-1], strict=False)
-        ):
-            raise ValueError(f"lam has shape {tuple(lam.shape)}; it must broadcast to {shape}")
-    else:
-        checks.number("lam", lam, 0)
-    if L is None:
-        L = norm(A) ** 2
-    checks.number("L", L, 0, open_low=True)
-    return starting_point(A, b, start), L

@@ -1,7 +1,6 @@
 """How the chapter trains: its three kinds of recipe, and by each of them."""
 
 import math
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -12,11 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from dunfold_lib import checks
-from dunfold_lib.checkpoints import Checkpoint
+from dunfold_lib.checkpoints import Checkpoint, Parts
+from dunfold_lib.engine import Average
 from dunfold_lib.processes import processes, total
 from dunfold_lib.sparse.data import SparseProblem
 from dunfold_lib.sparse.model import HyperLISTA
-from dunfold_lib.training import ALONE, Context, Recipe, fit, grow, signals_wait
+from dunfold_lib.training import ALONE, Context, Recipe, Sample, fit, grow, signals_wait
 
 # HyperLISTA's search begins at these numbers, and with one of them half as large again
 SIMPLEX = np.array([0.01, 0.001, 0.02]) * (1 + 0.5 * np.eye(4, 3, -1))
@@ -114,10 +114,7 @@ def steps(recipe: Growth | EndToEnd | Search, K: int) -> int:
 
 @torch.no_grad()
 def search(
-    net: HyperLISTA,
-    sample: Callable[[int, torch.Generator], tuple[Tensor, Tensor]],
-    recipe: Search,
-    context: Context = ALONE,
+    net: HyperLISTA, sample: Sample, recipe: Search, context: Context = ALONE
 ) -> list[float]:
     """Tune ``net.c`` in place by Nelder–Mead from a start on the scale of the problem.
 
@@ -129,7 +126,8 @@ def search(
     checks.whole("evaluations", recipe.evaluations, 4)
     g = torch.Generator().manual_seed(context.seed)
     adam = torch.optim.Adam(net.cpu().parameters())  # has no state: nothing follows a gradient
-    run = Checkpoint(context.folder, context.of(recipe), net, adam, g, processes())
+    parts = Parts(net, adam, g, Average(net, 0))
+    run = Checkpoint(context.folder, context.of(recipe), parts, processes())
     known = run.resume()
     b, truth = sample(recipe.signals, g.manual_seed(context.seed))
     losses: list[float] = []
@@ -141,8 +139,8 @@ def search(
         losses.append(value if math.isfinite(value) else 100.0)
         if not again:
             run.after(losses, finished=False, stopped=bool(came) or bool(context.watch))
-        if context.watch and not again:
-            context.watch(len(losses) - 1, losses[-1])
+            if context.watch:
+                context.watch(len(losses) - 1, losses[-1])
         if came:
             raise StopIteration
         return losses[-1]
