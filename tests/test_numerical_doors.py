@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from dunfold_lib.newton_sr import ssnal
+from dunfold_lib.newton_sr import envelope, ssnal
+from dunfold_lib.newton_sr import lasso as lassos
 from dunfold_lib.operators import Matrix
 from dunfold_lib.small_target import algorithm
 from dunfold_lib.sparse import ALISTA, LISTACP, HyperLISTA, theory
@@ -65,7 +66,7 @@ def lasso(rows="", dtype=torch.float64):
     A, b = normal(60, 200) / 60**0.5, normal(60, seed=3)
     if rows:
         A[1] = A[0] if rows == "equal" else -A[0]
-    return ssnal.Lasso(A.to(dtype), b.to(dtype), 0.1)
+    return lassos.Lasso(A.to(dtype), b.to(dtype), 0.1)
 
 
 @pytest.mark.parametrize("rows", ["", "equal", "opposite"])
@@ -85,8 +86,8 @@ def test_ssnal_of_float32_is_computed_in_float64():
     "solve",
     [
         ssnal.ssnal,
-        ssnal.envelope_newton,
-        *(lambda p, f=f: next(f(p)) for f in (ssnal.ista, ssnal.fista, ssnal.admm)),
+        envelope.envelope_newton,
+        *(lambda p, f=f: next(f(p)) for f in (lassos.ista, lassos.fista, lassos.admm)),
     ],
 )
 def test_a_matrix_of_zeros_is_refused(solve):
@@ -123,7 +124,7 @@ def stacked(seed):
     A = torch.randn(8, 12, generator=g, dtype=torch.float64)
     x = 2 * torch.randn(12, generator=g, dtype=torch.float64)
     eye = torch.eye(12, dtype=torch.float64) / 0.05**0.5
-    return ssnal.Lasso(torch.cat([A, eye]), torch.cat([A[:, :2].sum(1), x / 0.05**0.5]), 1.0)
+    return lassos.Lasso(torch.cat([A, eye]), torch.cat([A[:, :2].sum(1), x / 0.05**0.5]), 1.0)
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -137,7 +138,7 @@ def test_ssnal_reaches_its_default_tolerance_where_the_dual_is_large(seed):
 def test_ssnal_solves_a_lasso_in_any_unit(unit):
     """A and b times a unit, λ times its square, is the same problem; only KKT has another scale."""
     plain = stacked(0)
-    other = ssnal.Lasso(plain.A * unit, plain.b * unit, plain.lam * unit**2)
+    other = lassos.Lasso(plain.A * unit, plain.b * unit, plain.lam * unit**2)
     found = ssnal.ssnal(other, tol=max(1e-12, 1e-13 * unit**2))
     assert torch.allclose(found.x, ssnal.ssnal(plain).x, atol=1e-9)
     assert torch.allclose(found.xi, unit * ssnal.ssnal(plain).xi, atol=1e-8 * unit)
@@ -145,7 +146,7 @@ def test_ssnal_solves_a_lasso_in_any_unit(unit):
 
 def test_ssnal_never_claims_what_rounding_forbids_and_says_what_it_attained():
     plain = stacked(0)
-    large = ssnal.Lasso(plain.A * 1e4, plain.b * 1e4, plain.lam * 1e8)
+    large = lassos.Lasso(plain.A * 1e4, plain.b * 1e4, plain.lam * 1e8)
     with pytest.raises(RuntimeError, match=r"KKT is (\S+) at best in 50 steps") as found:
         ssnal.ssnal(large)
     attained = float(str(found.value).split()[2])

@@ -24,7 +24,8 @@ from dunfold_lib.imaging import experiments as image_experiments
 from dunfold_lib.imaging import training as image_training
 from dunfold_lib.newton_sr import algorithm as newton
 from dunfold_lib.newton_sr import evaluation as sr_evaluation
-from dunfold_lib.newton_sr import ssnal as lassos
+from dunfold_lib.newton_sr import lasso as lassos
+from dunfold_lib.newton_sr import ssnal
 from dunfold_lib.newton_sr import training as sr_training
 from dunfold_lib.newton_sr.jacobians import Shrink
 from dunfold_lib.operators import Matrix
@@ -267,9 +268,9 @@ def test_newtons_systems_are_solved_as_far_as_the_rule_of_quadratic_convergence(
         asked.append((float(c.norm()), tol))
         return kept(V, c, steps, tol, start)
 
-    kept = lassos.conjugate_gradients
-    monkeypatch.setattr(lassos, "conjugate_gradients", spy)
-    lassos.ssnal(lassos.Lasso(normal(20, 50), normal(20, seed=1), 1.0))
+    kept = ssnal.conjugate_gradients
+    monkeypatch.setattr(ssnal, "conjugate_gradients", spy)
+    ssnal.ssnal(lassos.Lasso(normal(20, 50), normal(20, seed=1), 1.0))
     monkeypatch.setattr(newton, "conjugate_gradients", spy)
     identity = type("I", (), {"__call__": lambda self, x: x, "T": lambda self, x: x})()
     t, zero = torch.tensor(0.3, dtype=torch.float64), torch.zeros((), dtype=torch.float64)

@@ -105,7 +105,7 @@ def network_layers(name: str, backward: bool) -> Race:
     what = f"{type(net).__name__}{' with gradients' * backward}, K = {net.K}, a block 56×56×200"
     parts = "729×729" if name == "smds" else "729×729 and torch's SVD"
     same = partial(near, tol=1e-3)
-    return Race(f"{what}: ours | {parts}", plain, ours, same, turns=5, threads=ONE_TWO)
+    return Race(f"{what} | {parts}", plain, ours, same, turns=5, threads=ONE_TWO)
 
 
 def whole_cube(name: str) -> Race:
@@ -115,17 +115,17 @@ def whole_cube(name: str) -> Race:
     answers, which ``network_layers`` checks. Not equal: the released layout takes a subspace of
     every block and averages what overlaps, so its estimate is another. Checked here: given the
     whole cube's subspace, a block of SMDSNet has the whole cube's values wherever all patches of a
-    pixel lie in the block. STARNet's G moves in every layer, 8 pixels each, so that its blocks have
-    no such pixels at K = 6.
+    pixel lie in the block. STARNet's G moves in every layer: its blocks have no such pixels.
     """
     net, b = recorded(name)
-    places = [[*range(0, n - BLOCK, STEP), n - BLOCK] for n in b.Y.shape[2:]]
+    sides = ([*range(0, n - BLOCK, STEP), n - BLOCK] for n in b.Y.shape[2:])
+    places = [*product(*sides)]
 
     @torch.inference_mode()
     def blocks() -> Tensor:
         total, count = torch.zeros_like(b.Y), torch.zeros_like(b.Y[:, :1])
         with as_released():
-            for top, left in product(*places):
+            for top, left in places:
                 here = (..., slice(top, top + BLOCK), slice(left, left + BLOCK))
                 total[here] += net(cut(b, top, left))
                 count[here] += 1
@@ -145,10 +145,8 @@ def whole_cube(name: str) -> Race:
         errors = [float((z - truth).square().mean().sqrt()) * 50 / 255 for z in (x, y)]
         print("  RMSE of the blocks {:.4f}, of the whole {:.4f}".format(*errors), flush=True)
 
-    what = f"{type(net).__name__}, K = {net.K}, Indian Pines 145×145×200"
-    title = (
-        f"{what}: ours | {len([*product(*places)])} blocks 56×56 at stride 12, layers as released"
-    )
+    what = f"{type(net).__name__}, K = {net.K}, Indian Pines 145×145×200: ours"
+    title = f"{what} | {len(places)} blocks 56×56 at stride 12, layers as released"
     return Race(title, blocks, ours, same, turns=3 if name == "smds" else 1)
 
 
