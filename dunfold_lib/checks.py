@@ -130,8 +130,8 @@ def inside(f: F) -> F:
 
 def _positional(f: Callable[..., Any]) -> list[str]:
     """The parameters that a call may give by their place."""
-    rows = inspect.signature(f).parameters.values()
-    return [p.name for p in rows if p.kind <= inspect.Parameter.POSITIONAL_OR_KEYWORD]
+    found = inspect.signature(f).parameters.values()
+    return [p.name for p in found if p.kind <= inspect.Parameter.POSITIONAL_OR_KEYWORD]
 
 
 def _one_precision(known: dict[str, tuple[Kind, ...]], given: Iterable[tuple[str, Any]]) -> None:

@@ -2,15 +2,11 @@
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-from dunfold_lib import records
-from dunfold_lib.show import Curves, line
-
-POINTS = 500  # of a loss that is drawn
+from dunfold_lib import records, show
+from dunfold_lib.show import Curves
 
 
 def read_losses(folder: Path) -> tuple[list[int], list[float]]:
@@ -23,38 +19,16 @@ def read_losses(folder: Path) -> tuple[list[int], list[float]]:
         raise ValueError(f"{path}: is no list of losses") from None
 
 
-def smooth(at: Sequence[int], losses: Sequence[float]) -> tuple[Any, Any]:
-    """(steps, means): of each loss and those before it, a twenty-fifth of all."""
-    width = max(len(losses) // 25, 1)
-    sums = np.cumsum([0.0, *losses])
-    return np.asarray(at)[width - 1 :], (sums[width:] - sums[:-width]) / width
-
-
 def loss_curves(
     at: Sequence[int], losses: Sequence[float], looks: Sequence[tuple[int, float]], steps: int
 ) -> tuple[Curves, ...]:
     """Loss and its running mean; the score on the validation part where there is one."""
-    every = max(len(losses) // POINTS, 1)
-    means = smooth(at, losses)
-    lines = (
-        line(at[::every], losses[::every], "each step", 5),
-        line(means[0][::every], means[1][::every], "running mean", 0),
-    )
-    log = min(losses) > 0
-    drawn = Curves(
-        lines,
-        "step",
-        "loss",
-        "Loss and its running mean",
-        "Loss",
-        xlim=(0, max(steps, 2)),
-        logy=log,
-    )
+    drawn = show.losses(losses, at=at, steps=steps)
     if not looks:
         return (drawn,)
-    seen = line([step for step, _ in looks], [score for _, score in looks], style="path")
-    title = "Score on the validation part"
-    return drawn, Curves((seen,), "step", "IoU, %", title, "Validation", xlim=(0, max(steps, 2)))
+    at, scores = zip(*looks, strict=True)
+    seen = show.by_name({"on the validation part": scores}, "step", "IoU, %", at)
+    return drawn, replace(seen, xlim=drawn.xlim)
 
 
 def spoken(seconds: float) -> str:

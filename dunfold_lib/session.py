@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from dunfold_lib import checkpoints, checks, experiment, records, show, tables
 from dunfold_lib.experiment import Experiment
-from dunfold_lib.live import Live, read_losses, smooth, spoken
+from dunfold_lib.live import Live, read_losses, spoken
 from dunfold_lib.show import Curves, Html, line
 from dunfold_lib.training import Context
 
@@ -186,7 +186,8 @@ class Session:
         lines = []
         for i, folder in enumerate((first, second)):
             at, losses = read_losses(folder)
-            lines.append(line(*smooth(at, losses), folder.name, i, ("solid", "dashed")[i]))
+            means, style = show.running_mean(losses), ("solid", "dashed")[i]
+            lines.append(line(at[-len(means) :], means, folder.name, i, style))
         names = [n for run in made for n, v in run["scores"].items() if isinstance(v, float)]
         cell = lambda run, n: f"{run['scores'][n]:.3f}" if n in run["scores"] else "–"
         rows = [[n, *(cell(run, n) for run in made)] for n in dict.fromkeys(names)]

@@ -5,14 +5,10 @@ with matplotlib; ``html`` puts panels into a page as inline SVG and small images
 follow the page's light or dark theme. Both carry a text for readers who do not see the picture.
 """
 
-import ast
 import base64
-import difflib
-import inspect
 import io
 import itertools
 import re
-import textwrap
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,7 +23,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from dunfold_lib import checks
+from dunfold_lib import checks, source
 
 # Okabe & Ito's palette, tellable apart by colour-blind readers. On a page each colour is a CSS
 # variable (book/_static/dunfold.css) with a lighter twin for the dark theme.
@@ -52,14 +48,7 @@ STYLE: dict[Any, Any] = {
 }
 QUOTED = "application/papermill.record/"  # MyST-NB keeps such an output and shows it nowhere
 Style = Literal["solid", "dashed", "dots", "path"]
-GUARDS = (
-    "checks.",
-    "fits(",
-    "rows_fit(",
-    "self._fits(",
-    "_alike(",
-    "_measured(",
-)  # lines that only look at arguments
+BESIDE = (4.4, 3.2)  # of one of two figures in a row
 _serial = itertools.count(1)
 _styled = threading.RLock()  # the style is the whole process's: a notebook also draws in a thread
 
@@ -285,6 +274,56 @@ def table(
     return Html(f'<table class="df-table">{inner}</table>', caption or " | ".join(head))
 
 
+LOSSES = 500  # of a training, that are drawn
+
+
+@checks.door
+def running_mean(losses: Sequence[float]) -> NDArray[np.float64]:
+    """The mean of each loss and those before it, a twenty-fifth of all; none for the first ones."""
+    width = max(len(losses) // 25, 1)
+    sums = np.cumsum([0.0, *losses])
+    return (sums[width:] - sums[:-width]) / width
+
+
+@checks.door
+def losses(
+    values: Sequence[float], unit: str = "", at: Sequence[int] = (), steps: int = 0
+) -> Curves:
+    """The loss of every step of a training, and its running mean; logarithmic where none is ≤ 0.
+
+    at : the step of each, by default 1, 2, …  steps : where the axis ends, by default at the last.
+    """
+    if not values:
+        raise ValueError("values is empty; it needs one loss a step")
+    at, means = at or range(1, len(values) + 1), running_mean(values)
+    drawn = lambda row: row[:: max(len(values) // LOSSES, 1)]
+    lines = (
+        line(drawn(at), drawn(values), "each step", 5),
+        line(drawn(at[-len(means) :]), drawn(means), "running mean", 0),
+    )
+    alt = f"The loss of {len(values)} steps and its running mean, {means[0]:.3g} to {means[-1]:.3g}"
+    log, ylabel = min(values) > 0 and not unit, f"loss, {unit}" if unit else "loss"
+    ends = (0, max(steps or at[-1], 2))
+    return Curves(lines, "step", ylabel, alt, xlim=ends, logy=log, size=BESIDE)
+
+
+@checks.door
+def by_name(
+    found: Mapping[str, Sequence[float]], xlabel: str, ylabel: str, x: Sequence[float] = ()
+) -> Curves:
+    """What each method gives, a curve for each name: what training came to, beside its losses.
+
+    x : where, by default 0, 1, …, so many steps or layers.
+    """
+    lines = [
+        line(x or range(len(values)), values, name, i, "path")
+        for i, (name, values) in enumerate(found.items())
+    ]
+    ends = ", ".join(f"{name} {values[-1]:.2f}" for name, values in found.items())
+    alt = f"{ylabel} against {xlabel}; at the last: {ends}"
+    return Curves(tuple(lines), xlabel, ylabel, alt, size=BESIDE)
+
+
 @checks.door
 def quote(texts: Mapping[str, str]) -> None:
     """Give a page's sentences their numbers: after it, ``{glue:text}`name``` stands for
@@ -304,41 +343,7 @@ def twins(left: Callable[..., Any], right: Callable[..., Any]) -> Html:
         f'<tr><th scope="row">{escape(name)}</th><td><code>{code}</code></td></tr>'
     )
     rows = "".join(
-        (row(names[0], escape(p)) if p else "") + (row(names[1], _marked(p, q)) if q else "")
-        for p, q in _aligned(_body(left), _body(right))
+        (row(names[0], escape(p)) if p else "") + (row(names[1], source.marked(p, q)) if q else "")
+        for p, q in source.aligned(source.body(left), source.body(right))
     )
     return Html(f'<table class="df-twins">{rows}</table>', f"{names[0]} over {names[1]}")
-
-
-def _body(function: Callable[..., Any]) -> list[str]:
-    """The lines of a function below its signature and docstring, without looks at arguments."""
-    try:
-        source = textwrap.dedent(inspect.getsource(function))
-        (node,) = ast.parse(source).body
-    except (OSError, SyntaxError, TypeError):
-        raise TypeError(f"{checks.brief(function)} has no source to show") from None
-    if not isinstance(node, ast.FunctionDef):
-        raise TypeError(f"{checks.brief(function)} is no function with a body to show")
-    first = node.body[1 if ast.get_docstring(node) is not None and len(node.body) > 1 else 0]
-    lines = source.rstrip().split("\n")[first.lineno - 1 :]
-    kept = [line for line in lines if not line.lstrip().startswith(GUARDS)]
-    return textwrap.dedent("\n".join(kept)).split("\n")
-
-
-def _aligned(a: list[str], b: list[str]) -> list[tuple[str, str]]:
-    """Lines of a beside lines of b; a line that only one side has stands beside an empty one."""
-    pairs: list[tuple[str, str]] = []
-    for _, i, p, j, q in difflib.SequenceMatcher(None, a, b, autojunk=False).get_opcodes():
-        pairs += itertools.zip_longest(a[i:p], b[j:q], fillvalue="")
-    return pairs
-
-
-def _marked(a: str, b: str) -> str:
-    """b with the words that are not in a marked."""
-    old, new = (re.findall(r"\w+|\s+|[^\w\s]", s) for s in (a, b))
-    codes = difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes()
-    return "".join(
-        escape(part) if tag == "equal" else f"<mark>{escape(part)}</mark>"
-        for tag, _, _, j, q in codes
-        if (part := "".join(new[j:q]))
-    )

@@ -19,7 +19,6 @@ from dunfold_lib.small_target import (
     scores,
 )
 from dunfold_lib.small_target import figures_l_rpcanet as figures
-from dunfold_lib.small_target import figures_l_rpcanet_learned as learned
 from dunfold_lib.small_target import figures_l_rpcanet_maps as maps
 from dunfold_lib.small_target import figures_l_rpcanet_printed as printed
 from dunfold_lib.small_target import figures_l_rpcanet_studies as studies
@@ -27,7 +26,7 @@ from dunfold_lib.small_target import figures_l_rpcanet_tables as tables
 from dunfold_lib.small_target.experiments import EXPERIMENTS
 from dunfold_lib.small_target.layers import Excite
 from dunfold_lib.small_target.model import macs
-from dunfold_lib.small_target.pictures import DARK, FALSE, HIT, MISSED, painted
+from dunfold_lib.small_target.painting import DARK, FALSE, HIT, MISSED, painted
 from dunfold_lib.small_target.published import (
     PUBLISHED,
     PUBLISHED_AVERAGE,
@@ -276,11 +275,10 @@ def test_an_unknown_experiment_has_no_network():
 def test_the_small_training_shows_its_loss_and_counts_what_each_found():
     frames = figures.many().part(range(1))
     nothing, all_of_it = torch.zeros_like(frames.mask), frames.mask
-    shown = learned.found(frames, nothing, all_of_it)
+    shown = maps.found(frames, nothing, all_of_it)
     number = by_overlap(all_of_it, frames.mask).targets
     assert shown.captions[1] == f"classical sweeps: 0 of {number} hit, 0 false"
     assert shown.captions[2] == f"learned: {number} of {number} hit, 0 false"
-    assert learned.loss([3.0, 1.0]).lines[0].y.tolist() == [3.0, 1.0]
 
 
 # exercises

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from dunfold_lib import records
-from dunfold_lib.newton_sr import L1, evaluation, pictures
+from dunfold_lib.newton_sr import L1, evaluation, guesses
 from dunfold_lib.newton_sr import figures_newton as figures
+from dunfold_lib.newton_sr import figures_newton_pictures as pictures
 from dunfold_lib.newton_sr import figures_newton_tables as tables
-from dunfold_lib.newton_sr import figures_training as small
 from dunfold_lib.newton_sr import ssnal as solvers
 from dunfold_lib.newton_sr.algorithm import minimise
 from dunfold_lib.newton_sr.envelope import envelope
@@ -153,7 +153,7 @@ def test_the_guesses_right_answers_are_what_the_figures_show():
         }
         for c in (1e1, 1e7)
     }
-    assert pictures.CONDITIONING.right == "SSNAL"
+    assert guesses.CONDITIONING.right == "SSNAL"
     assert steps[1e7]["SSNAL"] < 1.5 * steps[1e1]["SSNAL"]
     for other in ("ISTA", "FISTA"):
         assert steps[1e7][other] is None or steps[1e7][other] > 2 * steps[1e1][other]
@@ -161,7 +161,7 @@ def test_the_guesses_right_answers_are_what_the_figures_show():
     third = {
         M: figures.newton_trace(problem, start, M, 3, 400).error[-1] for M in (clarke, majorised)
     }
-    assert pictures.PRIMAL.right == "the majorised one"
+    assert guesses.PRIMAL.right == "the majorised one"
     assert third[majorised] < third[clarke]
 
 
@@ -169,27 +169,6 @@ def test_the_guesses_right_answers_are_what_the_figures_show():
 def test_from_the_kink_two_steps_are_enough(V):
     assert SOLUTIONS.from_the_kink(V) == pytest.approx(0, abs=1e-12)
     assert pictures.on_a_line(-1 - 2 / V)[0] == pytest.approx(3 * (-1 - 2 / V) + 5)
-
-
-@pytest.mark.parametrize("steps", [1, 7, 40, 100, 401])
-def test_a_loss_curve_has_the_mean_of_equally_many_steps_at_each_point(steps):
-    losses = [float(i) for i in range(1, steps + 1)]
-    ends, means = small.smoothed(losses)
-    assert len(ends) == len(means) <= small.POINTS
-    assert ends[-1] == steps
-    widths = [b - a for a, b in pairwise([0.0, *ends])]
-    assert len({*widths[:-1]}) <= 1
-    assert means == [e - (w - 1) / 2 for e, w in zip(ends, widths, strict=True)]
-
-
-def test_the_figure_of_a_training_shows_its_loss_and_every_curve():
-    loss, stages = small.trained([3.0, 2.0, 1.0], {"a": [5.0, 4.0], "b": [5.0, 2.0]}, "dB")
-    assert [*loss.lines[0].y] == [3.0, 2.0, 1.0]
-    assert [(c.label, *c.y) for c in stages.lines] == [("a", 5.0, 4.0), ("b", 5.0, 2.0)]
-    assert stages.ylabel == "dB"
-    assert "b 2.00" in stages.alt
-    with pytest.raises(ValueError, match=r"^losses is empty; it needs one value a step$"):
-        small.trained([], {"a": [1.0]})
 
 
 def test_a_bad_penalty_is_answered_in_one_line():

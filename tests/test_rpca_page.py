@@ -13,10 +13,10 @@ from dunfold_lib.explore import MOST_FRAMES
 from dunfold_lib.show import Curves
 from dunfold_lib.small_target import algorithm, baselines, data, readers
 from dunfold_lib.small_target import figures_rpca as figures
-from dunfold_lib.small_target import figures_rpca_learned as learned
+from dunfold_lib.small_target import figures_rpca_pictures as pictures
 from dunfold_lib.small_target import figures_rpca_tables as tables
 from dunfold_lib.small_target.experiments import EXPERIMENTS
-from dunfold_lib.small_target.pictures import FALSE, HIT, MISSED, painted
+from dunfold_lib.small_target.painting import FALSE, HIT, MISSED, painted
 from dunfold_lib.small_target.published import PUBLISHED
 from dunfold_lib.small_target.scores import NEAR, by_centroid, by_overlap, iou
 
@@ -176,30 +176,29 @@ def test_a_bad_position_is_answered_in_one_line():
 
 
 def test_the_patches_that_are_outlined_are_the_columns_that_are_shown():
-    outlined, *patches, tall = learned.columns().images
+    outlined, *patches, tall = pictures.columns().images
     image, _ = figures.scene()
     at = baselines.starts(figures.SIDE, baselines.IPI_PATCH, baselines.IPI_STEP)
-    for colour, (i, patch) in enumerate(zip(learned.SHOWN, patches, strict=True)):
+    for colour, (i, patch) in enumerate(zip(pictures.SHOWN, patches, strict=True)):
         y, x = at[i // len(at)], at[i % len(at)]
         np.testing.assert_allclose(patch, image[y : y + 50, x : x + 50])
-        np.testing.assert_allclose(outlined[y, x], learned._rgb(colour))
-        np.testing.assert_allclose(tall[-1, i], learned._rgb(colour))
+        np.testing.assert_allclose(outlined[y, x], pictures._rgb(colour))
+        np.testing.assert_allclose(tall[-1, i], pictures._rgb(colour))
     np.testing.assert_allclose(outlined[64, 64], float(image[64, 64]))
     assert tall.shape == (100, 81, 3)
 
 
 def test_by_hand_a_threshold_of_three_gives_back_the_background_and_the_target():
-    D, P = learned.by_hand()
+    D, P = pictures.by_hand()
     assert torch.linalg.matrix_rank(D) == 2
     B = algorithm.svt(P, 3.0)
     torch.testing.assert_close(B, torch.full((4, 4), 2.0, dtype=F64))
     assert sorted((P - B).round().sum(0).tolist()) == [3.0] * 4
-    assert len(learned.toy(B).images) == 4
+    assert len(pictures.toy(B).images) == 4
 
 
 def test_the_learned_point_lies_where_it_was_measured():
-    loss, error = learned.learned([1.0, 0.5], {3: -10.0, 5: -20.0}, 5, -25.0)
-    assert loss.lines[0].y.tolist() == [1.0, 0.5]
+    error = pictures.errors({3: -10.0, 5: -20.0}, 5, -25.0)
     assert [c.y.tolist() for c in error.lines] == [[-10.0, -20.0], [-25.0]]
 
 

@@ -7,6 +7,7 @@ import json
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -455,3 +456,38 @@ def test_the_book_gets_a_guess_as_a_page_and_a_kernel_as_widgets(monkeypatch):
     assert "Guess first." in guess()._repr_mimebundle_()["text/html"]
     monkeypatch.delenv("DUNFOLD_FACE")
     assert "application/vnd.jupyter.widget-view+json" in guess()._repr_mimebundle_()
+
+
+def test_a_trainings_losses_are_drawn_with_their_running_mean():
+    values = [float(10 + i % 5) for i in range(100)]
+    drawn = show.losses(values)
+    steps, means = drawn.lines
+    assert steps.x.tolist() == [*range(1, 101)]
+    assert steps.y.tolist() == values
+    assert means.x.tolist() == [*range(4, 101)]  # a mean of four
+    assert means.y[0] == 11.5
+    assert (drawn.logy, drawn.ylabel, drawn.xlim) == (True, "loss", (0, 100))
+    assert "100 steps" in drawn.alt
+    below = show.losses([3.0, -1.0], "dB", at=[500, 501], steps=1000)
+    assert (below.logy, below.ylabel, below.xlim) == (False, "loss, dB", (0, 1000))
+    assert below.lines[0].x.tolist() == [500, 501]
+    assert not show.losses([3.0, 1.0], "dB").logy  # decibels are logarithms already
+    assert len(show.losses([1.0] * 5000).lines[0].x) == show.LOSSES
+    with pytest.raises(ValueError, match=r"^values is empty; it needs one loss a step$"):
+        show.losses([])
+
+
+def test_what_stands_beside_a_training_is_a_curve_for_each_name():
+    drawn = show.by_name({"a": [5.0, 4.0], "b": [5.0, 2.0]}, "stage k", "RMSE")
+    assert [(c.label, *c.x, *c.y) for c in drawn.lines] == [("a", 0, 1, 5, 4), ("b", 0, 1, 5, 2)]
+    assert "b 2.00" in drawn.alt
+    assert show.by_name({"a": [5.0]}, "σ", "dB", [30.0]).lines[0].x.tolist() == [30]
+
+
+def test_no_room_draws_losses_on_its_own():
+    """One look for every training: rooms and pages have ``show.losses``."""
+    root = Path(__file__).resolve().parents[1]
+    sources = [*root.glob("dunfold_lib/*/*.py"), *root.glob("book/*/*.md")]
+    assert len(sources) > 100
+    own = re.compile(r"ylabel=.loss|[\"']each step[\"']|[\"']step of the training")
+    assert [path.name for path in sources if own.search(path.read_text("utf-8"))] == []

@@ -377,15 +377,13 @@ def test_the_diagram_of_a_sweep_names_its_updates_in_their_order():
     assert [b.says[0] for b in pictures.SWEEP.boxes] == blocks
 
 
-def test_a_trainings_curves_are_its_losses_and_what_is_above_the_base():
+def test_the_curves_beside_a_training_are_what_is_above_the_base():
     found = {"a": [1.0, 2, 3, 4], "b": [0.0, 0, 0, 0]}
-    left, right = pictures.training([3.0, 1.0, 2.0], found, [1.0] * 4, "base")
-    np.testing.assert_array_equal(left.lines[0].y, [3, 1, 2])
-    np.testing.assert_allclose(left.lines[1].y, [3, 2, 2])
+    right = pictures.above(found, [1.0] * 4, "base")
     assert [c.label for c in right.lines] == ["a", "b", "base"]
     np.testing.assert_array_equal(right.lines[0].y, [0, 1, 2, 3])
     np.testing.assert_array_equal(right.lines[1].y, [-1] * 4)
-    assert pictures.smoothed([1.0] * 10 + [2.0] * 10)[-1] == 2
+    np.testing.assert_array_equal(right.lines[2].y, [0] * 4)
 
 
 def test_the_exercise_by_hand_has_the_numbers_of_its_solution():

@@ -5,6 +5,7 @@ denoised by hand, and what a small training brings.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from html import escape
 from itertools import accumulate
 from typing import NamedTuple
@@ -12,6 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from dunfold_lib import show
 from dunfold_lib.hyperspectral import data, evaluation
 from dunfold_lib.hyperspectral.evaluation import Method
 from dunfold_lib.hyperspectral.lowrank import project
@@ -177,37 +179,13 @@ def quality(run: Method) -> list[float]:
     return evaluation.validation(run, tuple(map(data.Noise, LEVELS)))
 
 
-def smoothed(values: Sequence[float], width: int = 10) -> list[float]:
-    """The mean of the last ``width`` values, at every step."""
-    parts = [values[max(i - width + 1, 0) : i + 1] for i in range(len(values))]
-    return [sum(part) / len(part) for part in parts]
+def above(found: Mapping[str, Sequence[float]], base: Sequence[float], of: str) -> Curves:
+    """How far methods are above ``base`` at every level of noise.
 
-
-def training(
-    losses: Sequence[float], found: Mapping[str, Sequence[float]], base: Sequence[float], of: str
-) -> tuple[Curves, Curves]:
-    """The loss over the steps; beside it how far methods are above ``base`` at every level.
-
-    losses : of every step, in dB.  found, base : PSNR at ``LEVELS``.  of : the name of ``base``.
+    found, base : PSNR at ``LEVELS``.  of : the name of ``base``.
     """
-    steps = range(1, len(losses) + 1)
-    left = Curves(
-        lines=(
-            line(steps, losses, "each step", 5),
-            line(steps, smoothed(losses), "mean of ten", 1),
-        ),
-        xlabel="step",
-        ylabel="loss, dB",
-        size=(4.4, 3.2),
-        alt="Loss of the training against its steps, and its running mean",
+    rise = {k: [v - b for v, b in zip(row, base, strict=True)] for k, row in found.items()}
+    curves = show.by_name(rise, "σ of 255", f"PSNR above {of}, dB", LEVELS)
+    return replace(
+        curves, lines=(*curves.lines, line(LEVELS, [0.0] * len(LEVELS), of, 5, "dashed"))
     )
-    rise = lambda values: [v - b for v, b in zip(values, base, strict=True)]
-    lines = [line(LEVELS, rise(v), name, i, "path") for i, (name, v) in enumerate(found.items())]
-    right = Curves(
-        lines=(*lines, line(LEVELS, [0.0] * len(LEVELS), of, 5, "dashed")),
-        xlabel="σ of 255",
-        ylabel="PSNR above it, dB",
-        size=(4.4, 3.2),
-        alt=f"PSNR above {of} at four levels of noise: {', '.join(found)}",
-    )
-    return left, right

@@ -186,22 +186,6 @@ def moves(found: Mapping[str, Sequence[float]]) -> Curves:
     )
 
 
-def training(losses: Sequence[float], over: int = 20) -> Curves:
-    """The loss of every step of a training, and its mean over so many steps."""
-    smooth = [tables.mean(losses[max(0, k - over + 1) : k + 1]) for k in range(len(losses))]
-    return Curves(
-        lines=(
-            line(range(1, len(losses) + 1), losses, "each step", 0, "dots"),
-            line(range(1, len(losses) + 1), smooth, f"mean over {over}", 1),
-        ),
-        xlabel="step",
-        ylabel="loss",
-        logy=True,
-        size=(5.2, 3.0),
-        alt="The training loss against the step on a logarithmic axis: it falls, ever more slowly",
-    )
-
-
 def _long(score: str, ylabel: str, logy: bool) -> Curves:
     style = lambda label: "dashed" if "ADMM" in label else "solid"
     lines = [

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from dunfold_lib import checks, experiment, fetch
 from dunfold_lib.explore import Explorer, Slider
-from dunfold_lib.newton_sr import data, downsampling, pictures, scores, training
+from dunfold_lib.newton_sr import data, downsampling, guesses, scores, training
 from dunfold_lib.newton_sr.data import Scene
 from dunfold_lib.newton_sr.downsampling import Pair
 from dunfold_lib.newton_sr.jacobians import clarke
@@ -295,7 +295,7 @@ def stage_explorer() -> Explorer:
             "name": Slider("scene", SCENES),
         },
         "Which network's stages could you stop at? Look at the floor, too.",
-        guess=pictures.STAGES,
+        guess=guesses.STAGES,
     )
 
 
@@ -310,7 +310,7 @@ def products_explorer() -> Explorer:
             "name": Slider("scene", ("rear", "planes")),
         },
         "It was trained with 4 steps. What do more of them do to the system, and to the image?",
-        guess=pictures.PRODUCTS,
+        guess=guesses.PRODUCTS,
     )
 
 
@@ -323,7 +323,7 @@ def jacobian_explorer() -> Explorer:
             "cg": Slider("CG steps a stage", CG, CG.index(4), "{:d}"),
         },
         "Solve the system better and better: with which M does the image get better, too?",
-        guess=pictures.JACOBIAN,
+        guess=guesses.JACOBIAN,
     )
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from dunfold_lib import checks
 from dunfold_lib.explore import Explorer, Slider
-from dunfold_lib.newton_sr import data, pictures
+from dunfold_lib.newton_sr import data, guesses
 from dunfold_lib.newton_sr.algorithm import (
     Problem,
     Solution,
@@ -229,7 +229,7 @@ def conditioning_explorer() -> Explorer:
             "share": Slider("λ / λ_max", SHARES, 0, "{:g}"),
         },
         "KKT residual against steps, and against products with A. Make A worse and worse.",
-        guess=pictures.CONDITIONING,
+        guess=guesses.CONDITIONING,
     )
 
 
@@ -242,7 +242,7 @@ def primal_explorer() -> Explorer:
             "cg": Slider("most CG steps", CG_STEPS, 2, "{:d}"),
         },
         "Follow the first three steps, then the last ones. Then allow only four steps of CG.",
-        guess=pictures.PRIMAL,
+        guess=guesses.PRIMAL,
     )
 
 

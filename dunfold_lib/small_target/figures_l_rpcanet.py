@@ -18,7 +18,7 @@ from dunfold_lib.small_target import data, scores
 from dunfold_lib.small_target.experiments import EXPERIMENTS
 from dunfold_lib.small_target.fast import compact
 from dunfold_lib.small_target.model import Network, State
-from dunfold_lib.small_target.pictures import painted
+from dunfold_lib.small_target.painting import painted
 from dunfold_lib.small_target.published import PUBLISHED_STAGES
 from dunfold_lib.tables import minus_sign
 

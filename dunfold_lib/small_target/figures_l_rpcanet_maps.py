@@ -13,11 +13,12 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from dunfold_lib.show import Curves, Frames, array, line
-from dunfold_lib.small_target import data, theory
+from dunfold_lib.small_target import data, scores, theory
 from dunfold_lib.small_target import figures_l_rpcanet as figures
 from dunfold_lib.small_target.layers import Excite
 from dunfold_lib.small_target.maps import activity
 from dunfold_lib.small_target.model import LRPCANet, Network, RPCANet, State, macs, soft_iou
+from dunfold_lib.small_target.painting import painted
 from dunfold_lib.tables import Table, minus_sign
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -281,3 +282,20 @@ def work(prepared: Callable[[Network], float]) -> Table:
     head = ["GMAC at 256²", "as written", "last N, D left out", "and composed"]
     rows = [[label, *(f"{v:.1f}" for v in row)] for label, row in spent.items()]
     return head, rows, "Multiplications of the convolutions"
+
+
+def found(frames: data.Frames, swept: Tensor, learned: Tensor, shown: int = 0) -> Frames:
+    """A scene, and the masks (n, 1, h, w) of the classical sweeps and of the network on it."""
+    image, truth = data.images(frames)[shown, 0], frames.mask[shown, 0]
+    masks = {"classical sweeps": swept, "learned": learned}
+    said = lambda m: scores.by_overlap(m[shown, 0][None], truth[None])
+    told = {k: said(m) for k, m in masks.items()}
+    return Frames(
+        (array(image), *(painted(m[shown, 0], truth, image) for m in masks.values())),
+        (
+            "a scene",
+            *(f"{k}: {d.hits} of {d.targets} hit, {d.false} false" for k, d in told.items()),
+        ),
+        "A scene, and what two classical sweeps and the trained network find in it",
+        zoom=2,
+    )

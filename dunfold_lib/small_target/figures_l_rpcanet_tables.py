@@ -15,7 +15,7 @@ from dunfold_lib.show import Frames, array
 from dunfold_lib.small_target import data, evaluation, fast, scores
 from dunfold_lib.small_target import figures_l_rpcanet as figures
 from dunfold_lib.small_target.baselines import DETECTORS
-from dunfold_lib.small_target.pictures import painted
+from dunfold_lib.small_target.painting import painted
 from dunfold_lib.small_target.published import COLUMNS, PUBLISHED_SIRST
 from dunfold_lib.small_target.scores import Counts, Detection
 from dunfold_lib.tables import Table, mean, minus_sign, narrow

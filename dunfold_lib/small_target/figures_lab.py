@@ -14,7 +14,7 @@ from dunfold_lib import checks, records, show, tables
 from dunfold_lib.show import Frames, Html
 from dunfold_lib.small_target import baselines, data, fast, model, readers, scores
 from dunfold_lib.small_target.experiments import EXPERIMENTS
-from dunfold_lib.small_target.pictures import painted
+from dunfold_lib.small_target.painting import painted
 from dunfold_lib.small_target.published import (
     COLUMNS,
     PUBLISHED,

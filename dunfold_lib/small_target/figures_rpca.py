@@ -14,7 +14,7 @@ from dunfold_lib.explore import Explorer, Guess, Slider
 from dunfold_lib.show import Curves, Frames, Line, array, line
 from dunfold_lib.small_target import algorithm, baselines, data
 from dunfold_lib.small_target.data import Frames as Scenes
-from dunfold_lib.small_target.pictures import painted
+from dunfold_lib.small_target.painting import painted
 from dunfold_lib.small_target.scores import (
     UNIT,
     Curve,

@@ -14,7 +14,7 @@ from torch import Tensor
 from dunfold_lib.show import Curves, Frames, array, line
 from dunfold_lib.small_target import baselines, data
 from dunfold_lib.small_target import figures_rpca as figures
-from dunfold_lib.small_target.pictures import painted
+from dunfold_lib.small_target.painting import painted
 from dunfold_lib.small_target.scores import Detection, by_overlap
 
 GOOD = 1e-3  # relative error of a recovered matrix

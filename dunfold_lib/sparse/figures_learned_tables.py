@@ -123,30 +123,6 @@ def coupling(found: Sequence[float], theta: Sequence[float]) -> Curves:
     )
 
 
-def trained_here(
-    losses: Sequence[float], errors: Mapping[str, Sequence[float]]
-) -> tuple[Curves, Curves]:
-    """A short training: the loss of every step; each method's NMSE after every layer, in dB."""
-    loss = Curves(
-        lines=(line(range(1, len(losses) + 1), losses, "of the batch", 0),),
-        xlabel="training step",
-        ylabel="loss, dB",
-        alt="The loss of a short training falls from step to step, with the noise of its batches",
-        size=(4.4, 3.3),
-    )
-    layers = Curves(
-        lines=tuple(
-            line(range(len(error)), error, name, i)
-            for i, (name, error) in enumerate(errors.items())
-        ),
-        xlabel="steps or layers",
-        ylabel="NMSE on fresh signals, dB",
-        alt="Error after each layer: " + ", ".join(errors),
-        size=(4.4, 3.3),
-    )
-    return loss, layers
-
-
 def necessary(runs: Mapping[str, Sequence[float]]) -> Curves:
     """The largest error of every layer with both halves of the condition, and with each alone."""
     return Curves(

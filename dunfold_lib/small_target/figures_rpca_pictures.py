@@ -1,16 +1,17 @@
-"""Pictures of the chapter on robust PCA: patches as columns, by hand, and learned thresholds.
+"""Pictures of the chapter's ideas: patches as columns, a case by hand, and learned thresholds.
 
 Each function returns what ``show.page`` or ``show.table`` takes.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dunfold_lib.live import loss_curves
+from dunfold_lib import show
 from dunfold_lib.show import COLOURS, Curves, Frames, array, line
 from dunfold_lib.small_target import baselines
 from dunfold_lib.small_target import figures_rpca as figures
@@ -19,22 +20,13 @@ FRAME = 2  # pixels of a patch's outline
 SHOWN = (12, 40, 68)  # of the 81 patches of a scene
 
 
-def learned(
-    losses: Sequence[float], errors: Mapping[int, float], steps: int, error: float
-) -> list[Curves]:
-    """The loss of a training, and the learned error (dB) beside ADMM's, by its steps."""
-    return [
-        *loss_curves(range(1, len(losses) + 1), losses, (), len(losses)),
-        Curves(
-            (
-                line([*errors], [*errors.values()], "ADMM", 1, "path"),
-                line([steps], [error], f"{steps} learned steps", 0, "dots"),
-            ),
-            "steps",
-            "error of B, dB",
-            "Error against the number of steps: the learned ones lie below ADMM with as many",
-        ),
-    ]
+def errors(found: Mapping[int, float], steps: int, error: float) -> Curves:
+    """The error (dB) of ADMM by its steps, and that of so many learned steps."""
+    admm = show.by_name({"ADMM": [*found.values()]}, "steps", "error of B, dB", [*found])
+    (path,) = admm.lines
+    mine = line([steps], [error], f"{steps} learned steps", 0, "dots")
+    alt = "Error against the number of steps: the learned ones lie below ADMM with as many"
+    return replace(admm, lines=(replace(path, colour=1), mine), alt=alt)
 
 
 def _outlined(image: Tensor) -> NDArray[np.float64]:
