@@ -207,7 +207,7 @@ def image_uri(image: NDArray[np.float64], zoom: int = 1) -> str:
         size = (picture.width * zoom, picture.height * zoom)
         picture = picture.resize(size, Image.Resampling.NEAREST)
     buffer = io.BytesIO()
-    picture.save(buffer, format="WEBP", quality=60, method=6)
+    picture.save(buffer, format="WEBP", quality=60, method=4)
     return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 

@@ -259,7 +259,8 @@ def _widgets():
 
 def _move():
     "Move every control to its ends, and leave it there; how many changes a callback heard."
-    heard = 0
+    from dunfold_lib import show
+    heard, drawn = 0, show.panel_html
     for w in _widgets():
         name, values = _ends(w)
         if not name or w.disabled:
@@ -268,12 +269,14 @@ def _move():
             nonlocal heard
             heard += 1
         w.observe(hear, name)
-        for value in values:
+        for value in values:  # between a menu's ends all is computed, and nothing drawn
+            show.panel_html = drawn if value in (values[0], values[-1]) else lambda *_: ""
             try:
                 setattr(w, name, value)
             except Exception as error:
                 _errors.append(f"{type(w).__name__} {w.description!r} at {value!r}: {error!r}")
         w.unobserve(hear, name)
+        show.panel_html = drawn
     return heard
 
 def _press():
