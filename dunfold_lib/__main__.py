@@ -6,6 +6,7 @@ evaluate   measure an experiment's scores now
 models     every network with recorded weights
 run        apply a recorded network to files of your own
 reproduce  the table paper | ours | protocol, from recorded runs or measured again
+new        the skeleton of a room of your own, with tests that say what to write next
 """
 
 import argparse
@@ -22,9 +23,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from dunfold_lib import __version__, cubes, experiment, inference, records, reproduce, tables
+from dunfold_lib import (
+    __version__,
+    cubes,
+    experiment,
+    inference,
+    records,
+    reproduce,
+    skeleton,
+    tables,
+)
 from dunfold_lib.experiment import Experiment, Run
-from dunfold_lib.options import Parser, of_evaluate, of_reproduce, of_run, of_train
+from dunfold_lib.options import Parser, of_evaluate, of_new, of_reproduce, of_run, of_train
 
 
 def cmd_list(_: argparse.Namespace) -> None:
@@ -195,6 +205,17 @@ def _measured_again(chosen: dict[str, Experiment], args: argparse.Namespace) -> 
     return [run for run in runs if not reproduce.tried(run, make)]
 
 
+def cmd_new(args: argparse.Namespace) -> None:
+    into = Path(args.into)
+    made = skeleton.write(args.name, into)
+    for path in made:
+        print(path)
+    if (into / "dunfold_lib/__init__.py").is_file():
+        print(f"add {args.name!r} to ROOMS in {into / 'dunfold_lib/__init__.py'}")
+    test = next(path.relative_to(into) for path in made if path.name.startswith("test_"))
+    print(f"next, in {into}: python -m pytest {test} -x")
+
+
 # the parser
 
 
@@ -216,6 +237,7 @@ def parser() -> argparse.ArgumentParser:
     add("models", cmd_models, "every network with recorded weights: size, data, score")
     of_run(add("run", cmd_run, "apply a recorded network to files of your own"))
     of_reproduce(add("reproduce", cmd_reproduce, "paper | ours, from recorded runs"))
+    of_new(add("new", cmd_new, "the skeleton of a room of your own, with its tests"))
     return p
 
 

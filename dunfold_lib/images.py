@@ -18,6 +18,7 @@ bit) or uses less than a sixteenth of its range goes from its least value at 0 t
 import struct
 import zlib
 from collections.abc import Sequence
+from importlib import resources
 from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -188,6 +189,19 @@ def scale(images: Sequence[Stored], name: str, stretch: bool = False) -> Scale:
 def grey(a: Any) -> Any:
     """Luminance (h, w) of values (h, w) or (h, w, 3)."""
     return a @ np.array(GREY) if a.ndim == 3 else a
+
+
+def photographs(names: Sequence[str]) -> dict[str, Any]:
+    """Photographs inside the scikit-image wheel: luminance (h, w) in [0, 1], float32, by name."""
+    folder = Path(str(resources.files("skimage") / "data"))
+    files = {p.stem: p for p in folder.iterdir()}
+    return {name: luminance(read(files[name])) for name in names}
+
+
+def luminance(image: Stored) -> Any:
+    """An image (h, w) in [0, 1], float32; its scale is its own."""
+    grey_ = grey(scale([image], image.name)(image))
+    return np.array(grey_, dtype=np.float32, order="C")
 
 
 def as_bytes(image: Stored, scale: Scale) -> Any:

@@ -102,3 +102,9 @@ def of_reproduce(p: argparse.ArgumentParser) -> None:
     p.add_argument("--record", action="store_true", help="keep what --run measured in results/")
     p.add_argument("--replace", action="store_true", help="replace runs that are recorded")
     p.add_argument("--out", type=given, default="runs", help="folder for new runs (default: runs)")
+
+
+def of_new(p: argparse.ArgumentParser) -> None:
+    p.add_argument("name", metavar="NAME", help="of the room: lower-case letters, digits, '_'")
+    text = "where it goes: a clone of this repository, or any folder (default: this one)"
+    p.add_argument("--into", type=given, default=".", metavar="FOLDER", help=text)

@@ -5,7 +5,7 @@ Images are luminance in [0, 1], (1, 1, height, width), each of its own size.
 
 from collections.abc import Sequence
 from functools import cache
-from importlib import import_module, resources
+from importlib import import_module
 from math import isqrt
 from pathlib import Path
 from typing import Any
@@ -82,10 +82,8 @@ def wheel_images(part: str = "train") -> dict[str, Tensor]:
     """The photographs inside the scikit-image wheel: "train" (14) or "test" (2)."""
     if part not in ("train", "test"):
         raise ValueError(f"part is {part!r}; it must be 'train' or 'test'")
-    folder = Path(str(resources.files("skimage") / "data"))
-    files = {p.stem: p for p in folder.iterdir()}
     names = WHEEL_TRAIN if part == "train" else WHEEL_TEST
-    return {name: read_image(files[name]) for name in names}
+    return {k: torch.from_numpy(a)[None, None] for k, a in images.photographs(names).items()}
 
 
 def data_folder(name: str) -> Path | None:
