@@ -5,7 +5,7 @@ A        A            -                      ``operators.Blur``: k ∗ x, period
 b        b            (batch, 1, h, w)       what was seen
 x, x̄     x, ahead     (batch, 1, h, w)       image; and one step ahead of it
 p        p            (batch, 2M, h, w)      dual of D x, in M pairs of channels
-D        D            (2M, 1, s, s)          filters, periodic; at first the differences down, across
+D        D            (2M, 1, s, s)          filters, periodic: the differences down, across
 λ        lam          number or (M,)         weight of Σ ‖(D x)ᵢ‖₂, the radius of the balls
 τ, σ     tau, sigma   numbers                steps, τσ‖D‖² ≤ 1
 """
@@ -126,7 +126,7 @@ def iterates(
 ) -> list[Tensor]:
     """[x⁰, …, xᴷ] with x⁰ = b or ``start``; σ is product/(8τ), and product ≤ 1 is safe.
 
-    kernel : of the blur, by default ``data.gaussian``. Twice the size of x⁰ would not change D.
+    kernel : of the blur, by default ``data.gaussian``.
     """
     checks.finite("b", b)
     checks.shaped("b", b, ("batch", 1, "h", "w"))

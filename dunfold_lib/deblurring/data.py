@@ -28,7 +28,9 @@ SIDE = 48  # of a training crop
 
 
 @checks.door
-def gaussian(width: float = WIDTH, reach: int = REACH, dtype: torch.dtype = torch.float32) -> Tensor:
+def gaussian(
+    width: float = WIDTH, reach: int = REACH, dtype: torch.dtype = torch.float32
+) -> Tensor:
     """A Gaussian kernel (2·reach + 1, 2·reach + 1) of sum 1; width is its deviation in pixels."""
     line = bell(reach, width, dtype)
     line = line / line.sum()

@@ -40,11 +40,13 @@ def _mean(scores: dict[str, float]) -> float:
 
 
 @torch.no_grad()
-def measure(net: PrimalDualNet | None, seed: int = 0, restore: Restore = six_steps) -> dict[str, Any]:
+def measure(
+    net: PrimalDualNet | None, seed: int = 0, restore: Restore = six_steps
+) -> dict[str, Any]:
     """Scores of a network, or where there is none of ``restore``, on the test photographs.
 
-    psnr : the model's own blur.  psnr_cropped : blurred whole, then a rim cut off, as a camera does:
-    no blur is periodic there.  psnr_noisier : three times the noise, nothing adapted.
+    psnr : the model's own blur.  psnr_cropped : blurred whole, then a rim cut off, as by a
+    camera: no blur is periodic there.  psnr_noisier : three times the noise, nothing adapted.
     """
     run = net.cpu().eval() if net is not None else restore
     photos = data.photographs("test")

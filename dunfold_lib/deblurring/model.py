@@ -6,8 +6,8 @@ symbol     code     shape                 learned               at the start
 Dᵏ         D[k]     (2M, 1, s, s)         the pairs from the 2nd on, and the differences themselves
 Rᵏ         R[k], W[k]   3×3               R(v) = W ∗ relu(R ∗ v), added to the data prox; W = 0
 
-x, x̄, p, A, b : as in ``algorithm``. Learned are factors, because λ is a thousandth and τ is tens: Adam
-moves every number by the same amount a step.
+x, x̄, p, A, b : as in ``algorithm``. Learned are factors, because λ is a thousandth and τ is tens:
+Adam moves every number by the same amount a step.
 """
 
 import torch

@@ -31,6 +31,9 @@ class Training(Recipe):
     def __post_init__(self) -> None:
         super().__post_init__()
         checks.one_of("data", self.data, ["wheels"])
+        checks.whole("layers", self.layers, 1)
+        checks.whole("pairs", self.pairs)
+        checks.whole("width", self.width)
 
 
 def build(recipe: Training, seed: int = 0) -> PrimalDualNet:
