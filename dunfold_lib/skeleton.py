@@ -84,7 +84,7 @@ def measure(net: Any, seed: int = 0) -> dict[str, Any]:
     """Scores by name of a network, or of the algorithm where net is None; noise by the seed."""
     raise NotImplementedError
 ''',
-    "experiments": '''"""What is measured in this room. Data only; state the bars before the runs."""
+    "experiments": '''"""What is measured in this room. Data; state the bars before the runs."""
 
 from ROOM.evaluation import measure
 from ROOM.model import Network

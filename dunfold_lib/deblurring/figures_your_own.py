@@ -93,8 +93,8 @@ def step_explorer() -> Explorer:
     """Slider over ``condition``, with a guess."""
     last = {p: distances(p)[-1] for p in PRODUCTS}
     answer = (
-        f"After {STEPS} steps the distance is {last[1.0]:.0e} at 1 and {last[2.0]:.2f} at 2, where "
-        "it stays: the balls hold the dual, the data term holds the image, and the iterates go round. "
+        f"After {STEPS} steps the distance is {last[1.0]:.0e} at 1 and {last[2.0]:.2f} at 2, "
+        "where it stays: balls hold the dual, the data term the image; the iterates go round. "
         f"At 1.3 it is {last[1.3]:.0e}: beyond the theorem is not yet beyond convergence."
     )
     choices = ("it grows for ever", "it stays about where it is", "it goes to zero, only later")
