@@ -1,5 +1,6 @@
 """What an experiment is: one row of a published table, and how to measure ours."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,3 +47,12 @@ class Experiment:
     own: tuple[str, ...] = ()
     released: Callable[[Path, Sequence[Path]], nn.Module] | None = None
     on_matrix: Callable[[Tensor], "Experiment"] | None = None
+
+
+def existing(value: Any) -> Any:
+    """A score, or None in the place of every NaN and infinity: JSON has none, and they are none."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: existing(part) for key, part in value.items()}
+    return [existing(part) for part in value] if isinstance(value, list | tuple) else value

@@ -7,7 +7,6 @@ measure("sparse/alista-ss", net)               scores with their protocol
 load("sparse/alista-ss")                       the network with its recorded weights
 """
 
-import math
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,7 +21,7 @@ from tqdm.auto import tqdm
 from dunfold_lib import ROOMS, checkpoints, processes, records
 from dunfold_lib.checkpoints import Origin
 from dunfold_lib.description import Experiment as Experiment
-from dunfold_lib.description import no_network as no_network
+from dunfold_lib.description import existing
 from dunfold_lib.training import Context
 
 ONE_PROCESS = (
@@ -241,15 +240,6 @@ def measure(
     said |= {"absent": [score for score, value in found.items() if value is None]}
     scores = {score: value for score, value in found.items() if value is not None}
     return about | {"scores": scores} | said | records.environment()
-
-
-def existing(value: Any) -> Any:
-    """A score, or None in the place of every NaN and infinity: JSON has none, and they are none."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {key: existing(part) for key, part in value.items()}
-    return [existing(part) for part in value] if isinstance(value, list | tuple) else value
 
 
 # recorded networks

@@ -9,10 +9,8 @@ import hashlib
 import itertools
 import json
 import os
-import platform
 import re
 import secrets
-import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -22,8 +20,10 @@ import torch
 from torch import Tensor, nn
 
 from dunfold_lib import download
+from dunfold_lib.machine import PACKAGES as PACKAGES
+from dunfold_lib.machine import commit as commit
+from dunfold_lib.machine import environment as environment
 
-PACKAGES = ("torch", "numpy", "scipy", "scikit-image", "accelerate")
 PART = ".part"  # the end of the name of a file that is still being written
 PROBE = 4096  # bytes that a disk must still take before a run begins
 WEIGHTS = "weights.safetensors"
@@ -34,32 +34,6 @@ ADDRESS = "DUNFOLD_WEIGHTS"  # the variable that names where they are downloaded
 RAW = "https://raw.githubusercontent.com"
 MOST_BYTES = 2 * 2**20  # weights up to this size are kept with a recorded run of seed 0
 SEEDS = 3  # a sentence ranks two methods over at least so many runs of each
-
-
-def commit(folder: Path | None = None) -> str:
-    """The commit of the checkout that tracks this file: '+' for a changed tree, '' for none."""
-    here = folder or Path(__file__).parent
-    free = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}  # as in a git hook
-    git = lambda *a: subprocess.run(
-        ("git", "-C", str(here), *a), capture_output=True, encoding="utf-8", env=free
-    )
-    try:
-        tracked = git("ls-files", "--error-unmatch", "--", Path(__file__).name)
-        head = git("rev-parse", "--short", "HEAD")
-        changed = git("status", "--porcelain", "--untracked-files=no")
-    except OSError:
-        return ""
-    if head.returncode or tracked.returncode:  # another project's, or none
-        return ""
-    return head.stdout.strip() + ("+" if changed.stdout.strip() else "")
-
-
-def environment() -> dict[str, Any]:
-    """Where a run was made: versions, device, commit."""
-    versions = {p: metadata.version(p) for p in PACKAGES}
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
-    python = platform.python_version()
-    return {"commit": commit(), "device": device, "versions": {"python": python, **versions}}
 
 
 def write_text(path: Path, text: str) -> None:

@@ -88,6 +88,55 @@ def test_no_function_hides_a_name_that_its_module_imports(tmp_path):
     assert {path.name: found for path in paths if (found := [*hidden(path)])} == {}
 
 
+LINES, LONG, ARGUMENTS = 350, 40, 6  # of a file, of a function with its docstring, of a function
+# Their arguments are one recipe: the problem (A, b), the denoiser at σ, K, the step, the start.
+RECIPES = {"imaging/plug_and_play.py": {"pnp_ista", "pnp_admm"}}
+NETWORKS = ("Stages", "Light", "Sweeps", "Unrolled", "nn.Module")  # bases of those
+
+
+def too_large(path, name):
+    """What of a file is over the limits, in words; constructors of networks have any arguments."""
+    text = path.read_text("utf-8")
+    tree = ast.parse(text)
+    if len(text.splitlines()) > LINES:
+        yield f"{name}: {len(text.splitlines())} lines"
+    bases = lambda c: {ast.unparse(b) for b in c.bases}
+    classes = [c for c in ast.walk(tree) if isinstance(c, ast.ClassDef)]
+    free = {f for c in classes if bases(c) & {*NETWORKS} for f in c.body}
+    methods = {f for c in classes for f in c.body}
+    for f in ast.walk(tree):
+        if isinstance(f, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            if (lines := f.end_lineno - f.lineno + 1) > LONG:
+                yield f"{name}: {f.name} has {lines} lines"
+            given = [*f.args.posonlyargs, *f.args.args, *f.args.kwonlyargs]
+            count = len(given) - (f in methods and given[0].arg in ("self", "cls"))
+            recipe = f.name in RECIPES.get(name, ()) or (f in free and f.name == "__init__")
+            if count > ARGUMENTS and not recipe:
+                yield f"{name}: {f.name} has {count} arguments"
+
+
+def test_no_file_and_no_function_is_too_long_and_none_has_too_many_arguments(tmp_path):
+    planted = tmp_path / "planted.py"
+    wide = "def f(a, b, c, d, e, g, *, h):\n    return a\n"
+    planted.write_text(wide + "\n\ndef long():\n" + "    pass\n" * 40 + "x = 0\n" * 310)
+    found = ["planted: 355 lines", "planted: f has 7 arguments", "planted: long has 41 lines"]
+    assert sorted(too_large(planted, "planted")) == found
+    net = "class N({}):\n    def __init__(self, a, b, c, d, e, f, g):\n        pass\n"
+    for base, wrong in (("nn.Module", 0), ("object", 1)):
+        planted.write_text(net.format(base))
+        assert len([*too_large(planted, "planted")]) == wrong
+    library, tools = ROOT / "dunfold_lib", ROOT / "tools"
+    solutions = {path: path.name for path in ROOT.glob("book/*/*.py")}
+    paths = {path: str(path.relative_to(library)) for path in library.glob("**/*.py")}
+    paths |= {path: path.name for path in tools.glob("*.py")} | solutions
+    assert len(paths) > 150
+    assert [said for path, name in paths.items() for said in too_large(path, name)] == []
+    for name, kept in RECIPES.items():  # an exception that none needs is none
+        tree = ast.parse((library / name).read_text("utf-8"))
+        wide = {f.name for f in ast.walk(tree) if isinstance(f, ast.FunctionDef)}
+        assert kept <= wide
+
+
 def test_importing_the_library_loads_no_notebook_package_and_opens_no_connection():
     code = (
         "import socket, sys\n"

@@ -26,7 +26,16 @@ from dunfold_lib.small_target import figures_l_rpcanet_tables as tables
 from dunfold_lib.small_target.experiments import EXPERIMENTS
 from dunfold_lib.small_target.layers import Excite
 from dunfold_lib.small_target.model import macs
-from dunfold_lib.small_target.painting import DARK, FALSE, HIT, MISSED, painted
+from dunfold_lib.small_target.painting import (
+    DARK,
+    FALSE,
+    HIT,
+    MISSED,
+    extremes,
+    painted,
+    stretched,
+    up,
+)
 from dunfold_lib.small_target.published import (
     PUBLISHED,
     PUBLISHED_AVERAGE,
@@ -118,11 +127,11 @@ def test_a_stage_shows_the_networks_own_maps(unrecorded):
 
 def test_a_flat_map_is_grey_and_its_caption_tells_its_value():
     flat = torch.full((1, 1, 4, 6), -3.0)
-    assert (figures._stretched(flat) == 0.5).all()
-    assert figures._stretched(flat).shape == (4, 6)
-    assert figures._extremes(flat) == "−3.00 to −3.00"
-    assert figures._extremes(100 * flat) == "−300 to −300"
-    assert figures._up(10) == "¹⁰"
+    assert (stretched(flat) == 0.5).all()
+    assert stretched(flat).shape == (4, 6)
+    assert extremes(flat) == "−3.00 to −3.00"
+    assert extremes(100 * flat) == "−300 to −300"
+    assert up(10) == "¹⁰"
 
 
 def test_the_picture_of_a_detection_tells_hits_misses_and_false_alarms_apart():

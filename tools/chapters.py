@@ -9,7 +9,6 @@ import base64
 import json
 import re
 import sys
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,16 +16,14 @@ from typing import Any
 import yaml
 from pybtex.database import parse_file  # type: ignore[import-untyped]
 
+sys.path.insert(0, str(Path(__file__).parent))
+from blocks import FENCE, INCLUDE, RAW, cells_of, kind_of, options
+
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "book" / "_ext"), str(ROOT)]
 OUT = ROOT / "_build" / "html" / "notebooks"
 
 Labels = dict[str, tuple[str, str]]  # of a label: its page and its words
-CELL = re.compile(r"^```\{code-cell\}[^\n]*\n(.*?)^```[ \t]*$", re.M | re.S)
-FENCE = re.compile(r"^(:{3,})\{([\w:]+)\}[ \t]*([^\n]*)\n(.*?)^\1[ \t]*$", re.M | re.S)
-OPTION = re.compile(r"\A(?:[ \t]*\n)*:([\w-]+):[ \t]*([^\n]*)\n")
-INCLUDE = re.compile(r"^```\{literalinclude\} (\S+)\n(.*?)^```[ \t]*$", re.M | re.S)
-RAW = re.compile(r"^```\{raw\} html\n(.*?)^```[ \t]*$", re.M | re.S)
 ROLE = re.compile(r"\{([a-z:]+)\}`([^`]*)`")
 EQUATION = re.compile(r"\$\$[ \t]*\(([\w-]+)\)[ \t]*$", re.M)
 TARGET = re.compile(r"^\(([\w-]+)\)=\n+([^\n]*)", re.M)
@@ -53,20 +50,6 @@ def name_of(page: Path) -> str:
 
 
 # ------------------------------------------------------------------ what the whole book names
-
-
-def options(body: str) -> tuple[dict[str, str], str]:
-    """A directive's options, and what follows them."""
-    found = {}
-    while option := OPTION.match(body):
-        found[option[1]] = option[2].strip()
-        body = body[option.end() :]
-    return found, body.strip("\n")
-
-
-def kind_of(directive: str) -> str:
-    """What a box is called: "prf:theorem" is a theorem."""
-    return directive.split(":")[-1]
 
 
 def bare(title: str) -> str:
@@ -264,18 +247,6 @@ def markdown(page: Path, text: str, numbers: dict[str, str]) -> str:
 
 
 # ------------------------------------------------------------------ a page's cells
-
-
-def cells_of(text: str) -> Iterator[tuple[str, str]]:
-    """A page's parts in order: (text, "") or (tags, code)."""
-    text = re.sub(r"\A---\n.*?\n---\n", "", text, flags=re.S)
-    words = CELL.split(text)
-    for i, part in enumerate(words):
-        if i % 2 == 0:
-            yield part, ""
-        else:
-            given, code = options(part)
-            yield given.get("tags", ""), code
 
 
 def names(code: str) -> tuple[set[str], set[str]]:

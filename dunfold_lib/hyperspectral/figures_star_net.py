@@ -19,9 +19,10 @@ from dunfold_lib import checks, experiment, fetch
 from dunfold_lib.explore import Explorer, Guess, Slider
 from dunfold_lib.hyperspectral import data, evaluation, scores
 from dunfold_lib.hyperspectral.experiments import EXPERIMENTS
-from dunfold_lib.hyperspectral.lowrank import project, svt
+from dunfold_lib.hyperspectral.lowrank import project
 from dunfold_lib.hyperspectral.model import Noisy, Numbers, STARNet, State, measured
-from dunfold_lib.hyperspectral.patches import analysis, dct, mean, synthesis
+from dunfold_lib.hyperspectral.norms import NORMS, passes, shrink
+from dunfold_lib.hyperspectral.patches import analysis, mean, strongest, synthesis
 from dunfold_lib.show import Curves, Frames, array, line
 
 TOP, SIDE = 48, 48  # of the crop in the test part
@@ -30,7 +31,6 @@ PIXEL = (20, 30)  # row and column whose spectrum is shown
 SHOWN = "star"  # the experiment whose network is shown
 LEVELS = evaluation.LEVELS
 TAUS = (0.0, 1.0, 2.0, 4.0, 6.0, 8.0, 10.0, 12.0, 16.0, 24.0, 48.0)
-NORMS = ("nuclear norm", "Frobenius norm")
 PLACES = ("field", "edge")
 ON, OFF = "on", "off"
 WIDE, HALF = (5.6, 2.6), (4.4, 3.1)  # of a panel that has a row for itself, or shares one
@@ -194,27 +194,6 @@ def codes(place: str) -> Tensor:
     return found[int(energy.argmin() if place == "field" else energy.argmax())].double()
 
 
-def shrink(X: Tensor, tau: float, norm: str) -> Tensor:
-    """The prox of τ times a norm of matrices (…, 9, 81)."""
-    checks.one_of("norm", norm, NORMS)
-    if norm == "nuclear norm":
-        return svt(X, tau)
-    length = X.flatten(-2).norm(dim=-1)[..., None, None]
-    return X * (1 - tau / length).relu()
-
-
-def passes(X: Tensor, tau: float, norm: str) -> Tensor:
-    """⟨E, J E⟩ for the prox's Jacobian J at X and the 9 × 9 directions E = u_i v_jᵀ.
-
-    By one backward pass of ``shrink`` over 81 copies of X, whose singular vectors u and v are.
-    """
-    U, _, Vt = torch.linalg.svd(X, full_matrices=False)
-    E = torch.einsum("ai,jb->ijab", U, Vt).flatten(0, 1)
-    many = X.expand(len(E), *X.shape).clone().requires_grad_()
-    (J,) = torch.autograd.grad(shrink(many, tau, norm), many, E)
-    return (E * J).sum((1, 2)).reshape(len(U), len(U)).detach()
-
-
 def values(
     tau: float = 8.0, norm: str = "nuclear norm", place: str = "edge"
 ) -> tuple[Frames, Curves]:
@@ -240,7 +219,7 @@ def values(
     )
     passed = array(passes(X, tau, norm).clamp(0, 1))
     frames = Frames(
-        images=(passed, _patch(X, X), _patch(Y, X)),
+        images=(passed, array(strongest(X, X)), array(strongest(Y, X))),
         captions=("gradient that passes", "patch", f"after, τ = {tau:g}"),
         alt=f"Patch {place}, {norm}",
         zoom=14,
@@ -364,11 +343,3 @@ def _band(X: Tensor, b: int) -> NDArray[np.float64]:
 
 def _error(X: Tensor, b: int) -> NDArray[np.float64]:
     return array((0.5 + MAGNIFIED * (X[0, b] - truth()[0, b])).clamp(0, 1))
-
-
-def _patch(codes: Tensor, of: Tensor) -> NDArray[np.float64]:
-    """The patch of codes (9, 81) in the eigen-image that is strongest in ``of``; grey is 0."""
-    i = int(of.norm(dim=1).argmax())
-    D = dct(9, codes.dtype)
-    top = 2 * float((D @ of[i].reshape(9, 9) @ D.T).abs().max())
-    return array((0.5 + D @ codes[i].reshape(9, 9) @ D.T / top).clamp(0, 1))

@@ -184,3 +184,11 @@ def dct(n: int, dtype: torch.dtype = torch.float32) -> Tensor:
     D = (pi / n * (at[:, None] + 0.5) * at).cos() * (2 / n) ** 0.5
     D[:, 0] = n**-0.5
     return D.to(dtype)
+
+
+def strongest(codes: Tensor, of: Tensor) -> Tensor:
+    """The patch of codes (9, 81) in the eigen-image that is strongest in ``of``: ½ is 0."""
+    i = int(of.norm(dim=1).argmax())
+    D = dct(9, codes.dtype)
+    top = 2 * float((D @ of[i].reshape(9, 9) @ D.T).abs().max())
+    return (0.5 + D @ codes[i].reshape(9, 9) @ D.T / top).clamp(0, 1)

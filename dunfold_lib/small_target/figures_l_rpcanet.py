@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from dunfold_lib import checks, experiment, fetch
@@ -18,9 +17,8 @@ from dunfold_lib.small_target import data, scores
 from dunfold_lib.small_target.experiments import EXPERIMENTS
 from dunfold_lib.small_target.fast import compact
 from dunfold_lib.small_target.model import Network, State
-from dunfold_lib.small_target.painting import painted
+from dunfold_lib.small_target.painting import extremes, painted, stretched, up
 from dunfold_lib.small_target.published import PUBLISHED_STAGES
-from dunfold_lib.tables import minus_sign
 
 SIDE = 128  # of a scene, in pixels
 # whose weights are shown, the first that is there: what is shown are made-up scenes
@@ -145,15 +143,15 @@ def stage(
     checks.layer(k, len(seen) - 1, "stages", 1)
     truth, x = scene(name).mask, seen[k]
     shares = [share(s.T > 0, truth) for s in seen[1:]]
-    maps = ((f"D{_up(k - 1)}, given", seen[k - 1].D),)
-    maps += tuple((f"{letter}{_up(k)}", getattr(x, letter)) for letter in "BTN")
+    maps = ((f"D{up(k - 1)}, given", seen[k - 1].D),)
+    maps += tuple((f"{letter}{up(k)}", getattr(x, letter)) for letter in "BTN")
     frames = Frames(
         images=(
             array(seen[0].D)[0, 0],
-            *(_stretched(m) for _, m in maps),
+            *(stretched(m) for _, m in maps),
             painted(x.T[0, 0] > 0, truth[0, 0]),
         ),
-        captions=("image", *(f"{text}: {_extremes(m)}" for text, m in maps), f"T{_up(k)} > 0"),
+        captions=("image", *(f"{text}: {extremes(m)}" for text, m in maps), f"T{up(k)} > 0"),
         alt=f"Scene {name}, noise: {noise}, stage {k}",
         zoom=2,
     )
@@ -202,10 +200,10 @@ def threshold(cut: float = 0.0, noise: str = "none") -> tuple[Frames, Curves]:
     frames = Frames(
         images=(
             array(disturbed(many(), noise)[0, 0]),
-            _stretched(logit[:1]),
+            stretched(logit[:1]),
             painted(found[0, 0], truth[0, 0]),
         ),
-        captions=("image", f"Tᴷ: {_extremes(logit[:1])}", f"Tᴷ > {cut:g}"),
+        captions=("image", f"Tᴷ: {extremes(logit[:1])}", f"Tᴷ > {cut:g}"),
         alt=f"One of the scenes, noise: {noise}",
         zoom=2,
     )
@@ -239,10 +237,10 @@ def depth(K: int = 6, noise: str = "none") -> tuple[Frames, Curves]:
     frames = Frames(
         images=(
             array(disturbed(many(), noise)[0, 0]),
-            _stretched(T),
+            stretched(T),
             painted(T[0, 0] > 0, truth[0, 0]),
         ),
-        captions=("image", f"Tᴷ: {_extremes(T)}", f"Tᴷ > 0, K = {K}"),
+        captions=("image", f"Tᴷ: {extremes(T)}", f"Tᴷ > 0, K = {K}"),
         alt=f"One of the scenes, noise: {noise}",
         zoom=2,
     )
@@ -349,21 +347,3 @@ def depth_explorer() -> Explorer:
         },
         "Each K is a network of its own. What does another stage buy, and under noise?",
     )
-
-
-def _stretched(x: Tensor) -> NDArray[np.float64]:
-    """A map (1, 1, h, w) from its least value, black, to its largest, white; flat: grey."""
-    low, high = x.min(), x.max()
-    gap = float(high - low)
-    return array((x - low) / gap)[0, 0] if gap > 0 else np.full(tuple(x.shape[2:]), 0.5)
-
-
-def _extremes(x: Tensor) -> str:
-    low, high = (float(v) for v in (x.min(), x.max()))
-    digits = 2 if max(abs(low), abs(high)) < 10 else 0
-    return minus_sign(f"{low:.{digits}f} to {high:.{digits}f}")
-
-
-def _up(k: int) -> str:
-    """k as a superscript."""
-    return "".join("⁰¹²³⁴⁵⁶⁷⁸⁹"[int(d)] for d in str(k))

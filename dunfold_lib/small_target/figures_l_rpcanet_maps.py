@@ -18,7 +18,7 @@ from dunfold_lib.small_target import figures_l_rpcanet as figures
 from dunfold_lib.small_target.layers import Excite
 from dunfold_lib.small_target.maps import activity
 from dunfold_lib.small_target.model import LRPCANet, Network, RPCANet, State, macs, soft_iou
-from dunfold_lib.small_target.painting import painted
+from dunfold_lib.small_target.painting import painted, up
 from dunfold_lib.tables import Table, minus_sign
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -175,7 +175,7 @@ def effective_ranks() -> dict[str, list[float]]:
 
 def ranks() -> Table:
     """``effective_ranks`` as a table."""
-    head = [f"B{figures._up(k)}" for k in range(1, figures.network().K + 1)]
+    head = [f"B{up(k)}" for k in range(1, figures.network().K + 1)]
     rows = [[name, *(f"{v:.1f}" for v in found)] for name, found in effective_ranks().items()]
     return ["effective rank", "image", *head], rows, "128×128 pixels, so at most 128"
 

@@ -21,6 +21,7 @@ from dunfold_lib.small_target.figures_l_rpcanet_tables import (
     cell,
     common,
     gap,
+    in_each,
     of,
     one,
     pixels,
@@ -242,10 +243,6 @@ def _iou(named: tuple[str, str]) -> tuple[str, str, str]:
     return named[0], "iou", named[1]
 
 
-def _trainings(n: int) -> str:
-    return "one training each" if n == 1 else f"{n} trainings each"
-
-
 def quotes() -> dict[str, str]:
     """The numbers that the page's sentences quote."""
     return (
@@ -267,7 +264,7 @@ def quoted_large() -> dict[str, str]:
     ahead = "L-RPCANet is ahead in every pair of trainings"
     trained = min(mean(ours), mean(theirs)) >= LEAST_SHARE * published
     share = f"RPCANet has {100 * mean(theirs) / published:.0f} % of its published IoU, less than 85"
-    trainings = "recorded: " + _trainings(min(len(ours), len(theirs)))
+    trainings = "recorded: " + in_each(min(len(ours), len(theirs)))
     open_yet = f"not decided here ({trainings}" + (")" if trained else f"; {share})")
     runs = records.recorded("small_target/lrpcanet-sirst")
     spent = [r["seconds"] / 60 for r in runs if r["recipe_name"] == LARGE]
@@ -299,7 +296,7 @@ def _quoted_detections() -> dict[str, str]:
     return {
         "narrow_numbers": f"{run['parameters']:,}",
         "narrow_minutes": f"{run['cpu_seconds'] / 60:.0f}",
-        "narrow_seeds": _trainings(fewest(("lrpcanet-sirst", "rpcanet-sirst"))),
+        "narrow_seeds": in_each(fewest(("lrpcanet-sirst", "rpcanet-sirst"))),
         "narrow_share": f"{share_reached():.0f}",
         "pstnn_gain": f"{gain('pstnn-sirst'):.0f}",
         "mpcm_gain": f"{gain('mpcm-sirst'):.0f}",
@@ -326,13 +323,13 @@ def _quoted_studies() -> dict[str, str]:
     points = PUBLISHED_SE[""]["nudt"][0] - PUBLISHED_SE["BTND"]["nudt"][0]
     added = [area("L-RPCANet", kind) - area("without N", kind) for kind in ("sigma", "density")]
     return {
-        "study_seeds": _trainings(fewest(STUDIED)),
+        "study_seeds": in_each(fewest(STUDIED)),
         "se_none": words(*gap(("se-none", "cpu-sirst"), PLAIN)),
         "se_paper": minus_sign(f"{points:.0f}"),
         "stages_gap": words(*gap(("stages-3", "cpu-sirst"), ("stages-1", "cpu-sirst"), "")),
         "depth_few": ", ".join(f"{v:.0f} % at K = {K}" for K, v in depth_shares().items()),
         "senrm_adds": " and ".join(minus_sign(f"{v:.1f}") for v in added),
-        "robust_seeds": _trainings(fewest(names)),
+        "robust_seeds": in_each(fewest(names)),
         "clean_sigma": _areas("sigma", ""),
         "clean_density": _areas("density", ""),
         "noisy_sigma": _areas("sigma", "-noise"),

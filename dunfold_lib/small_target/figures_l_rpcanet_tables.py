@@ -304,3 +304,8 @@ def _found_in(scene: str) -> Frames:
         f"Scene {scene} and what four detectors find in it",
         zoom=1,
     )
+
+
+def in_each(n: int) -> str:
+    """How many each method of a table has, in words."""
+    return "one training each" if n == 1 else f"{n} trainings each"

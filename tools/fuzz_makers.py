@@ -1,0 +1,196 @@
+"""Arguments that a door takes: tensors, operators, networks, made the same every time."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dunfold_lib import explore, operators, show, wavelets
+from dunfold_lib.hyperspectral import algorithm as hc
+from dunfold_lib.hyperspectral import lowrank
+from dunfold_lib.hyperspectral import model as hm
+from dunfold_lib.imaging import model as im
+from dunfold_lib.newton_sr import algorithm as nc
+from dunfold_lib.newton_sr import downsampling, jacobians
+from dunfold_lib.newton_sr import model as nm
+from dunfold_lib.newton_sr.lasso import Lasso
+from dunfold_lib.small_target import data as target_data
+from dunfold_lib.small_target import model as tm
+from dunfold_lib.small_target import released, scores
+from dunfold_lib.sparse import algorithm as sparse_algorithm
+from dunfold_lib.sparse import model as sm
+
+Makers = dict[str, Callable[[], Any]]
+
+
+def rand(*shape: int) -> Tensor:
+    """Uniform numbers in [0, 1], float32."""
+    return torch.rand(shape, generator=torch.Generator().manual_seed(sum(shape)))
+
+
+def normal(*shape: int) -> Tensor:
+    """Normal numbers, float64."""
+    g = torch.Generator().manual_seed(sum(shape))
+    return torch.randn(shape, generator=g, dtype=torch.float64)
+
+
+def generator() -> torch.Generator:
+    return torch.Generator().manual_seed(7)
+
+
+def truths(*shape: int) -> Tensor:
+    """A mask with some targets."""
+    return rand(*shape) > 0.8
+
+
+def matrix() -> operators.Matrix:
+    return operators.Matrix(normal(5, 8))
+
+
+def hyperlista() -> sm.HyperLISTA:
+    return sm.HyperLISTA(matrix(), 3, (0.1, 0.01, 0.1))
+
+
+def image_operator() -> operators.Sensing:
+    return operators.Sensing(torch.linalg.qr(normal(36, 12))[0].T.contiguous())
+
+
+def block_operator() -> operators.Sensing:
+    return operators.Sensing(torch.linalg.qr(normal(36, 12))[0].T.float().contiguous())
+
+
+def strange_operators() -> list[operators.Linear]:
+    return [
+        operators.Matrix(normal(4, 8)),
+        operators.Fourier(torch.ones(6, 6)),
+        downsampling.Downsample((8, 8), 2),
+    ]
+
+
+def smooth(v: Tensor, sigma: float) -> Tensor:
+    """A denoiser: means of neighbours, the more the larger σ."""
+    mean = torch.nn.functional.avg_pool2d(v, 3, 1, 1, count_include_pad=False)
+    return v + sigma / (1 + sigma) * (mean - v)
+
+
+def star_net() -> hm.STARNet:
+    return hm.STARNet(K=2, side=3, r=3)
+
+
+def noisy_cube() -> hm.Noisy:
+    Y = 5 * rand(2, 4, 6, 7)
+    return hm.Noisy(Y, lowrank.subspace(Y, 3))
+
+
+def star_state() -> hc.State:
+    b = noisy_cube()
+    return hc.Star(side=3, beta=1.0, gamma2=0.5, mu=1.0).start(*b)
+
+
+def steps() -> hc.Steps:
+    """One sweep of STAR, as ``swept`` takes it."""
+    model = hc.Star(side=3)
+    step = lambda Y, x: [*model.sweep(Y, x)][-1][1]
+    return hc.Steps(model.R, model.start, [step], [True], [True])
+
+
+def counts() -> scores.Counts:
+    return scores.counts(truths(4, 1, 9, 8), truths(4, 1, 8, 9).mT)
+
+
+def pair() -> downsampling.Pair:
+    return downsampling.Pair(rand(2, 1, 4, 5), rand(2, 1, 8, 10))
+
+
+def newton_net() -> nm.NewtonSR:
+    return nm.NewtonSR(ratio=2, K=2, c=2, f=3)
+
+
+def problem() -> nc.Problem:
+    D = downsampling.Downsample((8, 8), 2, dtype=torch.float64)
+    g = torch.zeros((), dtype=torch.float64)
+    prior = jacobians.Shrink(operators.Mask(torch.ones(8, 8).double()), g + 0.1, g)
+    zero = torch.zeros(2, 1, 8, 8, dtype=torch.float64)
+    return nc.Problem(D, normal(2, 1, 4, 4), (prior, prior), (0.5, 0.5), (zero, zero))
+
+
+def lasso() -> Lasso:
+    return Lasso(normal(5, 8), normal(5), 0.1)
+
+
+def target_net() -> tm.LRPCANet:
+    return tm.LRPCANet(K=2, c=4, b=2, n_noise=1).eval()
+
+
+def frames() -> target_data.Frames:
+    return target_data.Frames(("a", "b"), (255 * rand(2, 1, 40, 36)).byte(), truths(2, 1, 40, 36))
+
+
+def curves() -> show.Curves:
+    lines = (show.line([0, 1], [0, 1]),)
+    return show.Curves(lines, "x", "y", "a", xlim=(0.0, 1.0), ylim=(0.0, 1.0))
+
+
+def ist_weights() -> dict[str, Any]:
+    net = im.ISTANet(block_operator(), 1, 2)
+    names = {"C1": "conv1_forward", "C2": "conv2_forward"}
+    names |= {"C3": "conv1_backward", "C4": "conv2_backward"}
+    held: dict[str, Any] = {"lambda_step": net.rho[:1], "soft_thr": net.theta[:1]}
+    held |= {theirs: getattr(net, ours)[0] for ours, theirs in names.items()}
+    return {f"fcs.0.{k}": v.detach().numpy() for k, v in held.items()}
+
+
+def rpca_weights() -> dict[str, Any]:
+    """Released weights of an RPCA-Net of one stage and two channels, by their names."""
+    net = tm.RPCANet(1, 2)
+    return {name: tensor.detach().numpy() for name, tensor in released._places(net, {}).items()}
+
+
+FLOOR: Makers = {
+    "x": lambda: rand(3, 6),
+    "t": lambda: 0.3,
+    "count": lambda: 2,
+    "A": matrix,
+    "estimate": lambda: rand(2, 3, 8, 9),
+    "truth": lambda: rand(2, 3, 9, 8).mT.contiguous(),
+    "first": lambda: rand(3, 2, 3, 3),
+    "second": lambda: rand(4, 3, 3, 3),
+    "V": lambda: lambda x: 2 * x,
+    "c": lambda: normal(2, 4),
+    "steps": lambda: 3,
+    "start": lambda: normal(2, 4) + 1,
+    "iterations": lambda: 5,
+    "seed": lambda: 3,
+    "mask": lambda: (rand(6, 6) > 0.5).float(),
+    "size": lambda: (8, 8),
+    "kernel": lambda: rand(3, 3),
+    "name": lambda: "haar",
+    "levels": lambda: 1,
+    "Phi": lambda: normal(4, 9),
+    "block": lambda: operators.Sensing(normal(4, 9)),
+    "outer": lambda: operators.Mask(torch.ones(8, 8)),
+    "inner": lambda: wavelets.Wavelet((8, 8), "haar", 1),
+    "y": lambda: rand(5),
+    "image": lambda: rand(4, 4).double().numpy(),
+    "images": lambda: (rand(4, 4).double().numpy(),),
+    "captions": lambda: ("a",),
+    "alt": lambda: "alt",
+    "head": lambda: ["a", "b"],
+    "rows": lambda: [[1, 2.0]],
+    "texts": lambda: {"a": "1.5"},
+    "left": lambda: sparse_algorithm.objective,
+    "right": lambda: sparse_algorithm.ista_step,
+    "label": lambda: "v",
+    "values": lambda: (1.0, 2.0),
+    "sliders": lambda: {"v": explore.Slider("v", (1, 2))},
+    "draw": lambda: lambda v: curves(),
+    "caption": lambda: "caption",
+    "index": lambda: (1,),
+    "lines": lambda: (show.line([0, 1], [0, 1]),),
+    "xlabel": lambda: "x",
+    "ylabel": lambda: "y",
+    "xlim": lambda: (0.0, 1.0),
+    "ylim": lambda: (0.0, 1.0),
+    "size_": lambda: (5.2, 3.3),
+}
