@@ -24,6 +24,7 @@ WITHOUT = {
     "LearnedInverseSR majorised Pair Problem Shrink Spectral State steps",
     "hyperspectral": "as_sweeps basis estimate history measured Noisy SMDSNet Star star_s "
     "STARNetPaper STARNetS",
+    "deblurring": "State step",
     "small_target": "compact dead_maps Frames imitate inject ipi load_released mpcm pstnn roc "
     "State total_loss",
 }

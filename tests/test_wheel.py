@@ -23,6 +23,7 @@ FILES: dict[str, tuple[str, dict[str, float]]] = {  # of a network: the reader's
     "imaging/istanet-plus-25": ("colour.png", {}),
     "imaging/istanet-25": ("deep.png", {}),
     "imaging/denoiser": ("grey.png", {"sigma": 0.1}),
+    "deblurring/filters": ("grey.png", {}),
     "hyperspectral/star": ("cube.mat", {}),
     "newton_sr/newton-4": ("low.npy", {}),
     "sparse/alista-ss": ("b.npy", {}),

@@ -16,7 +16,7 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 MARK = re.compile(r"^% api: ([\w ]+)$", re.M)
-SHARED = "prox operators solvers unroll metrics inference"
+SHARED = "prox operators wavelets solvers unroll metrics inference"
 CELL = re.compile(r"^```\{code-cell\}[^\n]*\n(.*?)^```[ \t]*$", re.M | re.S)
 LITERAL = re.compile(r"(``.*?``)")
 
