@@ -16,6 +16,7 @@ from dunfold_lib.newton_sr import (
     Problem,
     Shrink,
     data,
+    guesses,
 )
 from dunfold_lib.newton_sr import (
     figures_network as figures,
