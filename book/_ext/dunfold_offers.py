@@ -1,0 +1,60 @@
+"""What a chapter's menu offers: the chapter as a plain notebook, and, where the repository has an
+address, the room's laboratory on Colab (Binder's button is the theme's)."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+COLAB = "https://colab.research.google.com/github"
+Button = dict[str, Any]
+
+
+def notebook(page: str, top: str) -> Button | None:
+    """The button that downloads a page's notebook (tools/chapters.py); None where it has none."""
+    found = re.fullmatch(r"book/(\w+)/(\w+)", page)
+    return found and {
+        "type": "link",
+        "url": f"{top}notebooks/{found[1]}_{found[2]}.ipynb",
+        "text": ".ipynb",
+        "icon": "fas fa-code",
+        "tooltip": "Download this chapter as a notebook",
+        "label": "download-notebook-button",
+    }
+
+
+def laboratory(page: str, address: str, branch: str) -> Button | None:
+    """The button that opens the room's laboratory on Colab; None without an address or one."""
+    found = re.fullmatch(r"https://github\.com/([\w.-]+/[\w.-]+)", address)
+    room = page.split("/")[1] if page.count("/") == 2 else ""
+    if not found or not (ROOT / f"notebooks/{room}.ipynb").is_file():
+        return None
+    return {
+        "type": "link",
+        "url": f"{COLAB}/{found[1]}/blob/{branch}/notebooks/{room}.ipynb",
+        "text": "Colab: laboratory",
+        "icon": "fas fa-flask",
+        "tooltip": "Open this room's laboratory on Colab",
+        "label": "colab-laboratory-button",
+    }
+
+
+def offer(app: Any, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
+    """Put both into the page's menus."""
+    options, groups = app.config.html_theme_options, context.get("header_buttons", [])
+    colab = laboratory(
+        page, options.get("repository_url", ""), options.get("repository_branch", "")
+    )
+    for group in groups:
+        buttons = group.get("buttons", [])
+        if group.get("label") == "download-buttons" and doctree is not None:
+            own = notebook(page, context["pathto"]("index", 0).removesuffix("index.html"))
+            buttons[:0] = [own] if own else []
+        if group.get("label") == "launch-buttons" and colab:
+            buttons.append(colab)
+
+
+def setup(app: Any) -> dict[str, Any]:
+    """Register the hook, after the theme's."""
+    app.connect("html-page-context", offer, priority=600)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
