@@ -126,3 +126,19 @@ def test_both_locks_name_each_package_once_and_none_of_them_torch():
     assert {"pytest", "ruff", "playwright", "hatchling"} <= names(dev)
     assert "torch" not in names(run) | names(dev)
     assert all("--hash=sha256:" in text for text in (*run.values(), *dev.values()))
+
+
+def test_colabs_versions_lie_within_the_bounds() -> None:
+    """They stay as they are there, for the first cell installs with --no-deps."""
+    import tomllib
+
+    from packaging.requirements import Requirement
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    wanted = [*project["dependencies"], *project["optional-dependencies"]["book"]]
+    bounds = {r.name: r.specifier for r in map(Requirement, wanted)}
+    bounds["python"] = Requirement(f"python{project['requires-python']}").specifier
+    lines = (ROOT / "tests/colab.txt").read_text("utf-8").splitlines()
+    pins = dict(line.split("==") for line in lines if "==" in line)
+    assert {"python", "torch", "numpy", "matplotlib", "ipywidgets"} <= pins.keys() <= bounds.keys()
+    assert {name: v for name, v in pins.items() if v not in bounds[name]} == {}
