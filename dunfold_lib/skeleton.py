@@ -125,7 +125,8 @@ TOLERANCE = 1e-5  # of float32 iterates of size one
 
 
 def drawn(batch=2, seed=0):
-    return data.draw(batch, torch.Generator().manual_seed(seed))
+    what = "data.draw: (batch, g) -> (b, truth), a row a signal"
+    return written(lambda: data.draw(batch, torch.Generator().manual_seed(seed)), what)
 
 
 def written(call, what):
@@ -146,7 +147,7 @@ def network():
 
 
 def test_1_data():
-    b, truth = written(drawn, "data.draw: (batch, g) -> (b, truth), a row a signal")
+    b, truth = drawn()
     assert len(b) == len(truth) == 2, "data.draw: one row of b and of truth for each signal"
     assert bool(torch.isfinite(b).all() and torch.isfinite(truth).all()), "data.draw: finite"
     same = torch.equal(b, drawn()[0]) and not torch.equal(b, drawn(seed=1)[0])

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dunfold_lib import explore, operators, show, wavelets
+from dunfold_lib import deblurring, explore, operators, show, wavelets
 from dunfold_lib.hyperspectral import algorithm as hc
 from dunfold_lib.hyperspectral import lowrank
 from dunfold_lib.hyperspectral import model as hm
@@ -194,3 +194,13 @@ FLOOR: Makers = {
     "ylim": lambda: (0.0, 1.0),
     "size_": lambda: (5.2, 3.3),
 }
+
+
+def blur_kernel() -> Tensor:
+    """A small kernel of sum 1, float64."""
+    return torch.ones(3, 3, dtype=torch.float64) / 9
+
+
+def blur_state() -> deblurring.State:
+    """What a network on four filters carries between its layers."""
+    return deblurring.State(normal(2, 1, 6, 7), normal(2, 1, 6, 7), normal(2, 4, 6, 7))

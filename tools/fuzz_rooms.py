@@ -4,6 +4,7 @@ import torch
 from fuzz_makers import (
     Makers,
     block_operator,
+    blur_kernel,
     counts,
     frames,
     generator,
@@ -24,7 +25,7 @@ from fuzz_makers import (
     truths,
 )
 
-from dunfold_lib import images, wavelets
+from dunfold_lib import deblurring, images, operators, wavelets
 from dunfold_lib.hyperspectral import algorithm as hc
 from dunfold_lib.imaging import data as imaging_data
 from dunfold_lib.imaging import model as im
@@ -77,6 +78,32 @@ SPARSE: Makers = {
 }
 
 
+DEBLURRING: Makers = {
+    "A": lambda: operators.Blur(blur_kernel(), (6, 7)),
+    "kernel": blur_kernel,
+    "b": lambda: normal(2, 1, 6, 7),
+    "x": lambda: normal(2, 1, 6, 7),
+    "v": lambda: normal(2, 1, 6, 7),
+    "start": lambda: normal(2, 1, 6, 7),
+    "p": lambda: normal(2, 2, 6, 7),
+    "D": lambda: deblurring.differences(torch.float64),
+    "size": lambda: (6, 7),
+    "radius": lambda: 0.3,
+    "lam": lambda: 0.1,
+    "tau": lambda: 2.0,
+    "product": lambda: 0.9,
+    "K": lambda: 2,
+    "k": lambda: 1,
+    "depth": lambda: 1,
+    "pairs": lambda: 1,
+    "width": lambda: 2,
+    "reach": lambda: 2,
+    "rim": lambda: 1,
+    "noise": lambda: 0.1,
+    "seed": lambda: 3,
+    "g": generator,
+    "dtype": lambda: torch.float64,
+}
 IMAGING: Makers = {
     "A": image_operator,
     "W": lambda: wavelets.Wavelet((6, 6), "haar", 1),
@@ -335,6 +362,7 @@ TARGET: Makers = {
 
 
 ROOMS = {
+    "deblurring": DEBLURRING,
     "sparse": SPARSE,
     "imaging": IMAGING,
     "hyperspectral": HYPER,

@@ -5,6 +5,7 @@ import torch
 from fuzz_makers import (
     Makers,
     block_operator,
+    blur_state,
     counts,
     generator,
     hyperlista,
@@ -24,6 +25,9 @@ from dunfold_lib import explore
 from dunfold_lib.newton_sr import jacobians
 
 SPECIAL: Makers = {
+    "deblurring.data.cropped.x": lambda: normal(2, 1, 20, 22),
+    "deblurring.model.PrimalDualNet.layer.x": blur_state,
+    "deblurring.model.PrimalDualNet.readout.x": blur_state,
     "operators.fits.b": lambda: normal(3, 5),
     "operators.fits.x": lambda: normal(3, 8),
     "sparse.theory.ista_bound_longer.t": lambda: 0.04,

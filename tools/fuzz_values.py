@@ -15,6 +15,7 @@ from fuzz_makers import (
     FLOOR,
     Makers,
     block_operator,
+    blur_kernel,
     curves,
     frames,
     hyperlista,
@@ -28,7 +29,7 @@ from fuzz_makers import (
 from fuzz_rooms import ROOMS as ROOMS
 from fuzz_special import SPECIAL
 
-from dunfold_lib import explore, operators, show, wavelets
+from dunfold_lib import deblurring, explore, operators, show, wavelets
 from dunfold_lib.hyperspectral import algorithm as hc
 from dunfold_lib.hyperspectral import model as hm
 from dunfold_lib.hyperspectral.data import Noise
@@ -54,6 +55,7 @@ MODULES = (
         "show",
         "explore",
     ),
+    *("deblurring.model", "deblurring.algorithm", "deblurring.data"),
     *("sparse.model", "sparse.algorithm", "sparse.duality", "sparse.theory"),
     *("sparse.coherence", "sparse.data"),
     *("imaging.model", "imaging.baselines", "imaging.denoisers", "imaging.plug_and_play"),
@@ -90,6 +92,9 @@ INTERNAL = {
     *(f"imaging.model.{n}" for n in ("conv", "channels_last", "filters", "precision")),
     *("imaging.baselines.rounding", "imaging.model.names"),
     *(f"imaging.data.{n}" for n in ("read_image", "read_folder", "data_folder", "head_slices")),
+    *("deblurring.algorithm.step", "deblurring.algorithm.begin", "deblurring.model.fresh"),
+    *(f"deblurring.data.{n}" for n in ("draw", "seen", "photographs")),
+    "deblurring.algorithm.differences",
     "imaging.data.training_images",  # reads all photographs
     *("imaging.released.load_experiment", "imaging.released.load_operator"),
     "hyperspectral.model.Sweeps",
@@ -152,6 +157,9 @@ INSTANCES: Makers = {
     **_alike(
         "sparse.model.", (sm.LISTA, sm.LISTACP, sm.TiLISTA, sm.ALISTA), lambda k: k(matrix(), 3)
     ),
+    "deblurring.model.PrimalDualNet": lambda: deblurring.PrimalDualNet(
+        2, 1, 2, kernel=blur_kernel()
+    ),
     **_alike("imaging.model.", (im.ISTANet, im.ISTANetPlus), lambda k: k(block_operator(), 2, 2)),
     "hyperspectral.algorithm.Star": lambda: hc.Star(side=3, beta=1.0, gamma2=0.5, mu=1.0),
     **_alike(
@@ -197,6 +205,10 @@ FREE: tuple[tuple[str, str, str], ...] = (
     ("imaging.theory.variance_factor", "*", "*=1"),  # a matrix of one column
     ("newton_sr.downsampling.Downsample.at", "*", "*"),  # any leading axes
     ("show.line", "*", "*"),  # flattens
+    ("deblurring.algorithm.analyse", "x", "shape [[]0]*"),  # a batch of any size
+    ("deblurring.algorithm.iterates", "b", "shape [[]0]*"),
+    ("deblurring.algorithm.synthesise", "p", "shape [[]0]*"),
+    ("deblurring.model.PrimalDualNet.residual", "v", "shape [[]0]?1"),
     ("hyperspectral.model.*.blend", "alpha", "*"),  # a number
     ("small_target.model.*", "N", "*"),  # a tensor or a number, which broadcasts
     ("newton_sr.downsampling.mix", "H", "*"),  # any number of rows

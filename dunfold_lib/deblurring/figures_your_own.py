@@ -6,7 +6,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from dunfold_lib import experiment, fetch
+from dunfold_lib import experiment, fetch, show
 from dunfold_lib.deblurring import algorithm, data, evaluation
 from dunfold_lib.explore import Explorer, Guess, Slider
 from dunfold_lib.metrics import psnr
@@ -123,13 +123,6 @@ def photographs(name: str = "camera") -> Frames:
 
 def trained_here(losses: Sequence[float], scores: Mapping[str, Sequence[float]]) -> list[Curves]:
     """A short training: its loss, and PSNR after each step or layer."""
-    loss = Curves(
-        lines=(line(range(1, len(losses) + 1), losses, "of the batch", 0),),
-        xlabel="training step",
-        ylabel="loss, dB",
-        alt="The loss of a short training, which falls under the noise of its batches",
-        size=(4.4, 3.3),
-    )
     layers = Curves(
         lines=tuple(
             line(range(len(v)), v, n, i, "path") for i, (n, v) in enumerate(scores.items())
@@ -139,4 +132,4 @@ def trained_here(losses: Sequence[float], scores: Mapping[str, Sequence[float]])
         alt="PSNR on validation photographs after each step or layer: " + ", ".join(scores),
         size=(4.4, 3.3),
     )
-    return [loss, layers]
+    return [show.losses(losses, "dB"), layers]

@@ -84,6 +84,7 @@ class PrimalDualNet(Unrolled):
 
     def residual(self, k: int, v: Tensor) -> Tensor:
         """Rᵏ(v); zero without features."""
+        checks.shaped("v", v, ("batch", 1, "h", "w"))
         if not self.R:
             return torch.zeros_like(v)
         around = lambda x: functional.pad(x, (1, 1, 1, 1), "circular")
