@@ -10,7 +10,7 @@ import json
 import os
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from math import prod
 from typing import Any
@@ -21,12 +21,16 @@ from dunfold_lib import checks, show
 from dunfold_lib.show import Curves, Frames, Panel
 
 MOST_FRAMES = 80  # what one page may hold of precomputed states
+WIDE = (7.2, 2.7)  # inches of a plot that stands alone below pictures
 
 
 @checks.door
 @dataclass(frozen=True)
 class Slider:
-    """The values a control may take, where it starts, and how they read."""
+    """The values a control may take, where it starts, and how they read.
+
+    Values that are all text are named choices: radio buttons in the place of a slider.
+    """
 
     label: str
     values: Sequence[Any]
@@ -36,6 +40,15 @@ class Slider:
     def texts(self) -> list[str]:
         """What the reader sees for each value."""
         return [v if isinstance(v, str) else self.form.format(v) for v in self.values]
+
+    @property
+    def named(self) -> bool:
+        """Whether the values are names, which have no order."""
+        return all(isinstance(v, str) for v in self.values)
+
+    def html(self, uid: str) -> str:
+        """The control on a page, with ids that begin with ``uid``."""
+        return _radios(self, uid) if self.named else _range(self, uid)
 
 
 @checks.door
@@ -148,7 +161,7 @@ class Explorer:
         """The same, of positions that exist."""
         chosen = {n: s.values[i] for (n, s), i in zip(self.sliders.items(), index, strict=True)}
         drawn = self.draw(**chosen)
-        return drawn if isinstance(drawn, tuple) else (drawn,)
+        return _laid_out(drawn if isinstance(drawn, tuple) else (drawn,))
 
     # The face of the page
 
@@ -157,13 +170,7 @@ class Explorer:
         uid = show.unique("dfx")
         start = [s.start for s in self.sliders.values()]
         panels = self._panels(start)
-        controls = "".join(
-            f'<div class="df-control"><label for="{uid}-{n}">{escape(s.label)}</label>'
-            f'<input id="{uid}-{n}" type="range" min="0" max="{len(s.values) - 1}" step="1" '
-            f'value="{s.start}" aria-valuetext="{escape(s.texts()[s.start])}" disabled>'
-            f'<output for="{uid}-{n}">{escape(s.texts()[s.start])}</output></div>'
-            for n, s in self.sliders.items()
-        )
+        controls = "".join(s.html(f"{uid}-{n}") for n, s in self.sliders.items())
         inner = "".join(show.panel_html(p, f"{uid}p{i}") for i, p in enumerate(panels))
         note = " · ".join(p.note for p in panels if p.note)
         asked = self.guess.html() if self.guess else ""
@@ -198,18 +205,7 @@ class Explorer:
     def widget(self) -> Any:
         """The explorer as ipywidgets, in the subset that versions 7.7 and 8 share."""
         ipywidgets = _widgets()
-        wide = ipywidgets.Layout(width="min(32em, 95%)")
-        controls = [
-            ipywidgets.SelectionSlider(
-                options=[(text, i) for i, text in enumerate(s.texts())],
-                value=s.start,
-                description=s.label,
-                continuous_update=False,
-                style={"description_width": "initial"},
-                layout=wide,
-            )
-            for s in self.sliders.values()
-        ]
+        controls = [_control(ipywidgets, s) for s in self.sliders.values()]
         picture = ipywidgets.HTML()
 
         def redraw(_: Any = None) -> None:
@@ -233,6 +229,53 @@ class Explorer:
         return _faces(self, self.caption)
 
 
+def _range(s: Slider, uid: str) -> str:
+    """A native range input, its label and what it stands at."""
+    text = escape(s.texts()[s.start])
+    return (
+        f'<div class="df-control"><label for="{uid}">{escape(s.label)}</label>'
+        f'<input id="{uid}" type="range" min="0" max="{len(s.values) - 1}" step="1" '
+        f'value="{s.start}" aria-valuetext="{text}" disabled>'
+        f'<output for="{uid}">{text}</output></div>'
+    )
+
+
+def _radios(s: Slider, uid: str) -> str:
+    """Native radio buttons, one for each name."""
+    buttons = "".join(
+        f'<label><input type="radio" name="{uid}" value="{i}"{" checked" * (i == s.start)} '
+        f"disabled>{escape(text)}</label>"
+        for i, text in enumerate(s.texts())
+    )
+    return (
+        f'<div class="df-control df-named" role="radiogroup" aria-labelledby="{uid}">'
+        f'<span id="{uid}">{escape(s.label)}</span>{buttons}</div>'
+    )
+
+
+def _control(ipywidgets: Any, s: Slider) -> Any:
+    """The control in a kernel; its value is the position, from 0."""
+    options = [(text, i) for i, text in enumerate(s.texts())]
+    given: dict[str, Any] = {"options": options, "value": s.start, "description": s.label}
+    if s.named:
+        style = {"description_width": "initial", "button_width": "auto"}
+        return ipywidgets.ToggleButtons(**given, style=style)
+    return ipywidgets.SelectionSlider(
+        **given,
+        continuous_update=False,
+        style={"description_width": "initial"},
+        layout=ipywidgets.Layout(width="min(32em, 95%)"),
+    )
+
+
+def _laid_out(panels: tuple[Panel, ...]) -> tuple[Panel, ...]:
+    """The same; one plot among pictures becomes wide, for it stands below them."""
+    plots = [p for p in panels if isinstance(p, Curves)]
+    if len(plots) != 1 or len(plots) == len(panels) or plots[0].equal:
+        return panels
+    return tuple(replace(p, size=WIDE) if isinstance(p, Curves) else p for p in panels)
+
+
 def _widgets() -> Any:
     """The module ipywidgets, or an error that says how to get it."""
     try:
@@ -254,6 +297,7 @@ def _faces(shown: Explorer | Guess, text: str) -> dict[str, Any]:
 
 STYLE = (
     "<style>.df-panels{display:flex;flex-wrap:wrap;gap:1em}.df-panel{flex:1 1 18em;max-width:36em}"
+    ".df-panels:has(>.df-image)>.df-panel:not(.df-image){order:1;flex-basis:24em;max-width:48em}"
     ".df-panel svg{width:100%;height:auto}.df-image{flex:0 1 auto;text-align:center}"
     ".df-image img{display:block;max-width:100%;height:auto}.df-figure{margin:0}</style>"
 )

@@ -12,10 +12,6 @@ import yaml
 ROOT = Path(__file__).resolve().parents[1]
 DEEPER = "*Deeper: skip it on a first reading.*"
 PER_MINUTE, FORMULA, EXERCISE = 150, 0.5, 6  # words, minutes, minutes
-# Chapters that do not comply yet. One that does is taken off; none is put on.
-NOT_YET = {
-    "book/sparse/lista_cp",
-}
 FENCE = re.compile(r"^(`{3,}|:{3,})\{?([\w:-]*)\}?")
 
 

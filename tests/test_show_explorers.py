@@ -10,7 +10,7 @@ import pytest
 from shared_show import NASTY, Reader, curves, grey
 
 from dunfold_lib import show
-from dunfold_lib.explore import Explorer, Guess, Slider
+from dunfold_lib.explore import WIDE, Explorer, Guess, Slider
 from dunfold_lib.show import Frames, line
 
 # The explorer's page
@@ -35,25 +35,35 @@ def data_of(html):
 
 def test_an_explorer_page_is_balanced_html_with_its_texts_escaped():
     page = Reader(explorer().html())
-    assert page.text("label") == [NASTY, "kind"]
-    assert page.text("output") == ["1.0", "up"]
+    assert page.text("label") == [NASTY, "up", "down"]
+    assert page.text("output") == ["1.0"]
     assert page.text("figcaption") == [NASTY]
     assert page.text("p") == [f"slope 1 · {NASTY}"]
 
 
 def test_every_slider_of_a_page_has_one_label_and_one_output():
     page = Reader(explorer().html() + explorer().html())
-    inputs = [a["id"] for a in page.all("input")]
-    assert len(set(inputs)) == 4
-    assert [a["for"] for a in page.all("label")] == inputs
-    assert [a["for"] for a in page.all("output")] == inputs
+    ranges = [a["id"] for a in page.all("input") if a["type"] == "range"]
+    assert len(set(ranges)) == 2
+    assert [a["for"] for a in page.all("label") if "for" in a] == ranges
+    assert [a["for"] for a in page.all("output")] == ranges
+
+
+def test_named_choices_of_a_page_are_radio_buttons_in_a_named_group():
+    page = Reader(explorer().html() + explorer().html())
+    radios = [a for a in page.all("input") if a["type"] == "radio"]
+    groups = [a["aria-labelledby"] for a in page.all("div") if a.get("role") == "radiogroup"]
+    assert [a["name"] for a in radios] == [groups[0]] * 2 + [groups[1]] * 2
+    assert groups[0] != groups[1]
+    assert ["checked" in a for a in radios] == [True, False] * 2
+    assert all("disabled" in a for a in radios)
 
 
 def test_a_slider_of_a_page_spans_its_values_and_starts_where_it_should():
-    first, second = Reader(explorer().html()).all("input")
-    ranges = [[a[k] for k in ("type", "min", "max", "step", "value")] for a in (first, second)]
-    assert ranges == [["range", "0", "2", "1", "1"], ["range", "0", "1", "1", "0"]]
-    assert (first["aria-valuetext"], second["aria-valuetext"]) == ("1.0", "up")
+    first, *_ = Reader(explorer().html()).all("input")
+    spans = [first[k] for k in ("type", "min", "max", "step", "value")]
+    assert spans == ["range", "0", "2", "1", "1"]
+    assert first["aria-valuetext"] == "1.0"
 
 
 def test_the_data_of_an_explorer_cannot_end_its_script():
@@ -91,7 +101,7 @@ def test_an_explorer_stores_every_curve_and_image_once():
 
 def test_an_explorer_tells_its_page_where_the_axes_are():
     (panel,) = data_of(explorer().html())["panels"]
-    assert panel["box"] == show.axes_box(show.figure(curves()))
+    assert panel["box"] == show.axes_box(show.figure(curves(size=WIDE)))
     assert (panel["xlim"], panel["ylim"]) == ([0, 1], [0, 2])
     assert (panel["fixed"], panel["styles"]) == (1, ["dashed", "solid", "dots"])
 

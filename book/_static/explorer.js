@@ -145,10 +145,23 @@
     return parts;
   }
 
+  // A slider, or radio buttons: its inputs, the position it stands at, and how it says so.
+  function control(box) {
+    const range = box.querySelector('input[type="range"]');
+    if (!range) {
+      const inputs = [...box.querySelectorAll("input")];
+      return { inputs, read: () => inputs.findIndex((r) => r.checked), tell: () => {} };
+    }
+    const tell = (text) => {
+      box.querySelector("output").textContent = text;
+      range.setAttribute("aria-valuetext", text);
+    };
+    return { inputs: [range], read: () => Number(range.value), tell };
+  }
+
   function wake(root) {
     const data = JSON.parse(root.querySelector('script[type="application/json"]').textContent);
-    const inputs = [...root.querySelectorAll('input[type="range"]')];
-    const outputs = [...root.querySelectorAll("output")];
+    const controls = [...root.querySelectorAll(".df-control")].map(control);
     const note = root.querySelector(".df-note");
     const images = [...root.querySelectorAll(".df-image")];
     const drawings = [...root.querySelectorAll(".df-panel > svg")].map((svg, p) => {
@@ -170,12 +183,8 @@
     }
 
     function draw() {
-      const index = inputs.map((r) => Number(r.value));
-      index.forEach((v, i) => {
-        const text = data.sliders[i].texts[v];
-        outputs[i].textContent = text;
-        inputs[i].setAttribute("aria-valuetext", text);
-      });
+      const index = controls.map((c) => c.read());
+      index.forEach((v, i) => controls[i].tell(data.sliders[i].texts[v]));
       const s = state(index);
       drawings.forEach(({ place, lines }, p) => lines.forEach((parts, i) =>
         parts.forEach(([path, dots]) => path.setAttribute("d", pathData(s.lines[p][i], place, dots)))));
@@ -188,7 +197,8 @@
       note.textContent = s.note;
     }
 
-    inputs.forEach((r) => { r.disabled = false; r.addEventListener("input", draw); });
+    controls.flatMap((c) => c.inputs)
+      .forEach((r) => { r.disabled = false; r.addEventListener("input", draw); });
     draw();
     root.dataset.awake = "true";
   }
@@ -238,10 +248,46 @@
     root.dataset.awake = "true";
   }
 
+  // ------------------------------------------------------------------ a figure over the whole window
+  // A click on a picture enlarges its figure, sliders and all; a button does so for keys.
+  function enlarging(root) {
+    const pictures = root.querySelectorAll(".df-panels :is(img, svg)");
+    if (!root.showPopover || root.closest(".df-deck") || !pictures.length) return;
+    const button = document.createElement("button"), place = document.createElement("div");
+    button.type = "button";
+    button.className = "df-enlarge";
+    root.append(button);
+
+    function told(large) {
+      button.textContent = large ? "Close" : "Enlarge";
+      button.setAttribute("aria-expanded", String(large));
+    }
+
+    function open() {
+      place.style.height = `${root.offsetHeight}px`; // so that the text below does not jump
+      root.before(place);
+      root.popover = "auto";
+      root.showPopover();
+      told(true);
+    }
+
+    root.addEventListener("toggle", (e) => {
+      if (e.target !== root || e.newState !== "closed") return;
+      root.removeAttribute("popover");
+      place.remove();
+      told(false);
+    });
+    const turn = () => { if (root.matches(":popover-open")) root.hidePopover(); else open(); };
+    button.addEventListener("click", turn);
+    pictures.forEach((picture) => picture.addEventListener("click", turn));
+    told(false);
+  }
+
   window.dunfold = { scripts, wake };
   const start = () => {
     document.querySelectorAll(".df-explorer").forEach(wake);
     document.querySelectorAll(".df-guess").forEach(ask);
+    document.querySelectorAll(".df-figure").forEach(enlarging);
   };
   if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", start);
   else start();

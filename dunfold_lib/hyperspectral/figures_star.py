@@ -273,6 +273,22 @@ def sweeping_explorer() -> Explorer:
             "noise": Slider("noise", tuple(NOISES), 0),
         },
         "With white noise, where is the best K? Then add impulses, and compare the two methods.",
+        guess=_impulses(),
+    )
+
+
+def _impulses() -> Guess:
+    """What S is worth on the small cube, with impulses, after the last sweep."""
+    plain, ours = (progress(0.9, "white + impulses", sparse).psnr[-1] for sparse in (False, True))
+    choices = {0.5: "hardly anything", 2.0: "about 2 dB", 5.0: "about 5 dB"}
+    nearest = min(choices, key=lambda v: abs(v - (ours - plain)))
+    return Guess(
+        "White noise and impulses, six sweeps, γ₁ = 0.9. STAR-S has the block S for what is large "
+        "and rare. What is it worth?",
+        tuple(choices.values()),
+        choices[nearest],
+        f"STAR ends at {plain:.1f} dB, STAR-S at {ours:.1f}. With white noise alone the two curves "
+        "lie on each other. Choose the noise and see.",
     )
 
 
@@ -285,4 +301,21 @@ def shrinking_explorer() -> Explorer:
             "kind": Slider("patch", PATCHES, 1),
         },
         "Find the best τ of each rule, for each patch. Which rule reaches the smaller error?",
+        guess=_best_thresholds(),
+    )
+
+
+def _best_thresholds() -> Guess:
+    """Where each rule of ``shrinking`` is best on the middling patch."""
+    found = errors("middling")
+    best = {rule: THRESHOLDS[e.index(min(e))] for rule, e in found.items()}
+    choices = {1.0: "at about the same", 2.5: "at twice that", 6.0: "at five times that or more"}
+    ratio = best["SVT"] / best["soft"]
+    return Guess(
+        f"On the middling patch soft thresholding is best at τ = {best['soft']:g}, in units of the "
+        "noise. Where is SVT best?",
+        tuple(choices.values()),
+        choices[min(choices, key=lambda v: abs(v - ratio))],
+        f"At τ = {best['SVT']:g}. A code has the noise of one entry; a singular value gathers that "
+        "of a whole patch.",
     )

@@ -302,6 +302,15 @@ def values_explorer() -> Explorer:
             "place": Slider("patch", PLACES, 1),
         },
         "Noise alone has singular values between 6 and 12. Which τ takes it away, and what else?",
+        guess=Guess(
+            "Two penalties: the sum of the singular values, or the root of their squares' sum "
+            "(Frobenius). Raise τ. Which of them makes a singular value exactly zero?",
+            ("both", "the nuclear norm alone", "neither"),
+            "the nuclear norm alone",
+            "The nuclear norm takes τ from each value and stops at zero, so the small ones go one "
+            "after the other. The Frobenius norm makes all of them smaller by the same factor: as "
+            "many stay as there were. Read the count below the figure.",
+        ),
     )
 
 

@@ -1,5 +1,6 @@
 """Figures of the chapter on ISTA-Net: its phases, its features, and what noise does to it."""
 
+import itertools
 from collections.abc import Sequence
 from functools import cache
 from typing import Any
@@ -8,7 +9,7 @@ import torch
 from torch import Tensor
 
 from dunfold_lib import checks, experiment, fetch
-from dunfold_lib.explore import Explorer, Slider
+from dunfold_lib.explore import Explorer, Guess, Slider
 from dunfold_lib.imaging import data
 from dunfold_lib.imaging.baselines import total_variation
 from dunfold_lib.imaging.denoisers import tv_chambolle
@@ -257,6 +258,25 @@ def phase_explorer() -> Explorer:
             "name": Slider("image", tuple(CROPS), 0),
         },
         "Where do the blocks show, and which phase removes what?",
+        guess=_most_gained(),
+    )
+
+
+def _most_gained() -> Guess:
+    """In which phase the picture of ``phase`` gains most."""
+    truth, seen = photograph("camera"), run(25, "camera")
+    db = [score(s["x"], truth) for s in seen]
+    gains = [after - before for before, after in itertools.pairwise(db)]
+    best = 1 + gains.index(max(gains))
+    choices = ("the first", "one in the middle", "the last")
+    return Guess(
+        f"At 25 % the linear start has {db[0]:.1f} dB and the last phase ends at {db[-1]:.1f} dB. "
+        "Which of the phases gains most?",
+        choices,
+        choices[0 if best == 1 else 2 if best == len(gains) else 1],
+        f"Phase {best}, with {max(gains):.2f} dB; the first has {gains[0]:.2f}. Only "
+        "the last image "
+        "was compared with the truth in training: the phases before it are free to prepare.",
     )
 
 
@@ -269,7 +289,27 @@ def noise_explorer() -> Explorer:
             "level": Slider("noise on b, in 1/255", NOISE, 0, "{:d}"),
             "k": Slider("phases", tuple(range(last + 1)), last, "{:d}"),
         },
-        "At which noise does TV, which was told of it, overtake the network, which was not?",
+        "Total variation with a weighted fit was told of the noise, the network was not.",
+        guess=_overtaken(),
+    )
+
+
+def _overtaken() -> Guess:
+    """From which noise on the weighted TV of ``noise`` stands above the network."""
+    db = noisy_scores()
+    ours, theirs = db["network"][-1], db["weighted"][0]
+    above = [level for level, a, b in zip(NOISE, ours, theirs, strict=True) if b > a]
+    first, choices = above[0], tuple(f"{level}/255" for level in NOISE[1:5])
+    at = NOISE.index(first)
+    return Guess(
+        f"Without noise the network is {ours[0] - theirs[0]:.1f} dB above total "
+        "variation. From which "
+        "noise on b is total variation, told of it, above the network?",
+        choices,
+        f"{first}/255",
+        f"At {first}/255 the network has {ours[at]:.1f} dB and total variation "
+        f"{theirs[at]:.1f}; at "
+        f"{NOISE[-1]}/255 {ours[-1]:.1f} and {theirs[-1]:.1f}. One training and one photograph.",
     )
 
 
@@ -284,4 +324,21 @@ def features_explorer() -> Explorer:
             "channel": Slider("feature, strongest first", tuple(channels), 0, "{:d}"),
         },
         "Which features are edges, and of which is little left behind the threshold?",
+        guess=_sparse(),
+    )
+
+
+def _sparse() -> Guess:
+    """Which share of the strongest feature of phase 1 is zero behind the threshold."""
+    seen = run(25, "camera")[1]
+    c = int(seen["z"][0].square().mean((1, 2)).argmax())
+    zeros = float((seen["kept"][0, c] == 0).float().mean())
+    choices = ("less than a quarter", "about half", "nine tenths")
+    return Guess(
+        "ISTA wants few coefficients. In the first phase, which share of the strongest feature is "
+        "zero behind the threshold?",
+        choices,
+        min(zip(choices, (0.12, 0.5, 0.9), strict=True), key=lambda c: abs(c[1] - zeros))[0],
+        f"{zeros:.0%}. Trained for the last image and not for few coefficients, the network "
+        "thresholds little away here. Look at the other features, and at later phases.",
     )

@@ -117,6 +117,25 @@ def deblurring_explorer() -> Explorer:
             "k": Slider("iterations k", STEPS, 2, "{:d}"),
         },
         "Which denoiser gains from more iterations, and which σ is too much for it?",
+        guess=_too_strong(),
+    )
+
+
+def _too_strong() -> Guess:
+    """What the largest σ does to total variation and to the learned denoiser."""
+    last, (low, high) = STEPS[-1], (STRENGTHS[0], STRENGTHS[-1])
+    said = lambda plug, s: deblurring(plug, s, last).captions[2].removeprefix("estimate, ")
+    gains = lambda plug: float(said(plug, high)[:-3]) > float(said(plug, low)[:-3])
+    names = {"TV": "total variation", "learned": "the learned denoiser"}
+    better = [names[plug] for plug in names if gains(plug)]
+    return Guess(
+        f"{last} iterations. Raise σ from {low} to {high}, so that each denoiser removes "
+        "more in each "
+        "step. Whose picture gets better?",
+        (*names.values(), "both", "neither"),
+        {0: "neither", 2: "both"}.get(len(better), *better[:1]),
+        "; ".join(f"{names[p]}: {said(p, low)}, then {said(p, high)}" for p in names)
+        + ". Eyes hardly tell; one photograph and one draw of the noise rank nothing.",
     )
 
 

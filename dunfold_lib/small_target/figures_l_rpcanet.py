@@ -346,4 +346,22 @@ def depth_explorer() -> Explorer:
             "noise": Slider("noise", tuple(NOISES)),
         },
         "Each K is a network of its own. What does another stage buy, and under noise?",
+        guess=_more_stages(found),
+    )
+
+
+def _more_stages(found: tuple[int, ...]) -> Guess:
+    """Whether the deepest network of ``depth`` finds more than the shallowest."""
+    few, many = (depth(k, next(iter(NOISES)))[-1].note for k in (found[0], found[-1]))
+    value = lambda note: float(note.split("IoU ")[1].split(" %")[0])
+    choices = ("more", "less")
+    return Guess(
+        "Trained on real frames, looking at four made-up scenes without noise: does "
+        "the network of "
+        f"{found[-1]} stages find more than the one of {found[0]}?",
+        choices,
+        choices[value(many) < value(few)],
+        f"An IoU of {value(few):.0f} % with {found[0]}, of {value(many):.0f} % with "
+        f"{found[-1]}. One "
+        "training each, on other frames than these: it ranks nothing.",
     )

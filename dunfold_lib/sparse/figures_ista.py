@@ -11,6 +11,7 @@ from torch import Tensor
 from dunfold_lib.explore import Explorer, Guess, Slider
 from dunfold_lib.metrics import psnr
 from dunfold_lib.operators import Matrix
+from dunfold_lib.prox import soft
 from dunfold_lib.show import Curves, Frames, Line, array, line
 from dunfold_lib.sparse import theory
 from dunfold_lib.sparse.algorithm import extrapolated, fista, ista, nesterov, objective
@@ -267,6 +268,41 @@ def solution_path(grid: Sequence[float], codes: Tensor, on: Tensor) -> Curves:
     )
 
 
+MAJORISED = {"curvature": 0.5, "centre": 3.0, "L": 1.0, "lam": 0.5, "start": -1.5}
+
+
+def majorised_path(steps: int = 3) -> list[float]:
+    """The start and ``steps`` minimisers of the majorants of ``majorants``, each from the last."""
+    m, xs = MAJORISED, [MAJORISED["start"]]
+    for _ in range(steps):
+        v = xs[-1] - m["curvature"] * (xs[-1] - m["centre"]) / m["L"]
+        xs.append(float(soft(torch.tensor(v), m["lam"] / m["L"])))
+    return xs
+
+
+def majorants() -> Curves:
+    """An objective F of one unknown, two of its majorants, and the steps that they make."""
+    m, xs, p = MAJORISED, majorised_path(), np.linspace(-2.2, 4.2, 193)
+    f = lambda x: 0.5 * m["curvature"] * (x - m["centre"]) ** 2
+    F = lambda x: f(x) + m["lam"] * np.abs(x)
+    slope = lambda x: m["curvature"] * (x - m["centre"])
+    above = lambda x: f(x) + slope(x) * (p - x) + 0.5 * m["L"] * (p - x) ** 2 + m["lam"] * np.abs(p)
+    return Curves(
+        lines=(
+            line(p, F(p), "F", 0),
+            line(p, above(xs[0]), "majorant at x⁰", 1, "dashed"),
+            line(p, above(xs[1]), "majorant at x¹", 2, "dashed"),
+            line(xs[:3], [F(x) for x in xs[:3]], "x⁰, x¹, x²", 3, "dots"),
+        ),
+        xlabel="x",
+        ylabel="objective",
+        xlim=(-2.2, 4.2),
+        ylim=(0, 8),
+        size=(6.4, 3.0),
+        alt="An objective with a kink; two parabolas with the same kink lie above it and touch it",
+    )
+
+
 def soft_explorer() -> Explorer:
     """Sliders over ``soft_playground``."""
     return Explorer(
@@ -275,9 +311,35 @@ def soft_explorer() -> Explorer:
             "lam": Slider("λ", (0.0, 0.3, 0.6, 0.9, 1.2, 1.5), 2),
             "v": Slider("v", (-2.0, -1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0), 6),
         },
-        "Move λ past |v|: the kink at zero catches the minimiser.",
+        "Left: the parabola, and with λ|p| on top of it. Right: where the minimum lies, "
+        "for every v.",
         script="softPlayground",
         problem={"p": SOFT_POINTS},
+        guess=Guess(
+            "At v = 1 and λ = 0.6 the minimum lies at 0.4. Keep λ and take v = 0.5. "
+            "Where is it now?",
+            ("at −0.1", "at 0", "at 0.5"),
+            "at 0",
+            "At 0. The slope of the parabola there is smaller than λ, so the kink holds "
+            "the minimum: "
+            "it stays at 0 for every v between −0.6 and 0.6. Move v and see.",
+        ),
+    )
+
+
+def _longest_step() -> Guess:
+    """Which of three steps leaves the least after all steps of ``lasso_plane``, no momentum."""
+    left = {s: float(lasso_plane(s, 0.2)[1].lines[1].y[PLANE_STEPS]) for s in (0.5, 1.0, 1.7)}
+    best = min(left, key=lambda s: left[s])
+    choices = {s: f"{s:g}/L" for s in left}
+    return Guess(
+        f"No momentum, λ = 0.2. Which of these steps leaves the least after {PLANE_STEPS} steps?",
+        tuple(choices.values()),
+        choices[best],
+        "What is left of F − F*: "
+        + ", ".join(f"{left[s]:.0e} with {choices[s]}" for s in left)
+        + ". The bound of the next section was made for 1/L. Now go past 2/L, and then "
+        "add momentum.",
     )
 
 
@@ -302,6 +364,7 @@ def plane_explorer() -> Explorer:
         "Where does the path leave for infinity: at step · L = 2, or sooner with momentum?",
         script="lassoPlane",
         problem=problem,
+        guess=_longest_step(),
     )
 
 

@@ -1,5 +1,6 @@
 """Every explorer of the built book: it wakes, and answers keys and fingers."""
 
+import re
 from typing import Any
 
 import pytest
@@ -33,13 +34,14 @@ def test_an_explorer_wakes_without_a_jump(desk: Visit, asleep: Page) -> None:
         assert now == pytest.approx(extent, abs=0.2), f"line {i}, in the figure's pixels"
 
 
-# the drawn lines and images of an explorer, as a number that no other drawing has, its outputs and
-# its note
+# the drawn lines and images of an explorer, as a number that no other drawing has, what its
+# controls stand at, and its note
 STATE = """(root) => {
   const all = (where, what) => [...root.querySelectorAll(where)].map(what);
   const curves = all('.df-panel [id*="-line-"] path', (p) => p.getAttribute('d'));
   const images = all('.df-image img', (i) => i.src);
-  const [says, note] = ['output', '.df-note'].map((where) => all(where, (e) => e.textContent));
+  const text = (e) => (e.matches('input') ? e.parentElement : e).textContent;
+  const [says, note] = ['output, :checked', '.df-note'].map((where) => all(where, text));
   const drawing = [...curves, ...images].join(), seen = window.dfSeen ??= new Map();
   if (!seen.has(drawing)) seen.set(drawing, seen.size);
   return { picture: seen.get(drawing), says, note };
@@ -61,15 +63,40 @@ def pressed(root: Locator, slider: Locator, key: str) -> dict[str, Any]:
     return root.evaluate(STATE)
 
 
+def control(root: Locator, i: int) -> tuple[Locator, bool]:
+    """The i-th control of an explorer, and whether it is a slider."""
+    box = root.locator(".df-control").nth(i)
+    slider = box.get_by_role("slider")
+    return (slider, True) if slider.count() else (box.get_by_role("radio"), False)
+
+
 def shows(root: Locator, i: int, text: str) -> bool:
-    """Slider i says ``text``, to eyes and to screen readers."""
+    """Control i says ``text``, a slider to screen readers too."""
+    inputs, slides = control(root, i)
     said = root.evaluate(STATE)["says"][i]
-    return said == text == root.get_by_role("slider").nth(i).get_attribute("aria-valuetext")
+    return said == text and (not slides or inputs.get_attribute("aria-valuetext") == text)
+
+
+def choose(root: Locator, i: int, texts: list[str]) -> None:
+    """Go round the radio buttons i by keys; each name has another picture."""
+    radios, _ = control(root, i)
+    assert radios.count() == len(texts)
+    before, seen = root.evaluate(STATE), []
+    start = texts.index(before["says"][i])
+    radios.nth(start).focus()
+    for k in range(1, len(texts) + 1):
+        root.page.keyboard.press("ArrowRight")
+        seen.append(root.evaluate(STATE)["picture"])
+        assert shows(root, i, texts[(start + k) % len(texts)])
+    assert len({*seen}) > 1
+    assert root.evaluate(STATE) == before
 
 
 def walk(root: Locator, i: int, texts: list[str]) -> None:
     """Move slider i by keys to both ends and by one step, and back to where it stood."""
-    slider = root.get_by_role("slider").nth(i)
+    slider, slides = control(root, i)
+    if not slides:
+        return choose(root, i, texts)
     before, start = root.evaluate(STATE), int(slider.input_value())
     low = pressed(root, slider, "Home")
     assert shows(root, i, texts[0])
@@ -85,6 +112,7 @@ def walk(root: Locator, i: int, texts: list[str]) -> None:
     for _ in range(start):
         slider.press("ArrowRight")
     assert root.evaluate(STATE) == before
+    return None
 
 
 @on_explorers("desk")
@@ -95,28 +123,49 @@ def test_arrow_keys_move_every_slider_its_text_and_its_picture_and_back(desk: Vi
     assert desk.complaints == []
 
 
+OUTLINED = """(e) => [e, e.parentElement]
+  .some((x) => getComputedStyle(x).outlineStyle !== 'none')"""
+
+
 @on_explorers("desk")
 def test_tab_reaches_every_slider_and_each_has_a_name(desk: Visit) -> None:
     page = desk.page
     for root in explorers(page):
-        sliders = root.get_by_role("slider").all()
-        names = [slider.evaluate("e => e.labels[0].textContent") for slider in sliders]
-        assert len({*names}) == len(sliders) == root.locator("input").count()
-        sliders[0].focus()
+        for group in root.get_by_role("radiogroup").all():
+            expect(group).to_have_accessible_name(re.compile(r"\S"))
+        # a group of radio buttons is one stop
+        stops = root.locator("input[type=range], input:checked").all()
+        names = [stop.evaluate("e => e.labels[0].textContent") for stop in stops]
+        assert len(stops) == root.locator(".df-control").count()
+        stops[0].focus()
         page.keyboard.press("Shift+Tab")
-        for slider, name in zip(sliders, names, strict=True):
+        for stop, name in zip(stops, names, strict=True):
             page.keyboard.press("Tab")
-            expect(slider).to_be_focused()
-            expect(slider).to_have_accessible_name(name)
-            outline = slider.evaluate("e => getComputedStyle(e).outlineStyle")
-            assert outline != "none", "a reader with a keyboard does not see where she is"
+            expect(stop).to_be_focused()
+            expect(stop).to_have_accessible_name(name)
+            assert stop.evaluate(OUTLINED), "a reader with a keyboard does not see where she is"
+
+
+def tap(root: Locator, i: int, texts: list[str]) -> None:
+    """Tap the first and the last of the radio buttons i."""
+    radios, _ = control(root, i)
+    for k in (0, len(texts) - 1):
+        label = radios.nth(k).locator("..")
+        size = label.bounding_box()
+        assert size
+        assert size["height"] >= 24, "too small to hit (WCAG 2.2, 2.5.8)"
+        label.tap()
+        assert shows(root, i, texts[k])
 
 
 @on_explorers("phone")
 def test_a_finger_moves_every_slider(phone: Visit) -> None:
     for root in explorers(phone.page):
         for i, texts in enumerate(root.evaluate(TEXTS)):
-            slider = root.get_by_role("slider").nth(i)
+            slider, slides = control(root, i)
+            if not slides:
+                tap(root, i, texts)
+                continue
             size = slider.bounding_box()
             assert size
             assert size["height"] >= 24, "too small to hit (WCAG 2.2, 2.5.8)"
@@ -144,4 +193,45 @@ def test_without_javascript_an_explorer_shows_its_first_state(asleep: Page) -> N
         assert all(root.locator("[id*='-line-']").evaluate_all(DRAWN))
         assert all(root.locator("img").evaluate_all("all => all.map((i) => i.naturalWidth > 1)"))
         assert "need JavaScript" in root.locator("noscript").inner_html()
-        assert all(slider.is_disabled() for slider in root.get_by_role("slider").all())
+        assert all(given.is_disabled() for given in root.locator("input").all())
+
+
+# [picture, width] of each picture of an explorer on a phone; labels of axes in pixels
+WIDTHS = "all => all.map((e) => Math.round(e.getBoundingClientRect().width))"
+LABEL = 10.5  # units of a drawing, dunfold_lib/show.py
+LABELS = """(all, size) => all.map((e) => size * e.clientWidth / e.viewBox.baseVal.width)"""
+
+
+@on_explorers("phone")
+def test_on_a_phone_all_pictures_of_an_explorer_have_one_size(phone: Visit) -> None:
+    for root in explorers(phone.page):
+        assert len({*root.locator(".df-image").evaluate_all(WIDTHS)}) <= 1
+
+
+@on_explorers("desk")
+def test_the_labels_of_an_explorers_axes_are_large_enough_to_read(desk: Visit) -> None:
+    for root in explorers(desk.page):
+        labels = root.locator(".df-panel > svg").evaluate_all(LABELS, LABEL)
+        assert all(size >= 11 for size in labels), labels
+
+
+@on_explorers("desk")
+def test_a_click_or_a_key_enlarges_a_figure_and_escape_gives_it_back(desk: Visit) -> None:
+    page, root = desk.page, explorers(desk.page)[0]
+    picture, button = root.locator(".df-panels :is(img, svg)").first, root.locator(".df-enlarge")
+    before = picture.bounding_box()
+    picture.click()
+    expect(button).to_have_text("Close")
+    large, seen = picture.bounding_box(), root.evaluate("e => e.clientWidth / innerWidth")
+    assert before
+    assert large
+    assert large["width"] > before["width"]
+    assert seen > 0.95
+    page.keyboard.press("Escape")
+    expect(button).to_have_text("Enlarge")
+    button.focus()
+    page.keyboard.press("Enter")
+    expect(button).to_have_text("Close")
+    page.keyboard.press("Enter")
+    expect(button).to_have_text("Enlarge")
+    assert abs(picture.bounding_box()["width"] - before["width"]) < 1

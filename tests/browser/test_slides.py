@@ -103,7 +103,8 @@ def test_an_explorer_lives_in_its_slide(deck: Visit) -> None:
         number = root.get_attribute("id")
         page.evaluate("(n) => { location.hash = n; }", str(number).removeprefix("s"))
         expect(page.locator(".df-now")).to_have_attribute("id", str(number))
-        slider, said = root.locator("input").first, root.locator("output").first
+        slider = root.get_by_role("slider").first
+        said = slider.locator("xpath=following-sibling::output")
         before = said.inner_text()
         slider.press("Home")
         slider.press("ArrowRight")
