@@ -258,7 +258,7 @@ def phase_explorer() -> Explorer:
             "name": Slider("image", tuple(CROPS), 0),
         },
         "Where do the blocks show, and which phase removes what?",
-        guess=_most_gained(),
+        guess=_most_gained() if 25 in ratios else None,
     )
 
 
@@ -294,12 +294,15 @@ def noise_explorer() -> Explorer:
     )
 
 
-def _overtaken() -> Guess:
-    """From which noise on the weighted TV of ``noise`` stands above the network."""
+def _overtaken() -> Guess | None:
+    """From which noise on the weighted TV of ``noise`` is above the network; None if from none."""
     db = noisy_scores()
     ours, theirs = db["network"][-1], db["weighted"][0]
     above = [level for level, a, b in zip(NOISE, ours, theirs, strict=True) if b > a]
-    first, choices = above[0], tuple(f"{level}/255" for level in NOISE[1:5])
+    choices = tuple(f"{level}/255" for level in NOISE[1:])
+    if not above or above[0] == NOISE[0] or len(choices) < 2:
+        return None
+    first = above[0]
     at = NOISE.index(first)
     return Guess(
         f"Without noise the network is {ours[0] - theirs[0]:.1f} dB above total "
