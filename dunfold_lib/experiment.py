@@ -269,10 +269,15 @@ def load(name: str, recipe: str = "", seed: int | None = None) -> Any:
 
     recipe, seed : of the run; by default those that ``weights_of`` chooses.
     """
+    return load_from(name, asked_for(name, recipe, seed)[0])
+
+
+def asked_for(name: str, recipe: str = "", seed: int | None = None) -> tuple[Path, str]:
+    """``weights_of``, of no other seed than the one that was asked for."""
     path, why = weights_of(name, recipe, seed)
     if seed is not None and not path.parent.name.endswith(f"-s{seed}"):
         raise ValueError(f"{name} has no recorded weights of seed {seed}; it has {why}")
-    return load_from(name, path)
+    return path, why
 
 
 def load_from(name: str, path: Path, e: Experiment | None = None) -> Any:

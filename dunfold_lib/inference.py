@@ -115,9 +115,8 @@ def load(
         raise ValueError("weights and a recipe or seed were both given; choose one network")
     if weights:
         return Recorded(name, experiment.load_from(name, Path(weights)), Path(weights), "as given")
-    path, why = experiment.weights_of(name, recipe, seed)
-    net = experiment.load(name, recipe, seed)
-    return Recorded(name, net, records.weights_file(path), why)
+    path, why = experiment.asked_for(name, recipe, seed)
+    return Recorded(name, experiment.load_from(name, path), records.weights_file(path), why)
 
 
 def loadable() -> dict[str, tuple[Path, str]]:

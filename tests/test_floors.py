@@ -89,8 +89,11 @@ def test_no_function_hides_a_name_that_its_module_imports(tmp_path):
 
 
 LINES, LONG, ARGUMENTS = 350, 40, 6  # of a file, of a function with its docstring, of a function
-# Their arguments are one recipe: the problem (A, b), the denoiser at σ, K, the step, the start.
-RECIPES = {"imaging/plug_and_play.py": {"pnp_ista", "pnp_admm"}}
+# Their arguments are one recipe of an iteration: the problem, its steps and numbers, the start.
+RECIPES = {
+    "imaging/plug_and_play.py": {"pnp_ista", "pnp_admm"},
+    "deblurring/algorithm.py": {"step", "iterates"},
+}
 NETWORKS = ("Stages", "Light", "Sweeps", "Unrolled", "nn.Module")  # bases of those
 
 
@@ -130,6 +133,10 @@ def test_no_file_and_no_function_is_too_long_and_none_has_too_many_arguments(tmp
     paths = {path: str(path.relative_to(library)) for path in library.glob("**/*.py")}
     paths |= {path: path.name for path in tools.glob("*.py")} | solutions
     assert len(paths) > 150
+    tests = [path for path in ROOT.glob("tests/**/*.py") if path.name != "conftest.py"]
+    assert len({path.name for path in tests}) == len(tests) > 80
+    lines = {path.name: len(path.read_text("utf-8").splitlines()) for path in tests}
+    assert {name: count for name, count in lines.items() if count > LINES} == {}
     assert [said for path, name in paths.items() for said in too_large(path, name)] == []
     for name, kept in RECIPES.items():  # an exception that none needs is none
         tree = ast.parse((library / name).read_text("utf-8"))

@@ -14,6 +14,7 @@ from dunfold_lib.small_target import (
     RPCANet,
     by_overlap,
     dead_maps,
+    evaluation,
     scores,
 )
 from dunfold_lib.small_target import figures_l_rpcanet as figures
@@ -209,7 +210,7 @@ def test_one_number_chosen_on_validation_brings_PSTNN_and_MPCM_points():
 
 def test_the_interval_is_ten_points_to_each_side():
     found = tables.one("lrpcanet-sirst", "iou_chosen")
-    low, high = scores.interval(tables.pixels(*tables.MAIN, "_chosen"))
+    low, high = scores.interval(evaluation.pixels(tables.MAIN[0], "_chosen", tables.MAIN[1]))
     assert 7 < found - low < 13
     assert 7 < high - found < 13
 

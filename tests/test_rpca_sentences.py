@@ -9,7 +9,7 @@ import torch
 from shared_rpca_page import F64
 
 from dunfold_lib import fetch, prox, records
-from dunfold_lib.small_target import algorithm, baselines, data, readers
+from dunfold_lib.small_target import algorithm, baselines, data, evaluation, readers
 from dunfold_lib.small_target import figures_rpca as figures
 from dunfold_lib.small_target import figures_rpca_tables as tables
 from dunfold_lib.small_target.published import PUBLISHED
@@ -102,7 +102,7 @@ def test_the_best_cut_of_PSTNN_is_zero_and_it_is_ahead_of_MPCM_on_the_same_frame
 
 
 def test_the_counts_of_the_frames_are_those_of_the_recorded_IoU():
-    intersection, union = tables.counted("mpcm")
+    intersection, union = evaluation.pixels("mpcm-sirst")
     assert 100 * sum(intersection) / sum(union) == pytest.approx(tables.mean("mpcm", "iou"))
 
 

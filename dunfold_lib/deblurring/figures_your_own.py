@@ -1,6 +1,6 @@
 """What the chapter draws: the bound on its nearly worst case, the step condition, photographs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache
 
 import torch
@@ -119,17 +119,3 @@ def photographs(name: str = "camera") -> Frames:
     cut = lambda v: array(v[0, 0, 30:126, 70:166].clamp(0, 1))
     alt = f"A piece of {name}: blurred, by total variation, by the network, and the truth"
     return Frames(tuple(map(cut, shown.values())), tuple(shown), alt, zoom=2)
-
-
-def trained_here(losses: Sequence[float], scores: Mapping[str, Sequence[float]]) -> list[Curves]:
-    """A short training: its loss, and PSNR after each step or layer."""
-    layers = Curves(
-        lines=tuple(
-            line(range(len(v)), v, n, i, "path") for i, (n, v) in enumerate(scores.items())
-        ),
-        xlabel="steps or layers",
-        ylabel="PSNR, dB",
-        alt="PSNR on validation photographs after each step or layer: " + ", ".join(scores),
-        size=(4.4, 3.3),
-    )
-    return [show.losses(losses, "dB"), layers]

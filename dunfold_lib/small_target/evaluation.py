@@ -289,3 +289,9 @@ def measure_lipschitz(
         B = [x.B[0, 0] for x in net.states(b[:1])]
     ranks = [round(theory.effective_rank(x), 2) for x in B]
     return made | found | {"contractive": float(max(steps) < 1), "rank_B": ranks}
+
+
+def pixels(name: str, end: str = "", recipe: str = "") -> scores.Counts:
+    """Pixels of the targets, frame by frame, of the first recorded run of an experiment."""
+    first: Any = lambda key: records.values(f"small_target/{name}", key + end, recipe)[0]
+    return scores.Counts(*map(first, scores.Counts._fields))

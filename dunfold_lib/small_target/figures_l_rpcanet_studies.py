@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from dunfold_lib import records
 from dunfold_lib.show import Curves, line
+from dunfold_lib.small_target import evaluation
 from dunfold_lib.small_target import figures_l_rpcanet as figures
 from dunfold_lib.small_target.data import DENSITIES, SIGMAS
 from dunfold_lib.small_target.figures_l_rpcanet_maps import count
@@ -24,7 +25,6 @@ from dunfold_lib.small_target.figures_l_rpcanet_tables import (
     in_each,
     of,
     one,
-    pixels,
     with_interval,
     words,
 )
@@ -64,7 +64,8 @@ STUDIED = (*ABLATION.values(), *VARIANTS.values(), "stages-1", "stages-3")
 def minus_plain(name: str, recipe: str) -> str:
     """The ``gap`` to the plain network in words; "plain" for itself."""
     plain = (PLAIN[0], recipe)
-    same = pixels(name, recipe) == pixels(*plain)
+    seen = lambda name, recipe: evaluation.pixels(name, recipe=recipe)
+    same = seen(name, recipe) == seen(*plain)
     return "plain" if same else words(*gap((name, recipe), plain))
 
 

@@ -17,7 +17,7 @@ from dunfold_lib.small_target import figures_l_rpcanet as figures
 from dunfold_lib.small_target.baselines import DETECTORS
 from dunfold_lib.small_target.painting import painted
 from dunfold_lib.small_target.published import COLUMNS, PUBLISHED_SIRST
-from dunfold_lib.small_target.scores import Counts, Detection
+from dunfold_lib.small_target.scores import Detection
 from dunfold_lib.tables import Table, mean, minus_sign, narrow
 
 Named = tuple[str, str]  # an experiment and its recipe, "" for those without one
@@ -154,23 +154,19 @@ def made_up() -> Table:
     return ["64 made-up scenes", *SCORES.values()], rows, "as above"
 
 
-def pixels(name: str, recipe: str = "", end: str = "") -> Counts:
-    """Pixels of the targets, frame by frame, of the first recorded run."""
-    return Counts(*(one(name, key + end, recipe) for key in Counts._fields))
-
-
 def with_interval(name: str, recipe: str = "", end: str = "") -> str:
     """IoU of the first recorded run with its 95 % interval, where the frames were recorded."""
     found = of(name, "iou" + end, recipe)
     if not of(name, "union" + end, recipe):
         return f"{found[0]:.1f}" if found else "–"
-    low, high = scores.interval(pixels(name, recipe, end))
+    low, high = scores.interval(evaluation.pixels(name, end, recipe))
     return f"{found[0]:.1f} [{low:.0f}, {high:.0f}]"
 
 
 def gap(first: Named, second: Named, end: str = "_chosen") -> tuple[float, float, float]:
     """IoU of the first minus the second at the chosen cut, and its interval on paired frames."""
-    low, high = scores.difference(pixels(*first, end), pixels(*second, end))
+    ours, theirs = (evaluation.pixels(name, end, recipe) for name, recipe in (first, second))
+    low, high = scores.difference(ours, theirs)
     found = [one(name, "iou" + end, recipe) for name, recipe in (first, second)]
     return found[0] - found[1], low, high
 

@@ -12,7 +12,7 @@ from dunfold_lib import records, tables
 from dunfold_lib.small_target import data, evaluation
 from dunfold_lib.small_target import figures_rpca as figures
 from dunfold_lib.small_target.published import PUBLISHED
-from dunfold_lib.small_target.scores import Counts, components, difference, interval
+from dunfold_lib.small_target.scores import components, difference, interval
 from dunfold_lib.tables import Table
 
 Statistics = dict[str, list[float]]
@@ -99,16 +99,10 @@ def scores_made_up() -> Table:
     return HEAD, _scored("_synthetic"), told
 
 
-def counted(name: str, end: str = "") -> Counts | None:
-    """Pixels of the targets, frame by frame, of the first recorded run; None without them."""
-    rows = [of(name, key + end) for key in Counts._fields]
-    return Counts(*(r[0] for r in rows)) if all(rows) else None
-
-
 def _at_cut(name: str, end: str) -> list[str]:
-    found = counted(name, end)
-    if found is None:
+    if not of(name, "union" + end):
         return [tables.MISSING] * 3
+    found = evaluation.pixels(f"{name}-sirst", end)
     low, high = interval(found)
     rest = [f"{mean(name, key + end):.1f}" for key in ("pd", "fa_1e-5")]
     return [f"{mean(name, 'iou' + end):.1f} [{low:.0f}, {high:.0f}]", *rest]
@@ -151,9 +145,7 @@ def gain(name: str) -> float:
 
 def ahead() -> tuple[float, float]:
     """IoU of PSTNN minus that of MPCM at the chosen cuts: interval on the same frames."""
-    first, second = (counted(name, "_chosen") for name in ("pstnn", "mpcm"))
-    if first is None or second is None:
-        raise ValueError("no frames of PSTNN or MPCM are recorded; they must be counted")
+    first, second = (evaluation.pixels(f"{n}-sirst", "_chosen") for n in ("pstnn", "mpcm"))
     return difference(first, second)
 
 
