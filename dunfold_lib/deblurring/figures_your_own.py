@@ -6,7 +6,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from dunfold_lib import experiment, fetch, show
+from dunfold_lib import experiment, fetch
 from dunfold_lib.deblurring import algorithm, data, evaluation
 from dunfold_lib.explore import Explorer, Guess, Slider
 from dunfold_lib.metrics import psnr
