@@ -66,7 +66,7 @@ def test_on_paper_every_reason_is_seen(visit: Callable[..., Visit]) -> None:
 
 
 ASKED = {  # each page whose explorer asks first
-    f"book/{p}.html" for p in ("sparse/ista", "imaging/plug_and_play")
+    f"book/{p}.html" for p in ("sparse/ista", "imaging/plug_and_play", "beyond/your_own")
 }
 
 
