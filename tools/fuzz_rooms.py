@@ -2,6 +2,7 @@
 
 import torch
 from fuzz_makers import (
+    SPARSE,
     Makers,
     block_operator,
     blur_kernel,
@@ -10,7 +11,6 @@ from fuzz_makers import (
     generator,
     image_operator,
     ist_weights,
-    matrix,
     newton_net,
     noisy_cube,
     normal,
@@ -31,52 +31,6 @@ from dunfold_lib.imaging import data as imaging_data
 from dunfold_lib.imaging import model as im
 from dunfold_lib.newton_sr import data as newton_data
 from dunfold_lib.newton_sr import jacobians
-
-SPARSE: Makers = {
-    "A": matrix,
-    "b": lambda: normal(3, 5),
-    "lam": lambda: 0.1,
-    "x": lambda: normal(3, 8),
-    "start": lambda: normal(3, 8) + 1,
-    "K": lambda: 3,
-    "L": lambda: 40.0,
-    "betas": lambda: [0.0, 0.3],
-    "W": lambda: normal(5, 8) + 1,
-    "support": lambda: (0.1, 0.5),
-    "c": lambda: (0.1, 0.01, 0.1),
-    "k": lambda: 1,
-    "depth": lambda: 1,
-    "gap": lambda: 1e-3,
-    "limit": lambda: 4000,
-    "lams": lambda: [0.5, 0.2],
-    "distance": lambda: 2.0,
-    "xs": lambda: [normal(1, 8), normal(1, 8) + 1],
-    "x_star": lambda: torch.tensor([1.0, 0, -2, 0, 0, 0, 0, 0]).double(),
-    "m": lambda: 5,
-    "n": lambda: 8,
-    "mu": lambda: 0.1,
-    "s": lambda: 2,
-    "gamma": lambda: 0.9,
-    "largest": lambda: 1.0,
-    "noise": lambda: 0.01,
-    "column": lambda: 2,
-    "side": lambda: 32,
-    "sigma": lambda: 1.5,
-    "truth": lambda: rand(1, 1, 32, 32),
-    "kept": lambda: 0.5,
-    "batch": lambda: 2,
-    "first": lambda: 1.0,
-    "E": lambda: [3.0, 2.0, 1.0],
-    "smallest": lambda: 0.5,
-    "trusted": lambda: [1, 2],
-    "gain": lambda: 0.5,
-    "g": generator,
-    "p": lambda: 0.3,
-    "condition": lambda: 2.0,
-    "snr_db": lambda: 20.0,
-    "dtype": lambda: torch.float64,
-}
-
 
 DEBLURRING: Makers = {
     "A": lambda: operators.Blur(blur_kernel(), (6, 7)),

@@ -86,6 +86,7 @@ INTERNAL = {
     "show.unique",
     "show.panel_html",
     "explore.Explorer.widget",
+    "explore.Slider.html",
     *(f"blocks.{n}" for n in ("along", "rim", "Less", "edges")),
     *(f"imaging.fast.{n}" for n in ("into", "Shrink", "shrunk")),
     *(f"imaging.fast.{n}" for n in ("plus_phase", "on_image")),
