@@ -13,14 +13,14 @@ PACKAGES = ("torch", "numpy", "scipy", "scikit-image", "accelerate")
 
 
 def commit(folder: Path | None = None) -> str:
-    """The commit of the checkout that tracks this file: '+' for a changed tree, '' for none."""
+    """The commit of the checkout that tracks this package: '+' for a changed tree, '' for none."""
     here = folder or Path(__file__).parent
     free = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}  # as in a git hook
     git = lambda *a: subprocess.run(
         ("git", "-C", str(here), *a), capture_output=True, encoding="utf-8", env=free
     )
     try:
-        tracked = git("ls-files", "--error-unmatch", "--", Path(__file__).name)
+        tracked = git("ls-files", "--error-unmatch", "--", "records.py")
         head = git("rev-parse", "--short", "HEAD")
         changed = git("status", "--porcelain", "--untracked-files=no")
     except OSError:
