@@ -75,6 +75,7 @@ MODULES = (
 # What no reader calls: pieces of one function, and bases that have nothing to call. Files are
 # the other fuzzer's.
 INTERNAL = {
+    "hyperspectral.measurement.is_noisy",  # shapes and types alone, of a caller's own r
     "operators.Linear",
     "hyperspectral.patches.strongest",
     "solvers.starting_point",
