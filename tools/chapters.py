@@ -40,13 +40,14 @@ def configuration() -> dict[str, Any]:
 
 def chapters() -> list[Path]:
     """The chapters' pages, in the order of the table of contents."""
-    named = re.findall(r"file: (book/\w+/\w+)", (ROOT / "_toc.yml").read_text("utf-8"))
+    toc = (ROOT / "_toc.yml").read_text("utf-8")
+    named = re.findall(r"file: (book/(?:\w+/\w+|tools))$", toc, re.M)
     return [ROOT / f"{name}.md" for name in named]
 
 
 def name_of(page: Path) -> str:
     """The file name of a chapter's notebook."""
-    return f"{page.parent.name}_{page.stem}.ipynb"
+    return f"{page.relative_to(ROOT / 'book').with_suffix('').as_posix().replace('/', '_')}.ipynb"
 
 
 # ------------------------------------------------------------------ what the whole book names
