@@ -50,5 +50,6 @@ def test_the_built_page_links_to_a_notebook_that_is_there() -> None:
     for page in chapters.chapters():
         name = chapters.name_of(page)
         html = (BUILT / page.relative_to(ROOT).with_suffix(".html")).read_text("utf-8")
-        assert f'href="../../notebooks/{name}"' in html
+        up = "../" * len(page.relative_to(ROOT).parts[1:])
+        assert f'href="{up}notebooks/{name}"' in html
         assert (BUILT / "notebooks" / name).is_file()

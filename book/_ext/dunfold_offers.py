@@ -12,10 +12,10 @@ Button = dict[str, Any]
 
 def notebook(page: str, top: str) -> Button | None:
     """The button that downloads a page's notebook (tools/chapters.py); None where it has none."""
-    found = re.fullmatch(r"book/(\w+)/(\w+)", page)
+    found = re.fullmatch(r"book/(\w+/\w+|tools)", page)
     return found and {
         "type": "link",
-        "url": f"{top}notebooks/{found[1]}_{found[2]}.ipynb",
+        "url": f"{top}notebooks/{found[1].replace('/', '_')}.ipynb",
         "text": ".ipynb",
         "icon": "fas fa-code",
         "tooltip": "Download this chapter as a notebook",
