@@ -54,7 +54,7 @@ def errors(runs: dict[str, Sequence[float]], bound: Sequence[float], title: str)
 
 
 def armijo(f: Callable[[Tensor], Tensor], tried: Sequence[float]) -> Curves:
-    """f along a direction, its tangent, the line below which a step is accepted, the steps tried."""
+    """f along a direction, its tangent, the line that a step must stay below, the steps tried."""
     t = torch.linspace(0, 1.05, 301, dtype=torch.float64)
     zero = torch.zeros((), dtype=torch.float64, requires_grad=True)
     start = f(zero)
