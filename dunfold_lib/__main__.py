@@ -7,6 +7,7 @@ models     every network with recorded weights
 run        apply a recorded network to files of your own
 reproduce  the table paper | ours | protocol, from recorded runs or measured again
 new        the skeleton of a room of your own, with tests that say what to write next
+exercises  the book's exercises as files that a student fills in, with their tests
 """
 
 import argparse
@@ -26,8 +27,10 @@ from typing import Any
 from dunfold_lib import (
     __version__,
     cubes,
+    exercises,
     experiment,
     inference,
+    options,
     records,
     reproduce,
     skeleton,
@@ -216,6 +219,10 @@ def cmd_new(args: argparse.Namespace) -> None:
     print(f"next, in {into}: python -m pytest {test} -x")
 
 
+def cmd_exercises(args: argparse.Namespace) -> None:
+    print("\n".join(exercises.hand_out(Path(args.out), args.page or "")))
+
+
 # the parser
 
 
@@ -238,6 +245,9 @@ def parser() -> argparse.ArgumentParser:
     of_run(add("run", cmd_run, "apply a recorded network to files of your own"))
     of_reproduce(add("reproduce", cmd_reproduce, "paper | ours, from recorded runs"))
     of_new(add("new", cmd_new, "the skeleton of a room of your own, with its tests"))
+    options.of_exercises(
+        add("exercises", cmd_exercises, "the book's exercises to fill in, with tests")
+    )
     return p
 
 

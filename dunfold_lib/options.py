@@ -108,3 +108,9 @@ def of_new(p: argparse.ArgumentParser) -> None:
     p.add_argument("name", metavar="NAME", help="of the room: lower-case letters, digits, '_'")
     text = "where it goes: a clone of this repository, or any folder (default: this one)"
     p.add_argument("--into", type=given, default=".", metavar="FOLDER", help=text)
+
+
+def of_exercises(p: argparse.ArgumentParser) -> None:
+    p.add_argument("out", type=given, metavar="OUT", help="a new or an empty folder")
+    text = "one page alone, such as sparse/lista (default: every page with exercises)"
+    p.add_argument("--page", type=given, metavar="ROOM/PAGE", help=text)

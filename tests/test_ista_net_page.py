@@ -11,7 +11,6 @@ from dunfold_lib.imaging import (
     ISTANet,
     ISTANetPlus,
     data,
-    start_quietly,
 )
 from dunfold_lib.imaging import (
     figures_ista_net as figures,
@@ -161,38 +160,6 @@ def test_where_the_threshold_is_in_range_the_phase_is_the_prox_and_elsewhere_not
         assert held.all() == (F is not tight)
     assert held[:2].all()
     assert float(apart[~held].max()) > 0.05
-
-
-@pytest.mark.parametrize("kind", [ISTANet, ISTANetPlus])
-def test_across_blocks_is_block_by_block_where_no_filter_reaches_over(kind):
-    net, image = small(kind=kind), figures.photograph("coffee")[..., :66, :66]
-    apart, across = reconstruct(net, image), SOLUTIONS.across_blocks(net, image)
-    if kind is ISTANet:  # δ filters see one pixel
-        torch.testing.assert_close(across, apart, rtol=0, atol=1e-4)
-    else:  # two phases of six convolutions reach 12 pixels at most
-        far = (..., slice(0, 21), slice(0, 21))
-        torch.testing.assert_close(across[far], apart[far], rtol=0, atol=2e-2)
-        assert (across - apart).abs()[..., 32:34].max() > (across - apart).abs()[far].max()
-
-
-def test_the_jump_is_one_for_noise_and_large_for_blocks():
-    noise = torch.rand(1, 1, 99, 99, generator=torch.Generator().manual_seed(0))
-    assert SOLUTIONS.jump(noise) == pytest.approx(1, abs=0.1)
-    blocks = torch.rand(1, 1, 3, 3, generator=torch.Generator().manual_seed(0))
-    tiles = blocks.repeat_interleave(33, 2).repeat_interleave(33, 3)
-    assert SOLUTIONS.jump(tiles + 0.01 * noise) > 10
-
-
-def test_a_quiet_phase_is_an_equilibrium_and_a_faint_one_moves():
-    net = small()
-    b = net.A(figures.photograph("coffee")[..., :33, :33])
-    x, moved = SOLUTIONS.equilibrium(net, 0, b, 20)
-    assert len(moved) == 20
-    assert moved[0] > 0
-    last = net.layer(0, x, b).detach()
-    assert float((last - x).norm() / x.norm()) < 2 * moved[-1] + 1e-6
-    start_quietly(net)
-    assert max(SOLUTIONS.equilibrium(net, 0, b, 3)[1]) < 1e-5
 
 
 @pytest.mark.slow

@@ -1,9 +1,8 @@
 """Of plug and play: runs."""
 
-import pages
 import pytest
 import torch
-from shared_plug_and_play import F64, picture, problem, seeded
+from shared_plug_and_play import picture, problem, seeded
 
 from dunfold_lib.imaging import data, evaluation, experiments, theory
 from dunfold_lib.imaging.baselines import (
@@ -132,41 +131,3 @@ def test_the_theory_says_what_is_wrong():
     wrong(lambda: theory.spectral_example(float("inf")), ValueError, "value")
     wrong(lambda: theory.contraction(0.1, 2.0, 1.0, 0.1), ValueError, "L is")
     wrong(lambda: jacobian_norm(lambda v: v, M / 0, 2, seeded()), ValueError, "NaN")
-
-
-# --- the page's solutions ---
-
-
-SOLUTIONS = pages.solutions("imaging/plug_and_play")
-
-
-def test_averaging_makes_the_oscillation_stop():
-    A, b, _ = problem("whole blocks")
-    v = torch.rand(2, 1, 16, 16, generator=seeded(), dtype=F64)
-    xs = pnp_ista(A, 0 * b, SOLUTIONS.averaged(lambda v, s: -v), 0.1, 4, start=v)
-    assert float(xs[1].norm()) < 1e-12
-
-
-def test_the_data_step_by_hand_is_the_solver():
-    A, b, truth = problem("whole blocks")
-    assert torch.allclose(
-        SOLUTIONS.data_step(A, b, truth / 2, 0.3), data_prox(A, b, truth / 2, 0.3)
-    )
-
-
-def test_the_prior_of_a_linear_denoiser_has_it_as_its_prox():
-    D, _ = theory.spectral_example(0.95)
-    v = torch.randn(1, 12, generator=seeded(), dtype=F64)
-    value = lambda x: float(SOLUTIONS.prior(D, x) + 0.5 * (x - v).square().sum())
-    best = v @ D
-    for s in range(20):
-        step = 0.1 * torch.randn(1, 12, generator=seeded(s), dtype=F64)
-        assert value(best) < value(best + step)
-
-
-def test_the_first_iterate_that_fits_is_found_and_none_where_none_does():
-    A, b, truth = problem("whole blocks")
-    noisy = A(truth) + 0.1 * torch.randn(b.shape, generator=seeded(), dtype=F64)
-    xs = [truth - A.T(A(truth)) * share for share in (1.0, 0.5, 0.0)]  # from bad to exact
-    assert SOLUTIONS.first_that_fits(A, noisy, xs, 0.1) == 2
-    assert SOLUTIONS.first_that_fits(A, noisy, xs, 1e-6) is None

@@ -9,13 +9,10 @@ import torch
 from dunfold_lib.operators import Matrix
 from dunfold_lib.prox import soft
 from dunfold_lib.sparse import (
-    ALISTA,
     LISTA,
     LISTACP,
-    HyperLISTA,
     TiLISTA,
     extrapolated,
-    ista,
     lasso,
     nesterov,
     objective,
@@ -63,24 +60,6 @@ def test_a_faster_momentum_breaks_the_condition_and_the_bound():
     assert 1 / (4 * ISTA.way(nesterov(100))) < 2 / 101**2
 
 
-def test_the_way_of_momentum_is_the_way_of_the_solver():
-    A, b = Matrix(torch.tensor([[1.0, 0.0]]).double()), torch.zeros(1, 1).double()
-    start = torch.tensor([[0.0, 1e4]]).double()
-    for betas in ([0.0] * 30, nesterov(30), ISTA.momentum(3, 30)):
-        x = extrapolated(A, b, 1.0, betas, start=start)[-1]
-        assert ISTA.way(betas) == pytest.approx(1e4 - float(x[0, 1]))
-    assert ISTA.way([0.0] * 30) == 30
-
-
-def test_the_elastic_net_ends_at_a_point_that_is_optimal(tiny):
-    A, b, _ = tiny
-    lam, mu = 0.1, 0.3
-    x = ISTA.elastic_net(A, b, lam, mu, 5000)
-    r = A.T(b - A(x)) - mu * x
-    torch.testing.assert_close(r[x != 0], lam * x[x != 0].sign(), rtol=0, atol=1e-10)
-    assert (r[x == 0].abs() <= lam + 1e-10).all()
-
-
 def test_the_elastic_net_contracts_by_the_stated_rate(tiny):
     A, b, _ = tiny
     mu, L = 0.3, A.known_norm() ** 2
@@ -110,44 +89,6 @@ def test_the_counts_are_those_of_the_networks(tiny):
     We, S, theta = torch.empty(n, m), torch.empty(n, n), torch.empty(n)
     assert counts["Gregor and LeCun"] == sum(t.numel() for t in (We, S, theta))
     assert LISTA_PAGE.count(250, 500, 16)["Gregor and LeCun"] == 375_500
-
-
-def test_the_first_network_with_the_weights_of_ista_is_ista(tiny):
-    A, b, _ = tiny
-    L = A.known_norm() ** 2
-    We, S = A.A.T / L, torch.eye(20, dtype=torch.float64) - A.A.T @ A.A / L
-    theta = torch.full((20,), 0.1 / L, dtype=torch.float64)
-    for K in (1, 2, 7):
-        x = LISTA_PAGE.encode(b, We, S, theta, K)
-        torch.testing.assert_close(x, ista(A, b, 0.1, K)[-1], rtol=0, atol=1e-12)
-
-
-@pytest.mark.parametrize("spoil", ["threshold", "coupling"])
-def test_no_network_comes_nearer_than_the_least_error(spoil):
-    """Single entries of size a, a coupled network, one half of the condition spoiled."""
-    A = SparseProblem(m=60, n=120, dtype=torch.float64).operator().A
-    W, eye = theory.analytic_weights(A), torch.eye(120, dtype=torch.float64)
-    D = 0.03 * eye if spoil == "coupling" else 0 * eye
-    W2, a, mu, K = eye - W.T @ A - D, 1.0, theory.coherence(W, A), 60
-    x, error = 0 * eye, []
-    thetas = [max(mu**k, 0.02 if spoil == "threshold" else 0) for k in range(1, K)]
-    for theta in thetas:
-        x = soft(eye @ A.T @ W + x @ W2.T, theta)
-        error.append(float((x - eye).norm(dim=1).max()))
-    size = float(torch.linalg.matrix_norm(W2, 2))
-    least = LISTA_PAGE.least_error(D, thetas[-1], a, size)
-    assert least > 0.004
-    assert least <= max(error[-2:])
-    if spoil == "threshold":  # and no more than a few times that; off the coupling it diverges
-        assert max(error[-2:]) < 5 * least
-
-
-def test_an_uncoupled_network_has_the_iterates_of_the_coupled_one(tiny):
-    A, b, _ = tiny
-    net = LISTACP(A, K=4, lam=0.1, W=theory.analytic_weights(A.A))
-    free = LISTA_PAGE.uncouple(net)
-    for x, y in zip(net.iterates(b), free.iterates(b), strict=True):
-        torch.testing.assert_close(x, y, rtol=0, atol=1e-12)
 
 
 def test_no_network_without_thresholds_passes_the_linear_limit():
@@ -187,21 +128,6 @@ def test_depth_is_spent_at_the_first_layer_near_the_floor():
     assert spent(mu, s, 1.0, 5.0) == 0
 
 
-def test_the_number_of_layers_is_the_first_that_reaches_the_target():
-    layers = pages.solutions("sparse/lista_cp").layers_needed
-    K = layers(0.078, 4, 1.0, 1e-6)
-    E = theory.error_bounds(0.078, 4, 1.0, 1.0, K)
-    assert E[K] <= 1e-6 < E[K - 1]
-    with pytest.raises(ValueError, match="the theorem holds up to 6"):
-        layers(0.078, 8, 1.0, 1e-6)
-
-
-def test_the_best_step_beats_every_other_step():
-    best = pages.solutions("sparse/alista").best_step(0.078, 4)
-    others = [theory.contraction(0.078, 4, g / 100) for g in range(1, 200)]
-    assert theory.contraction(0.078, 4, best) <= min(others) + 1e-12
-
-
 def test_the_closed_form_attains_the_sum_of_inverse_leverage(tiny):
     A = tiny[0].A
     W = theory.analytic_weights(A)
@@ -231,12 +157,6 @@ def test_the_rms_follows_from_the_objective(tiny):
     assert rms < theory.coherence(W, A)
 
 
-def test_hyperlista_scales_and_a_network_with_fixed_thresholds_does_not(tiny):
-    A, b, _ = tiny
-    assert ALISTA_PAGE.scales(HyperLISTA(A, 6, (0.01, 0.02, 0.1)), b, 10.0) < 1e-12
-    assert ALISTA_PAGE.scales(ALISTA(A, 6, 0.1), b, 10.0) > 1e-3
-
-
 CP = pages.solutions("sparse/lista_cp")
 
 
@@ -262,27 +182,6 @@ def test_a_diagonal_that_is_off_and_a_step_that_is_off_have_different_factors():
         E *= factor
         assert not y[x == 0].any()
         assert (y - x).abs().sum(1).max() <= E * (1 + 1e-9)
-
-
-def test_a_coupled_network_with_another_matrix_in_each_layer_keeps_its_bound():
-    A = SparseProblem(m=200, n=240, dtype=torch.float64).operator().A
-    choice = {"A": A, "QP": theory.analytic_weights(A), "LP": theory.generalised_coherence(A).W}
-    names = ["LP", "QP", "A", "QP", "LP", "A", "QP"] * 4
-    s, g = 2, torch.Generator().manual_seed(0)
-    x = torch.zeros(30, 240, dtype=torch.float64)
-    for row in range(30):
-        x[row, torch.randperm(240, generator=g)[:s]] = torch.tensor([1.0, -1.0]).double()
-    e = 1e-4 * torch.randn(30, 200, generator=g, dtype=torch.float64)
-    mus = [theory.coherence(choice[n], A) for n in names]
-    noises = [float((e @ choice[n]).abs().max()) for n in names]
-    E, y = CP.layerwise_bounds(mus, s, 1.0, noises), 0 * x
-    for k, name in enumerate(names):
-        theta = (mus[k] * E[k] + noises[k]) * (1 + 1e-9)
-        y = soft(y - (y @ A.T - x @ A.T - e) @ choice[name], theta)
-        assert not y[x == 0].any()
-        assert (y - x).abs().sum(1).max() <= E[k + 1] * (1 + 1e-9)
-    same = CP.layerwise_bounds([0.1] * 9, 3, 2.0, [0.01] * 9)
-    assert same == pytest.approx(theory.error_bounds(0.1, 3, 1.0, 2.0, 9, 0.01))
 
 
 def test_entries_are_safe_from_the_layer_at_which_twice_the_threshold_has_passed_them():

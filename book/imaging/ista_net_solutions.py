@@ -1,4 +1,4 @@
-"""Solutions of the exercises in ista_net.md; tests/test_ista_net_page.py checks them."""
+"""Solutions of the exercises in ista_net.md, which shows them; ista_net_cases.py checks them."""
 
 import torch
 

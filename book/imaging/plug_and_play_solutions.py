@@ -1,4 +1,4 @@
-"""Solutions of the exercises in plug_and_play.md; tests/test_plug_and_play.py checks them."""
+"""Solutions of the exercises in plug_and_play.md; plug_and_play_cases.py checks them."""
 
 from collections.abc import Iterable
 
@@ -10,7 +10,7 @@ from dunfold_lib.operators import Linear
 
 
 def averaged(denoise: Denoise) -> Denoise:
-    """Half of the input, half of the denoiser's output."""
+    """A denoiser that swings less, made of any denoiser."""
     return lambda v, sigma: (v + denoise(v, sigma)) / 2
 
 

@@ -1,4 +1,4 @@
-"""Solutions of the exercises in alista.md; tests/test_solutions.py checks them."""
+"""Solutions of the exercises in alista.md, which shows them; alista_cases.py checks them."""
 
 from math import sqrt
 
@@ -9,7 +9,7 @@ from dunfold_lib.sparse import HyperLISTA, theory
 
 
 def best_step(mu: float, s: int) -> float:
-    """The step that minimises (2 mu s - mu) g + |1 - g|: 1 if the slope before it is negative."""
+    """The step g ≥ 0 that minimises (2 mu s - mu) g + |1 - g|."""
     return 1.0 if 2 * mu * s - mu < 1 else 0.0
 
 

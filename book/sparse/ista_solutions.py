@@ -1,4 +1,4 @@
-"""Solutions of the exercises in ista.md, which shows them; tests/test_solutions.py checks them."""
+"""Solutions of the exercises in ista.md, which shows them; ista_cases.py checks them."""
 
 import numpy as np
 import torch

@@ -1,4 +1,4 @@
-"""Solutions of the exercises in lista_cp.md; tests/test_solutions.py checks them."""
+"""Solutions of the exercises in lista_cp.md, which shows them; lista_cp_cases.py checks them."""
 
 from collections.abc import Sequence
 from math import ceil, log
@@ -36,7 +36,7 @@ def safe_from(mu: float, s: int, largest: float, smallest: float) -> int:
 
 
 def spent_after(mu: float, s: int, largest: float, noise: float, share: float = 0.01) -> int:
-    """The first layer at which the bound is within ``share`` of its floor E∞ = 2s·noise/(1 − f)."""
+    """The first layer at which the bound is at most 1 + ``share`` times its floor."""
     f = 2 * mu * s - mu
     floor = 2 * s * noise / (1 - f)
     if s * largest <= (1 + share) * floor:

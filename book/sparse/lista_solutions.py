@@ -1,4 +1,4 @@
-"""Solutions of the exercises in lista.md, which shows them; tests/test_solutions.py checks them."""
+"""Solutions of the exercises in lista.md, which shows them; lista_cases.py checks them."""
 
 from math import log10
 
@@ -33,7 +33,7 @@ def encode(b: Tensor, We: Tensor, S: Tensor, theta: Tensor, K: int) -> Tensor:
 
 
 def uncouple(net: LISTACP) -> LISTA:
-    """A LISTA with the same iterates: W1 = Wᵀ and W2 = I − WᵀA in every layer."""
+    """A LISTA with the same iterates as a coupled network."""
     free = LISTA(net.A, net.K)
     eye = torch.eye(net.A.domain[0], dtype=net.A.A.dtype)
     with torch.no_grad():

@@ -338,7 +338,7 @@ def _longest_step() -> Guess:
         choices[best],
         "What is left of F − F*: "
         + ", ".join(f"{left[s]:.0e} with {choices[s]}" for s in left)
-        + ". The bound of the next section was made for 1/L. Now go past 2/L, and then "
+        + ". The simple bound is proven up to 1/L. Now go past 2/L, and then "
         "add momentum.",
     )
 

@@ -1,0 +1,156 @@
+"""The exercises of the book as files that a student fills in and tests.
+
+``python -m dunfold_lib exercises OUT`` writes a folder a page, ``OUT/ROOM_PAGE``, with
+``exercises.py``, each function of a solution without its body, and ``test_exercises.py``, what must
+hold of them. Both come from files beside the page: ``PAGE_solutions.py`` and ``PAGE_cases.py``.
+"""
+
+import ast
+import re
+from collections.abc import Iterator, Sequence
+from functools import cache
+from pathlib import Path
+
+from dunfold_lib import records
+
+BOOK = Path(__file__).resolve().parents[1] / "book"
+HEAD = '''"""Exercises of the page {page}.
+
+Write what raises NotImplementedError, then run `python -m pytest` in this folder: each test that
+fails says which function is missing, or what does not hold of yours.
+"""
+'''
+BOX = r"^(:{{3,}})\{{{kind}\}} ([^\n]*)\n(.*?)^\1$"  # a directive: title, and options with body
+LABEL = re.compile(r":label: (\S+)\n")
+SHOWN = re.compile(r"\{literalinclude\} (\S+)\n:pyobject: (\S+)")
+TITLE = re.compile(r"^:{3,}\{prf:\w+\} ([^\n]+)\n:label: (\S+)", re.M)
+ROLE = re.compile(r"\{(?:cite:t|cite:p|eq|numref|ref|prf:ref)\}`([^`]*)`")
+
+
+def pages() -> list[str]:
+    """Every page with solutions, ``room/page``; ValueError where the book's sources are not."""
+    found = sorted(BOOK.glob("*/*_solutions.py"))
+    if not found:
+        raise ValueError(f"{BOOK} has no exercises; run this in a checkout of the repository")
+    return [p.relative_to(BOOK).as_posix().removesuffix("_solutions.py") for p in found]
+
+
+def hand_out(out: Path, page: str = "") -> list[str]:
+    """Write the exercises of one page, or of all; the lines that say what was written."""
+    known = pages()
+    if page and page not in known:
+        raise ValueError(f"no exercises for {page!r}; choose one of {', '.join(known)}")
+    chosen = [page] if page else known
+    made = write(out, chosen)
+    untested = [p for p in chosen if not _beside(p, "cases").exists()]
+    lines = [str(path) for path in made]
+    lines += [f"no tests yet: {', '.join(untested)}"] if untested else []
+    return lines + ([f"next: python -m pytest {out}"] if len(untested) < len(chosen) else [])
+
+
+def write(out: Path, chosen: Sequence[str]) -> list[Path]:
+    """Write the exercises of these pages; ValueError before anything is written."""
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"{out} is no folder; OUT is a new or an empty one")
+    if out.is_dir() and any(out.iterdir()):
+        raise ValueError(f"{out} is not empty; OUT is a new or an empty folder")
+    made = {out / path: text for p in chosen for path, text in files(p).items()}
+    records.prepare(out)
+    for path, text in made.items():
+        records.write_text(path, text)
+    return [*made]
+
+
+def files(page: str) -> dict[str, str]:
+    """The files of one page by their names: the tests only where the page has cases."""
+    folder, cases = page.replace("/", "_"), _beside(page, "cases")
+    made = {f"{folder}/__init__.py": "", f"{folder}/exercises.py": skeleton(page)}
+    if cases.exists():
+        made[f"{folder}/test_exercises.py"] = cases.read_text("utf-8")
+    return made
+
+
+def skeleton(page: str) -> str:
+    """The functions of a page's solutions, each with its exercise's words and without its body."""
+    source = _beside(page, "solutions").read_text("utf-8")
+    tree, asked = ast.parse(source), questions(page)
+    parts, told = [], set[str]()
+    for f in _public(tree):
+        label, words = asked.get(f.name, ("", ""))
+        parts.append(("" if label in told else words) + _empty(f, source.split("\n")))
+        told.add(label)
+    head = "\n".join([HEAD.format(page=page), *_imports(tree)]).rstrip()
+    return "\n\n\n".join([head, *parts]) + "\n"
+
+
+def questions(page: str) -> dict[str, tuple[str, str]]:
+    """The label and the words, as comments, of the exercise that each function answers."""
+    found: dict[str, tuple[str, str]] = {}
+    name = _beside(page, "solutions").name
+    for path in sorted(_beside(page, "solutions").parent.glob("*.md")):
+        text = path.read_text("utf-8")
+        answers = {title.strip(): body for title, body in _boxes("solution", text)}
+        for title, body in _boxes("exercise", text):
+            label = LABEL.search(body)
+            shown = SHOWN.findall(answers.get(label[1], "")) if label else []
+            said = _comment(f"{title}\n\n{LABEL.sub('', body)}")
+            found |= {f: (label[1], said) for file, f in shown if label and file == name}
+    return found
+
+
+def _boxes(kind: str, text: str) -> Iterator[tuple[str, str]]:
+    """The title and the body of every directive of a kind."""
+    for found in re.finditer(BOX.format(kind=kind), text, re.M | re.S):
+        yield found[2], found[3]
+
+
+def _comment(text: str) -> str:
+    """Words of the book as comments of Python; a reference becomes what it refers to."""
+    text = ROLE.sub(lambda found: _titles().get(found[1], f"({found[1]})"), text)
+    lines = (f"# {line}".rstrip() for line in text.strip().split("\n"))
+    return "\n".join(lines) + "\n"
+
+
+@cache
+def _titles() -> dict[str, str]:
+    """The words of every theorem of the book, by its label."""
+    texts = (path.read_text("utf-8") for path in sorted(BOOK.glob("*/*.md")))
+    found = (pair for text in texts for pair in TITLE.findall(text))
+    return {label: f"“{ROLE.sub('', title).strip()}”" for title, label in found}
+
+
+def _beside(page: str, what: str) -> Path:
+    """The file of solutions or of cases of a page."""
+    return BOOK / f"{page}_{what}.py"
+
+
+def _public(tree: ast.Module) -> list[ast.FunctionDef]:
+    """The functions that a student writes."""
+    defined = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
+    return [f for f in defined if not f.name.startswith("_")]
+
+
+def _empty(f: ast.FunctionDef, lines: list[str]) -> str:
+    """A function's decorators, signature and docstring, with the error that names it."""
+    first = min([f.lineno, *(d.lineno for d in f.decorator_list)])
+    head = lines[first - 1 : f.body[0].end_lineno]  # the docstring is the body's first statement
+    given = ", ".join(a.arg for a in [*f.args.posonlyargs, *f.args.args, *f.args.kwonlyargs])
+    return "\n".join([*head, f'    raise NotImplementedError("write {f.name}({given})")'])
+
+
+def _imports(tree: ast.Module) -> list[str]:
+    """The lines of import that the signatures need."""
+    used = {name for f in _public(tree) for name in _names(f)}
+    kept = []
+    for node in tree.body:
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            node.names = [a for a in node.names if (a.asname or a.name).split(".")[0] in used]
+            kept += [ast.unparse(node)] if node.names else []
+    return kept
+
+
+def _names(f: ast.FunctionDef) -> set[str]:
+    """Every name in a function's decorators, annotations and defaults."""
+    nodes = [*f.decorator_list, f.args, *([f.returns] if f.returns else [])]
+    found = (name for node in nodes for name in ast.walk(node))
+    return {name.id for name in found if isinstance(name, ast.Name)}
