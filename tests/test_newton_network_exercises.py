@@ -23,7 +23,7 @@ def test_the_formula_counts_the_parameters(kind, K, c, f, C, Cy):
     for alpha in (0.0, 1.0):
         net = CLASSES[kind](K=K, c=c, f=f, channels=C, guides=Cy, alpha=alpha)
         held = sum(p.numel() for p in net.parameters())
-        assert SOLUTIONS.parameters(kind, K, c, f, C, Cy, spectral=alpha > 0) == held
+        assert SOLUTIONS.parameters(kind, K, c, f, (C, Cy), alpha > 0) == held
     assert SOLUTIONS.parameters("Newton") == 3_772
     assert SOLUTIONS.parameters("Newton", K=6) == 4_264
 

@@ -14,7 +14,7 @@ from dunfold_lib.sparse import (
     TiLISTA,
     theory,
 )
-from dunfold_lib.sparse import figures_ista as figures
+from dunfold_lib.sparse import figures_ista_pictures as pictures
 from dunfold_lib.sparse import figures_learned_tables as tables
 from dunfold_lib.sparse.data import SparseProblem
 from dunfold_lib.sparse.experiments import EXPERIMENTS
@@ -143,7 +143,7 @@ def test_every_table_has_a_cell_for_every_column():
 
 def test_the_path_is_coloured_by_the_true_support():
     codes = torch.tensor([[0.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.5, 2.0, 0.0]]).double()
-    made = figures.solution_path([2.0, 1.0, 0.5], codes, torch.tensor([False, True, False]))
+    made = pictures.solution_path([2.0, 1.0, 0.5], codes, torch.tensor([False, True, False]))
     assert [(c.label, c.colour) for c in made.lines] == [
         ("in the support of x*", 0),
         ("not in it", 1),

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from dunfold_lib import checks, experiment, fetch
 from dunfold_lib.explore import Explorer, Guess, Slider
-from dunfold_lib.hyperspectral import data, evaluation, scores
+from dunfold_lib.hyperspectral import data, evaluation, guesses, scores
 from dunfold_lib.hyperspectral.experiments import EXPERIMENTS
 from dunfold_lib.hyperspectral.lowrank import project
 from dunfold_lib.hyperspectral.model import Noisy, Numbers, STARNet, State, measured
@@ -302,15 +302,7 @@ def values_explorer() -> Explorer:
             "place": Slider("patch", PLACES, 1),
         },
         "Noise alone has singular values between 6 and 12. Which τ takes it away, and what else?",
-        guess=Guess(
-            "Two penalties: the sum of the singular values, or the root of their squares' sum "
-            "(Frobenius). Raise τ. Which of them makes a singular value exactly zero?",
-            ("both", "the nuclear norm alone", "neither"),
-            "the nuclear norm alone",
-            "The nuclear norm takes τ from each value and stops at zero, so the small ones go one "
-            "after the other. The Frobenius norm makes all of them smaller by the same factor: as "
-            "many stay as there were. Read the count below the figure.",
-        ),
+        guess=guesses.PENALTIES,
     )
 
 

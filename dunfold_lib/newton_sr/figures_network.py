@@ -7,9 +7,7 @@ from copy import copy
 from functools import cache
 from typing import NamedTuple
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from dunfold_lib import checks, experiment, fetch
@@ -19,9 +17,10 @@ from dunfold_lib.newton_sr.data import Scene
 from dunfold_lib.newton_sr.downsampling import Pair
 from dunfold_lib.newton_sr.jacobians import clarke
 from dunfold_lib.newton_sr.model import NewtonSR, Stages, steps
-from dunfold_lib.show import Curves, Frames, array, line
+from dunfold_lib.newton_sr.painting import MAGNIFIED, error, grey
+from dunfold_lib.show import Curves, Frames, line
 
-SIDE, RATIO, MAGNIFIED = 96, 4, 6  # of a crop, in pixels; r; of an error that is shown
+SIDE, RATIO = 96, 4  # of a crop, in pixels; r
 CROPS = {"rear": (160, 80), "floor": (320, 0)}  # top and left in the motorcycle's image
 SCENES = (*CROPS, "planes")
 PLANES_SEED = 7
@@ -121,7 +120,7 @@ def stage(kind: str = "Newton", k: int = 3, name: str = "rear") -> tuple[Frames,
     checks.layer(k, len(made[kind].U) - 1, "stages")
     U, rmse = made[kind].U[k], made[kind].rmse
     frames = Frames(
-        images=tuple(_grey(t) for t in (Y, truth, U, _error(U, truth))),
+        images=tuple(grey(t) for t in (Y, truth, U, error(U, truth))),
         captions=("guide", "truth", f"U after stage {k}", f"its error × {MAGNIFIED}, grey is none"),
         alt="A crop of a scene",
         zoom=2,
@@ -151,7 +150,7 @@ def products(cg: int = 4, k: int = 3, name: str = "rear") -> tuple[Frames, Curve
     checks.layer(k, len(left[0]), "stages", 1)
     truth, rmse, here = scene(name).truth, made.rmse[k], left[CG.index(cg)][k - 1]
     frames = Frames(
-        images=tuple(_grey(t) for t in (truth, made.U[k], _error(made.U[k], truth))),
+        images=tuple(grey(t) for t in (truth, made.U[k], error(made.U[k], truth))),
         captions=("truth", f"stage {k}, RMSE {rmse:.2f}", f"its error × {MAGNIFIED}"),
         alt=f"The scene {name}",
         zoom=2,
@@ -183,7 +182,7 @@ def jacobian(curvature: str = "majorised", cg: int = 4) -> tuple[Frames, Curves]
     here, net = made[curvature][CG.index(cg)], newton(cg, curvature)
     U, rmse, truth = here.U[-1], here.rmse[-1], scene("rear").truth
     frames = Frames(
-        images=(_grey(weight(net, 1)), _grey(U), _grey(_error(U, truth))),
+        images=(grey(weight(net, 1)), grey(U), grey(error(U, truth))),
         captions=(
             "M in stage 1",
             f"last U, RMSE {rmse:.1f}",
@@ -265,7 +264,7 @@ def guide(strength: float = 1.0, kind: str = "Newton", name: str = "rear") -> tu
     Y, U = guided_by(strength, kind, name)
     here = rmse[kind][STRENGTHS.index(strength)]
     frames = Frames(
-        images=tuple(_grey(t) for t in (Y, U, _error(U, truth))),
+        images=tuple(grey(t) for t in (Y, U, error(U, truth))),
         captions=("guide as given", f"estimate, RMSE {here:.2f}", f"its error × {MAGNIFIED}"),
         alt=f"The scene {name}",
         zoom=2,
@@ -345,22 +344,4 @@ def _without_guide() -> Guess:
     """How much worse Newton's estimate gets on each scene when the guide is taken away."""
     rmse = lambda t, n: scores.rmse(guided_by(t, "Newton", n)[1], scene(n).truth)
     whole, none = ({n: rmse(t, n) for n in ("rear", "planes")} for t in (1.0, 0.0))
-    times = {n: none[n] / whole[n] for n in whole}
-    worst = max(times, key=lambda n: times[n])
-    choices = {"rear": "the real one, rear", "planes": "the made-up one, planes"}
-    return Guess(
-        "Take the guide away. On which scene does Newton's network miss it more?",
-        tuple(choices.values()),
-        choices[worst],
-        "; ".join(f"{n}: RMSE {whole[n]:.2f} with the guide, {none[n]:.2f} without" for n in whole)
-        + ". The network was trained on planes, whose guide says most.",
-    )
-
-
-def _error(U: Tensor, truth: Tensor) -> Tensor:
-    return 0.5 + MAGNIFIED * (U - truth)
-
-
-def _grey(x: Tensor) -> NDArray[np.float64]:
-    """The first channel of the first row, within [0, 1]."""
-    return array(x.clamp(0, 1))[0, 0]
+    return guesses.without_guide(whole, none)

@@ -49,3 +49,16 @@ PRODUCTS = Guess(
     "What is left of the system falls a hundred times and more, the error of the image only a "
     "little: its directions have converged.",
 )
+
+
+def without_guide(whole: dict[str, float], none: dict[str, float]) -> Guess:
+    """On which scene, rear or planes, the error grows more when the guide is taken away."""
+    worst = max(whole, key=lambda n: none[n] / whole[n])
+    choices = {"rear": "the real one, rear", "planes": "the made-up one, planes"}
+    return Guess(
+        "Take the guide away. On which scene does Newton's network miss it more?",
+        tuple(choices.values()),
+        choices[worst],
+        "; ".join(f"{n}: RMSE {whole[n]:.2f} with the guide, {none[n]:.2f} without" for n in whole)
+        + ". The network was trained on planes, whose guide says most.",
+    )

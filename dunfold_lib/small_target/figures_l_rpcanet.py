@@ -13,7 +13,7 @@ from torch import Tensor
 from dunfold_lib import checks, experiment, fetch
 from dunfold_lib.explore import Explorer, Guess, Slider
 from dunfold_lib.show import Curves, Frames, array, line
-from dunfold_lib.small_target import data, scores
+from dunfold_lib.small_target import data, guesses, scores
 from dunfold_lib.small_target.experiments import EXPERIMENTS
 from dunfold_lib.small_target.fast import compact
 from dunfold_lib.small_target.model import Network, State
@@ -278,13 +278,7 @@ def stage_explorer() -> Explorer:
         },
         "Follow one scene through the stages, then add noise. Which of the maps mean what they "
         "are called?",
-        guess=Guess(
-            "Each stage makes a T of its own. Which of them find the targets, without noise?",
-            ("all, a little better each", "the first already", "only the last"),
-            "only the last",
-            "Only the last T is ever asked for a mask, by the loss. Move the stage: those before "
-            "it find almost nothing above zero.",
-        ),
+        guess=guesses.STAGES,
     )
 
 
@@ -304,13 +298,7 @@ def large_explorer() -> Explorer:
         },
         "Follow one scene through the stages, then add noise. Which of the maps mean what they "
         "are called?",
-        guess=Guess(
-            "Each stage makes a T of its own. Which of them find the targets, without noise?",
-            ("more and more of them do", "the first already", "only the last"),
-            "more and more of them do",
-            "Not the first, though only the last is ever asked for a mask: on the scene “cloud” "
-            "the IoU rises from stage to stage. Move the stage to see it.",
-        ),
+        guess=guesses.LARGE,
     )
 
 
@@ -324,13 +312,7 @@ def threshold_explorer() -> Explorer:
             "noise": Slider("noise", tuple(NOISES)),
         },
         "Move the threshold along the ROC. Can it undo what noise does?",
-        guess=Guess(
-            "With noise of σ = 25/255 much is lost at the threshold 0. Which one brings it back?",
-            ("a higher one", "a lower one", "none"),
-            "none",
-            "No other cut of the slider is better than 0 there. Salt and pepper is the exception: "
-            "look at a cut near 6.",
-        ),
+        guess=guesses.THRESHOLD,
     )
 
 
