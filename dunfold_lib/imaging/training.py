@@ -13,12 +13,12 @@ from torch.nn import functional
 from torch.nn.utils import parametrize
 
 from dunfold_lib import checks, fetch, records
-from dunfold_lib.imaging import data
+from dunfold_lib.imaging import data, self_supervised
 from dunfold_lib.imaging.denoisers import Denoiser, LearnedProx
 from dunfold_lib.imaging.fast import plus_loss
 from dunfold_lib.imaging.model import ISTANet, ISTANetPlus, start_quietly, symmetric_loss
-from dunfold_lib.operators import Fourier, Sensing
-from dunfold_lib.training import ALONE, Context, Recipe, fit
+from dunfold_lib.operators import Blockwise, Fourier, Sensing
+from dunfold_lib.training import ALONE, Context, Loss, Recipe, fit
 
 Network = ISTANet | ISTANetPlus
 STRIDE = 20  # between training patches, in pixels: 11,114 of them from T91, 88,912 with symmetries
@@ -155,6 +155,122 @@ def train(net: Network, recipe: Training, context: Context = ALONE) -> list[floa
     fused = isinstance(net, ISTANetPlus) and context.device == "cpu" and not recipe.compile
     loss = partial(plus_loss if fused else symmetric_loss, weight=recipe.symmetry)
     return fit(net, sample, loss, recipe, context)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Blind(Training):
+    """How to train ISTA-Net+ with or without truths; a batch counts crops of four blocks.
+
+    loss  : "supervised"; "consistency", "equivariant", or "sure", which is equivariance with SURE
+            in the place of consistency. The last three see measurements alone.
+    start : x⁰ = Q b with Q from the covariance of "truths" or from that of "measurements", or Aᵀb,
+            the "transpose".
+    noise : its deviation in b.  weight : of the equivariance term.
+    """
+
+    phases: int = 3
+    channels: int = 8
+    steps: int = 600
+    batch: int = 4
+    lr: float = 5e-3
+    symmetry: float = 0.0
+    loss: str = "supervised"
+    start: str = "transpose"
+    noise: float = 0.0
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        checks.one_of("loss", self.loss, ("supervised", "consistency", "equivariant", "sure"))
+        checks.one_of("start", self.start, ("truths", "measurements", "transpose"))
+        checks.number("noise", self.noise, 0, open_low=self.loss == "sure")
+        checks.number("weight", self.weight, 0)
+
+
+@fetch.cached(lambda ratio: [_measured_file(ratio)])
+def measured_covariance(ratio: int) -> Tensor:
+    """The covariance of the wheel's training blocks as their measurements at a CS ratio tell it.
+
+    The recorded one, else computed: each block is turned at random and measured once.
+    """
+    path = _measured_file(ratio)
+    if path.exists():
+        numbers, _ = records.tensors_of(path, path.read_bytes())
+        return data.unpacked(numbers["numbers"].double())
+    blocks = training_set("wheels")
+    turn = torch.randint(8, (len(blocks),), generator=torch.Generator().manual_seed(0))
+    turns = zip(blocks, turn.tolist(), strict=True)
+    Phi = data.sensing_matrix(ratio).double()
+    b = torch.stack([data.turned(x, k) for x, k in turns]).flatten(1).double() @ Phi.T
+    return self_supervised.stationary_covariance(Phi, b.T @ b / len(b))
+
+
+def _measured_file(ratio: int) -> Path:
+    return records.results_root() / "imaging" / f"covariance-measured-{ratio}.safetensors"
+
+
+def record_measured_covariance(ratio: int) -> Path:
+    """Write the file that ``measured_covariance`` reads."""
+    path = _measured_file(ratio)
+    numbers = data.packed(measured_covariance(ratio))
+    records.write_bytes(path, records.tensor_bytes({"numbers": numbers.float()}, {}))
+    return path
+
+
+def build_blind(ratio: int, recipe: Blind, seed: int = 0) -> ISTANetPlus:
+    """An ISTA-Net+ that begins where the recipe says."""
+    Phi, Q = data.sensing_matrix(ratio), None
+    if recipe.start != "transpose":
+        known = recipe.start == "measurements"
+        C = measured_covariance(ratio) if known else patch_covariance(recipe.data)
+        Q = data.linear_start(Phi, C)
+    net = ISTANetPlus(Sensing(Phi), recipe.phases, recipe.channels, Q, seed)
+    if recipe.quiet:
+        start_quietly(net)
+    return net
+
+
+def crops(recipe: Blind) -> Callable[[int, torch.Generator], Tensor]:
+    """Draws crops of four blocks, (batch, 1, 66, 66), each in one of 8 symmetries."""
+    images = [*data.training_images(recipe.data).values()]
+    held = data.patches(images, 2 * data.SIDE, data.SIDE)
+
+    def draw(batch: int, g: torch.Generator) -> Tensor:
+        truth = held[torch.randint(len(held), (batch,), generator=g)]
+        turn = torch.randint(8, (batch,), generator=g)
+        return torch.stack([data.turned(x, int(k)) for x, k in zip(truth, turn, strict=True)])
+
+    return draw
+
+
+def train_blind(net: ISTANetPlus, recipe: Blind, context: Context = ALONE) -> list[float]:
+    """Train by the recipe's loss; only "supervised" is ever given a truth."""
+    draw, A = crops(recipe), deepcopy(net.A).cpu()
+    assert isinstance(A, Sensing)
+    whole = Blockwise(A, (2 * data.SIDE, 2 * data.SIDE))
+
+    def sample(batch: int, g: torch.Generator) -> tuple[self_supervised.Drawn, Tensor]:
+        truth = draw(batch, g)
+        b = whole(truth)
+        b = b + recipe.noise * torch.randn(b.shape, generator=g)
+        place = torch.randint(data.SIDE + 1, (batch, 4, 2), generator=g)
+        turn = torch.randint(8, (batch, 4, 1), generator=g)
+        probe = torch.randint(2, b.shape, generator=g).to(b) * 2 - 1
+        fresh = torch.randn(b.shape, generator=g)
+        drawn = self_supervised.Drawn(b, torch.cat([place, turn], 2), probe, fresh)
+        return drawn, truth if recipe.loss == "supervised" else torch.zeros(len(b))
+
+    return fit(net, sample, _blind_loss(recipe), recipe, context)
+
+
+def _blind_loss(recipe: Blind) -> Loss:
+    plain = {"supervised": self_supervised.supervised, "consistency": self_supervised.alone}
+    if recipe.loss in plain:
+        return plain[recipe.loss]
+    stein = recipe.loss == "sure"
+    return partial(
+        self_supervised.equivariant, weight=recipe.weight, sigma=recipe.noise, stein=stein
+    )
 
 
 def noisy_patches(batch: int, g: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,57 @@
+"""How the last part measures: networks trained without truths, and those that iterate for ever."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dunfold_lib.imaging.evaluation import TEST_SEED, block_tests, mean_scores
+from dunfold_lib.imaging.model import ISTANetPlus
+from dunfold_lib.operators import Blockwise, Sensing
+
+
+@torch.no_grad()
+def measure_blind(
+    noise: float, net: ISTANetPlus, seed: int, folder: Path | None = None
+) -> dict[str, Any]:
+    """Scores of a network and of its start from blocks measured with noise of this deviation.
+
+    ``misfit``: ‖A x − b‖²/‖b‖² over all test blocks; ``seen`` and ``unseen``: the mean square error
+    of the estimates in the range of Aᵀ and in the null space, per pixel.
+    """
+    net.cpu().eval()
+    made: dict[str, Any] = {}
+    for ending, images in block_tests(folder).items():
+        tally: list[Tensor] = []
+        for kind, run in (("", net), ("_start", net.start)):
+            g = torch.Generator().manual_seed(TEST_SEED + seed)
+            told = tally if not kind else []
+            one = lambda x, g=g, run=run, told=told: estimated(net, run, x, noise, g, told)
+            made |= mean_scores(one, images, f"{kind}{ending}")
+        misfit, energy, seen, unseen = torch.stack(tally).sum(0).tolist()
+        pixels = sum(x.numel() for x in images.values())
+        made |= {f"misfit{ending}": misfit / energy}
+        made |= {f"seen{ending}": seen / pixels, f"unseen{ending}": unseen / pixels}
+    return {k: v for k, v in made.items() if not k.startswith("psnr_each")}
+
+
+def estimated(
+    net: ISTANetPlus,
+    run: Any,
+    image: Tensor,
+    noise: float,
+    generator: torch.Generator,
+    told: list[Tensor],
+) -> Tensor:
+    """An image (1, 1, h, w) from its measurement with noise; appends what it misses to ``told``."""
+    assert isinstance(net.A, Sensing)
+    whole = Blockwise(net.A, (image.shape[2], image.shape[3]))
+    x, b = whole.split(image), whole(image).flatten(0, 1)
+    b = b + noise * torch.randn(b.shape, generator=generator)
+    made = run(b)
+    error = made - x
+    seen = net.A.T(net.A(error))  # the rows of A are orthonormal
+    sizes = (net.A(made) - b, b, seen, error - seen)
+    told.append(torch.stack([t.double().square().sum() for t in sizes]))
+    return whole.join(made)
