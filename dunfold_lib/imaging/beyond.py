@@ -5,10 +5,15 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
+from dunfold_lib import metrics
+from dunfold_lib.imaging.data import wheel_images
 from dunfold_lib.imaging.evaluation import TEST_SEED, block_tests, mean_scores
 from dunfold_lib.imaging.model import ISTANetPlus
 from dunfold_lib.operators import Blockwise, Sensing
+
+DEEP_SEEN = (0, 1, 2, 3, 5, 8, 12, 20, 35, 60, 100, 200)  # applications of the layer
 
 
 @torch.no_grad()
@@ -55,3 +60,35 @@ def estimated(
     sizes = (net.A(made) - b, b, seen, error - seen)
     told.append(torch.stack([t.double().square().sum() for t in sizes]))
     return whole.join(made)
+
+
+@torch.no_grad()
+def measure_deep(net: Any, seed: int) -> dict[str, Any]:
+    """PSNR after ``DEEP_SEEN`` applications of one layer, and the sizes of its moves.
+
+    ``psnr`` is that of the network's own estimate, which it was trained for. On the wheel's two
+    test photographs at half their size, by the block.
+    """
+    net.cpu().eval()
+    each: list[dict[str, Any]] = [_long_run(net, x) for x in wheel_images("test").values()]
+    mean = lambda values: sum(values) / len(values)
+    made = {k: mean([e[k] for e in each]) for k in ("psnr", "psnr_start")}
+    curves = ("psnr_seen", "moves")
+    return made | {k: [mean(v) for v in zip(*(e[k] for e in each), strict=True)] for k in curves}
+
+
+def _long_run(net: Any, image: Tensor) -> dict[str, Any]:
+    """What ``measure_deep`` says of one photograph."""
+    image = functional.avg_pool2d(image, 2)
+    whole = Blockwise(net.A, (image.shape[2], image.shape[3]))
+    b = whole(image).flatten(0, 1)
+    db = lambda x: metrics.psnr(whole.join(x).clamp(0, 1), image)
+    x = net.start(b)
+    made: dict[str, Any] = {"psnr": db(net(b)), "psnr_start": db(x), "psnr_seen": [db(x)]}
+    made["moves"] = [0.0]
+    for k in range(1, max(DEEP_SEEN) + 1):
+        x, old = net.step(x, b).nan_to_num().clamp(-1e3, 1e3), x
+        if k in DEEP_SEEN:
+            made["psnr_seen"].append(db(x))
+            made["moves"].append(float((x - old).norm()))
+    return made

@@ -102,6 +102,45 @@ class Denoiser(nn.Module):
         return v - self.convs[-1](h) * (sigma > 0)
 
 
+class BoundedDenoiser(nn.Module):
+    """``Denoiser`` whose D − I is eps-Lipschitz: every convolution is held to its share of eps.
+
+    Each is divided, wherever it is used, by what a bound on its norm exceeds eps^(1/layers): the
+    largest singular value over a grid of frequencies, with the slack of ``LearnedProx.filters``.
+    """
+
+    GRID = 16
+
+    @checks.door
+    def __init__(self, channels: int = 16, layers: int = 4, seed: int = 0, eps: float = 0.9):
+        super().__init__()
+        checks.number("eps", eps, 0, open_low=True)
+        self.inner, self.eps = Denoiser(channels, layers, seed), eps
+
+    def bounded(self, w: Tensor, inputs: int) -> Tensor:
+        """A filter bank whose first ``inputs`` channels are a map of norm at most its share."""
+        hat = torch.fft.rfft2(w[:, :inputs], s=(self.GRID, self.GRID)).permute(2, 3, 0, 1)
+        slack = cos(pi * (w.shape[-1] - 1) / self.GRID)
+        size = torch.linalg.matrix_norm(hat, 2).max() / slack
+        share = self.eps ** (1 / len(self.inner.convs))
+        return w / (size / share).clamp(min=1)
+
+    @checks.door
+    def forward(self, v: Tensor, sigma: Tensor | float) -> Tensor:
+        """The image in v. sigma : a number, or one for each image, (batch, 1, 1, 1)."""
+        _image_and_level(v, sigma)
+        if not isinstance(sigma, Tensor):
+            sigma = v.new_full((len(v), 1, 1, 1), sigma)
+        h = torch.cat([v, sigma.expand_as(v)], 1)
+        last = len(self.inner.convs) - 1
+        for i, conv in enumerate(self.inner.convs):
+            assert isinstance(conv, nn.Conv2d)
+            w = self.bounded(conv.weight, 1 if i == 0 else h.shape[1])
+            h = functional.conv2d(h, w, conv.bias, padding=1)
+            h = h.relu() if i < last else h
+        return v - h * (sigma > 0)
+
+
 class LearnedProx(nn.Module):
     """v − Wᵀ clip(W v, ±θσ), W learned filters with ‖W‖₂ ≤ 1, θ > 0: the prox of a convex function.
 

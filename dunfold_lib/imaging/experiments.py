@@ -4,8 +4,10 @@ from dataclasses import replace
 from functools import partial
 
 from dunfold_lib.experiment import Experiment
-from dunfold_lib.imaging.beyond import measure_blind
+from dunfold_lib.imaging.beyond import DEEP_SEEN, measure_blind, measure_deep
 from dunfold_lib.imaging.data import ROWS
+from dunfold_lib.imaging.denoisers import BoundedDenoiser
+from dunfold_lib.imaging.equilibrium import Equilibrium, Tied
 from dunfold_lib.imaging.evaluation import (
     LONG_SEEN,
     NETWORKS,
@@ -30,14 +32,17 @@ from dunfold_lib.imaging.published import BRAIN50, PAPER, PAPER_MRI, SET11
 from dunfold_lib.imaging.released import load_experiment
 from dunfold_lib.imaging.training import (
     Blind,
+    Deep,
     Network,
     Training,
     build,
     build_blind,
     build_constrained,
+    build_deep,
     build_mri,
     train,
     train_blind,
+    train_deep,
     train_denoiser,
 )
 from dunfold_lib.training import Recipe
@@ -56,6 +61,7 @@ NAMES |= {"admm": "learned denoiser"}
 
 _CPU = Training()
 _SHORT = Training(steps=1200)  # for the ratios of less worth: two minutes
+_DEEP = Deep()
 _T91 = Training(data="T91")
 # the paper's size: 200 epochs of 88,912 patches in batches of 64. On an H200 such a step waits for
 # its launches (26 ms, kernels 11): bfloat16's casts make it slower, and compiling it gains nothing
@@ -215,7 +221,23 @@ def _blind(name: str) -> Experiment:
         measure=partial(measure_blind, recipe.noise),
         own=("folder",),
         train=train_blind,
-        recipes={"cpu": recipe},
+        recipes={"cpu": recipe, "long": replace(recipe, steps=4 * recipe.steps)},
+    )
+
+
+def _deep(title: str, kind: type[Equilibrium] | type[Tied]) -> Experiment:
+    return Experiment(
+        title=f"one layer of a learned prox, {title}, CS ratio 25 %",
+        source="no published figure; Gilton, Ongie & Willett 2021",
+        protocol=(
+            f"blocks 33×33, Phi {ROWS[25]}×1089 Gaussian, rows orthonormal, seed 0, no noise; "
+            "camera and coffee of scikit-image at half their size, mean over the two; up to "
+            f"{max(DEEP_SEEN)} applications; clipped, not rounded"
+        ),
+        build=lambda recipe=_DEEP, seed=0: build_deep(kind, recipe, seed),
+        measure=measure_deep,
+        train=train_deep,
+        recipes={"cpu": _DEEP},
     )
 
 
@@ -255,6 +277,17 @@ EXPERIMENTS = {
         for method in ("hqs", "ista")
         for name in ("tv", "cnn")
     },
+    "denoiser-bounded": Experiment(
+        title="denoising, learned denoiser with D − I bounded by 0.9",
+        protocol=f"white Gaussian noise, σ = 15/255 and 25/255, by name; {IMAGES}",
+        build=lambda recipe=None, seed=0: BoundedDenoiser(seed=seed),
+        measure=partial(measure_denoising, "bounded"),
+        own=("folder",),
+        train=train_denoiser,
+        recipes={"cpu": Recipe(steps=400, batch=8, lr=1e-2)},
+    ),
+    "equilibrium": _deep("at its fixed point", Equilibrium),
+    "tied": _deep("five times", Tied),
     **{f"blind-{name}": _blind(name) for name in BLIND},
     **{f"deblur-long-{name}": _long(name) for name in ("cnn", "relaxed", "admm", "tv", "prox")},
 }

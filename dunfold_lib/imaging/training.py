@@ -14,7 +14,8 @@ from torch.nn.utils import parametrize
 
 from dunfold_lib import checks, fetch, records
 from dunfold_lib.imaging import data, self_supervised
-from dunfold_lib.imaging.denoisers import Denoiser, LearnedProx
+from dunfold_lib.imaging.denoisers import BoundedDenoiser, Denoiser, LearnedProx
+from dunfold_lib.imaging.equilibrium import Equilibrium, Tied, square_loss
 from dunfold_lib.imaging.fast import plus_loss
 from dunfold_lib.imaging.model import ISTANet, ISTANetPlus, start_quietly, symmetric_loss
 from dunfold_lib.operators import Blockwise, Fourier, Sensing
@@ -273,6 +274,42 @@ def _blind_loss(recipe: Blind) -> Loss:
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Deep(Training):
+    """How to train one layer of a learned prox, at its fixed point or ``phases`` times.
+
+    gamma : of the equilibrium.  side : of its filters, in pixels.
+    """
+
+    phases: int = 5
+    channels: int = 16
+    steps: int = 400
+    lr: float = 1e-2
+    symmetry: float = 0.0
+    side: int = 5
+    gamma: float = 0.95
+
+
+def build_deep(kind: type[Equilibrium] | type[Tied], recipe: Deep, seed: int = 0) -> Any:
+    """One layer for block sensing at 25 %, from Q b with the room's Q."""
+    Phi = data.sensing_matrix(25)
+    Q, c, s = data.linear_start(Phi, patch_covariance(recipe.data)), recipe.channels, recipe.side
+    if kind is Tied:
+        return Tied(Sensing(Phi), recipe.phases, c, s, Q, seed)
+    return Equilibrium(Sensing(Phi), c, s, Q, seed, recipe.gamma)
+
+
+def train_deep(net: Any, recipe: Deep, context: Context = ALONE) -> list[float]:
+    """Train one layer, at its fixed point or unrolled, on blocks of the training images."""
+    draw, A = sampler(recipe), deepcopy(net.A).cpu()
+
+    def sample(batch: int, g: torch.Generator) -> tuple[Tensor, Tensor]:
+        truth = draw(batch, g)
+        return A(truth), truth
+
+    return fit(net, sample, square_loss, recipe, context)
+
+
 def noisy_patches(batch: int, g: torch.Generator) -> tuple[Tensor, Tensor]:
     """Training pairs (v, truth) of the denoiser; v's second channel is its noise level."""
     cut = _cut()
@@ -295,7 +332,7 @@ def denoising_loss(net: Any, v: Tensor, truth: Tensor) -> Tensor:
 
 
 def train_denoiser(
-    net: Denoiser | LearnedProx, recipe: Recipe, context: Context = ALONE
+    net: Denoiser | BoundedDenoiser | LearnedProx, recipe: Recipe, context: Context = ALONE
 ) -> list[float]:
     """Train a learned denoiser on the wheel's images; the loss of every step."""
     return fit(net, noisy_patches, denoising_loss, recipe, context)
