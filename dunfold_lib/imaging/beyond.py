@@ -7,13 +7,25 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from dunfold_lib import metrics
-from dunfold_lib.imaging.data import wheel_images
-from dunfold_lib.imaging.evaluation import TEST_SEED, block_tests, mean_scores
+from dunfold_lib import experiment, metrics
+from dunfold_lib.imaging.data import blurred, small_camera, wheel_images
+from dunfold_lib.imaging.denoisers import relaxed
+from dunfold_lib.imaging.evaluation import (
+    DEBLUR_SIGMA,
+    LONG_SEEN,
+    RADIUS_AT,
+    TEST_SEED,
+    block_tests,
+    mean_scores,
+)
 from dunfold_lib.imaging.model import ISTANetPlus
+from dunfold_lib.imaging.theory import contraction, local_radius
 from dunfold_lib.operators import Blockwise, Sensing
+from dunfold_lib.solvers import jacobian_norm
 
 DEEP_SEEN = (0, 1, 2, 3, 5, 8, 12, 20, 35, 60, 100, 200)  # applications of the layer
+
+POWER_STEPS = 60  # of the measured constants
 
 
 @torch.no_grad()
@@ -92,3 +104,31 @@ def _long_run(net: Any, image: Tensor) -> dict[str, Any]:
             made["psnr_seen"].append(db(x))
             made["moves"].append(float((x - old).norm()))
     return made
+
+
+@torch.no_grad()
+def measure_bounded(share: float, weight: float, net: None, seed: int) -> dict[str, Any]:
+    """A deblurring by PnP-ISTA with the bounded denoiser, to the last step of ``LONG_SEEN``.
+
+    share : of the denoiser against the identity, so that D − I has the constant share·eps.
+    weight : of ½‖x − b‖² in the data term, which it makes that strongly convex.
+    ``factor``: what one step multiplies distances by at most; ``constant`` of D − I and ``radius``
+    of the step: at an iterate, by the power method.
+    """
+    truth, g = small_camera(), torch.Generator().manual_seed(seed)
+    A, b = blurred(truth, g)
+    bounded = experiment.load("imaging/denoiser-bounded", "cpu", 0)
+    D, sigma = relaxed(bounded, share), DEBLUR_SIGMA["cnn"]
+    power = A.spectrum.abs().square()
+    mu, L = float(power.min()) + weight, float(power.max()) + weight
+    step = lambda x: D(x - (A.T(A(x) - b) + weight * (x - b)) / L, sigma)
+    xs = [b]
+    for _ in range(max(LONG_SEEN)):
+        xs.append(step(xs[-1]))
+    db = [metrics.psnr(xs[k].clamp(0, 1), truth) for k in LONG_SEEN]
+    made: dict[str, Any] = {"psnr": db[-1], "psnr_seen": db, "start": metrics.psnr(b, truth)}
+    made["moves"] = [float((xs[k] - xs[k - 1]).norm()) for k in LONG_SEEN]
+    made["factor"] = contraction(1 / L, mu, L, share * bounded.eps)
+    x, probe = xs[RADIUS_AT], lambda: torch.Generator().manual_seed(0)
+    made["constant"] = jacobian_norm(lambda v: D(v, sigma) - v, x, POWER_STEPS, probe())
+    return made | {"radius": local_radius(step, x, POWER_STEPS, probe())}

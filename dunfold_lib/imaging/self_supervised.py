@@ -19,6 +19,7 @@ photograph: T moves the window by whole pixels and turns it, so no border is wra
 """
 
 from collections.abc import Callable
+from math import isqrt
 from typing import Any, NamedTuple
 
 import torch
@@ -74,24 +75,20 @@ def _sure(v: Tensor, made: Tensor, moved: Tensor, e: Tensor, sigma: float) -> Te
 
 
 @checks.door
-def seen(A: Tensor, turns: Tensor) -> int:
-    """Rank of all A T_g stacked: in how many directions a set of signals closed under g is seen.
-
-    A (m, n).  turns (g, n): T_g takes entry turns[g, i] to i.
+def seen(A: Tensor, count: int) -> int:
+    """Rank of A T_g stacked over the first ``count`` symmetries of a square: directions that are
+    seen where turned images are images. A (m, n), n a square number; count from 1 to 8.
     """
+    checks.finite("A", A)
     checks.shaped("A", A, ("m", "n"))
-    checks.shaped("turns", turns, ("g", A.shape[1]))
-    rows = [A[:, turn.argsort()] for turn in turns]  # (A T x)_j = Σ A_ji x_turn(i)
-    return int(torch.linalg.matrix_rank(torch.cat(rows)))
-
-
-@checks.door
-def square_symmetries(side: int, count: int = 8) -> Tensor:
-    """The first ``count`` symmetries of a square as orders of its pixels: (count, side²)."""
-    checks.whole("side", side, 1)
     checks.whole("count", count, 1)
-    index = torch.arange(side * side).reshape(side, side)
-    return torch.stack([turned(index, k).flatten() for k in range(min(count, 8))])
+    side = isqrt(A.shape[1])
+    if side * side != A.shape[1] or count > 8:
+        given = f"A has {A.shape[1]} columns, count is {count}"
+        raise ValueError(f"{given}; they must be a square number and at most 8")
+    images = A.unflatten(1, (side, side))
+    rows = [turned(images, k).flatten(1) for k in range(count)]
+    return int(torch.linalg.matrix_rank(torch.cat(rows)))
 
 
 @checks.door
@@ -105,7 +102,7 @@ def stationary_covariance(Phi: Tensor, S: Tensor) -> Tensor:
     checks.shaped("Phi", Phi, ("m", "n"))
     checks.finite("S", S)
     checks.shaped("S", S, (len(Phi), len(Phi)))
-    side = round(Phi.shape[1] ** 0.5)
+    side = isqrt(Phi.shape[1])
     if side * side != Phi.shape[1]:
         raise ValueError(f"Phi has {Phi.shape[1]} columns; it must be a square number")
     white = torch.linalg.inv(torch.linalg.cholesky(S))
@@ -117,7 +114,7 @@ def stationary_covariance(Phi: Tensor, S: Tensor) -> Tensor:
     table = torch.zeros(side, side, dtype=Phi.dtype)
     for (i, j), value in zip(classes, c, strict=True):
         table[i, j] = table[j, i] = value
-    return _positive(_by_distance(table))
+    return _positive(by_distance(table))
 
 
 def _pairs(P: Tensor, i: int, j: int) -> Tensor:
@@ -132,7 +129,7 @@ def _pairs(P: Tensor, i: int, j: int) -> Tensor:
     return total
 
 
-def _by_distance(table: Tensor) -> Tensor:
+def by_distance(table: Tensor) -> Tensor:
     """C (side², side²) whose entries are those of ``table`` at the pixels' distances."""
     place = torch.arange(len(table))
     y, x = (p.flatten() for p in torch.meshgrid(place, place, indexing="ij"))
