@@ -157,7 +157,7 @@ def faults(chapter, pages):
     return said
 
 
-TRAINS = re.compile(r"\b(fit|train|train_denoiser|grow)\(|\.backward\(")
+TRAINS = re.compile(r"\b(fit|train|train_\w+|grow)\(|\.backward\(")
 HIDDEN = re.compile(r"^:tags: .*(hide-input|hide-cell|remove-cell|remove-input)", re.M)
 
 if __name__ == "__main__":

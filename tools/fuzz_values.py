@@ -35,7 +35,7 @@ from dunfold_lib.hyperspectral import model as hm
 from dunfold_lib.hyperspectral.data import Noise
 from dunfold_lib.hyperspectral.patches import Patches
 from dunfold_lib.imaging import model as im
-from dunfold_lib.imaging.denoisers import Denoiser, LearnedProx
+from dunfold_lib.imaging.denoisers import BoundedDenoiser, Denoiser, LearnedProx
 from dunfold_lib.newton_sr import downsampling, jacobians
 from dunfold_lib.newton_sr import model as nm
 from dunfold_lib.small_target import fast
@@ -187,6 +187,7 @@ INSTANCES: Makers = {
     "small_target.model.TwoTerm": lambda: tm.TwoTerm(2, 4, 2).eval(),
     "small_target.data.Frames": frames,
     "small_target.fast.Prepared": lambda: fast.Prepared(target_net()),
+    "imaging.denoisers.BoundedDenoiser": lambda: BoundedDenoiser(2, 2),
     "imaging.denoisers.Denoiser": lambda: Denoiser(2, 2),
     "imaging.denoisers.LearnedProx": lambda: LearnedProx(2, 3),
     "hyperspectral.patches.Patches": lambda: Patches(3, 2),

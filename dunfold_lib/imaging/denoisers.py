@@ -117,7 +117,7 @@ class BoundedDenoiser(nn.Module):
         checks.number("eps", eps, 0, open_low=True)
         self.inner, self.eps = Denoiser(channels, layers, seed), eps
 
-    def bounded(self, w: Tensor, inputs: int) -> Tensor:
+    def _bounded(self, w: Tensor, inputs: int) -> Tensor:
         """A filter bank whose first ``inputs`` channels are a map of norm at most its share."""
         hat = torch.fft.rfft2(w[:, :inputs], s=(self.GRID, self.GRID)).permute(2, 3, 0, 1)
         slack = cos(pi * (w.shape[-1] - 1) / self.GRID)
@@ -135,7 +135,7 @@ class BoundedDenoiser(nn.Module):
         last = len(self.inner.convs) - 1
         for i, conv in enumerate(self.inner.convs):
             assert isinstance(conv, nn.Conv2d)
-            w = self.bounded(conv.weight, 1 if i == 0 else h.shape[1])
+            w = self._bounded(conv.weight, 1 if i == 0 else h.shape[1])
             h = functional.conv2d(h, w, conv.bias, padding=1)
             h = h.relu() if i < last else h
         return v - h * (sigma > 0)

@@ -206,3 +206,20 @@ def safeguarded(
         taken = found <= share * mark  # False for NaN, too
         x, mark = (y, found) if taken else (classical(x), mark)
         yield x, size(x), taken
+
+
+@checks.door
+def kept_bytes(run: Callable[[], Tensor]) -> int:
+    """Bytes of the tensors that autograd keeps for the backward pass of ``run()``, each once."""
+    held: dict[int, int] = {}
+
+    def keep(t: Tensor) -> Tensor:
+        storage = t.untyped_storage()
+        held[storage.data_ptr()] = storage.nbytes()
+        kept.append(t)  # alive, so that no other tensor takes its place
+        return t
+
+    kept: list[Tensor] = []
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda t: t):
+        run()
+    return sum(held.values())

@@ -261,10 +261,10 @@ def train_blind(net: ISTANetPlus, recipe: Blind, context: Context = ALONE) -> li
         drawn = self_supervised.Drawn(b, torch.cat([place, turn], 2), probe, fresh)
         return drawn, truth if recipe.loss == "supervised" else torch.zeros(len(b))
 
-    return fit(net, sample, _blind_loss(recipe), recipe, context)
+    return fit(net, sample, blind_loss(recipe), recipe, context)
 
 
-def _blind_loss(recipe: Blind) -> Loss:
+def blind_loss(recipe: Blind) -> Loss:
     plain = {"supervised": self_supervised.supervised, "consistency": self_supervised.alone}
     if recipe.loss in plain:
         return plain[recipe.loss]
