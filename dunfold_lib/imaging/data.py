@@ -29,6 +29,8 @@ WHEEL_TRAIN = (
     *("moon", "motorcycle_left", "page", "retina", "rocket", "text"),
 )
 WHEEL_TEST = ("camera", "coffee")
+# The other photographs of the wheel, for networks trained on "wheels-part"
+HELD_OUT = ("chelsea", "grass", "hubble_deep_field", "ihc", "moon", "text", *WHEEL_TEST)
 REDUCED = {"retina": 4, "hubble_deep_field": 2}  # smooth and large: by this factor, to train on
 MOST_SPOKES = 75  # per cent of the frequencies: spokes leave the corners of their square out
 BLUR, BLUR_NOISE = 1.6, 2 / 255  # deviation of the Gaussian in pixels; of the noise
@@ -94,19 +96,32 @@ def data_folder(name: str) -> Path | None:
 @checks.door
 @fetch.cached(lambda name: [data_folder("T91")] if name == "T91" else [])
 def training_images(name: str) -> dict[str, Tensor]:
-    """Images to train on: "wheels", or "T91" from the data folder.
+    """Images to train on: "wheels", "wheels-part", or "T91" from the data folder.
 
     "wheels" is the 14 training photographs and, where a side keeps 100 pixels, their half-size
     copies, whose edges are as sharp as those of small test images. T91 served to choose that.
+    "wheels-part" is those of them that are not in ``HELD_OUT``.
     """
-    if name == "wheels":
+    if name in ("wheels", "wheels-part"):
         reduce = torch.nn.functional.avg_pool2d
-        whole = {k: reduce(v, REDUCED.get(k, 1)) for k, v in wheel_images("train").items()}
+        chosen = {k: v for k, v in wheel_images("train").items() if not _held(name, k)}
+        whole = {k: reduce(v, REDUCED.get(k, 1)) for k, v in chosen.items()}
         half = {f"{k}, half": reduce(v, 2) for k, v in whole.items() if min(v.shape[2:]) >= 200}
         return whole | half
     if name != "T91":
-        raise ValueError(f"data is {name!r}; it must be 'wheels' or 'T91'")
+        raise ValueError(f"data is {name!r}; it must be 'wheels', 'wheels-part' or 'T91'")
     return read_folder(fetch.required("images/T91"))
+
+
+def _held(name: str, photograph: str) -> bool:
+    return name == "wheels-part" and photograph in HELD_OUT
+
+
+@fetch.cached(lambda: [])
+def held_out() -> dict[str, Tensor]:
+    """The photographs of ``HELD_OUT``, (1, 1, height, width) each; a large one reduced."""
+    every = wheel_images("train") | wheel_images("test")
+    return {k: functional.avg_pool2d(every[k], REDUCED.get(k, 1)) for k in HELD_OUT}
 
 
 @checks.door

@@ -4,6 +4,7 @@ from dataclasses import replace
 from functools import partial
 
 from dunfold_lib.experiment import Experiment
+from dunfold_lib.imaging import uncertainty
 from dunfold_lib.imaging.beyond import DEEP_SEEN, measure_blind, measure_bounded, measure_deep
 from dunfold_lib.imaging.data import ROWS
 from dunfold_lib.imaging.denoisers import BoundedDenoiser
@@ -269,6 +270,18 @@ EXPERIMENTS = {
         own=("folder",),
         train=train,
         recipes={"cpu": _CPU},
+    ),
+    "ensemble-25": Experiment(
+        title="three ISTA-Net+, CS ratio 25 %: coverage of intervals",
+        protocol=(
+            "blocks 33×33, Phi 272×1089, trained on 8 photographs of the wheel; crops 66×66 of 8 "
+            "others, half for calibration, half to test on, mean over 20 splits of the run's seed; "
+            "photographs_…: all 70 splits into four and four photographs; level 90 %"
+        ),
+        build=uncertainty.build,
+        measure=uncertainty.measure,
+        train=uncertainty.train,
+        recipes={"cpu": uncertainty.RECIPE},
     ),
     "denoiser": _denoising("cnn"),
     "denoiser-prox": _denoising("prox"),
