@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from dunfold_lib import checks
+from dunfold_lib.checks import AnyTensor
 
 SLACK = 1e-9  # of a product such as 100 · 0.9, before it is rounded to a whole number
 
@@ -65,17 +66,17 @@ class Bins(NamedTuple):
 
     said: Tensor
     found: Tensor
-    count: Tensor
+    size: Tensor
 
     @property
     def ece(self) -> float:
-        """Σ count · |said − found| / Σ count (Naeini et al. 2015; Guo et al. 2017)."""
+        """Σ size · |said − found| / Σ size (Naeini et al. 2015; Guo et al. 2017)."""
         gaps = (self.said - self.found).abs()
-        return float((self.count * gaps).sum() / self.count.sum())
+        return float((self.size * gaps).sum() / self.size.sum())
 
 
 @checks.door
-def reliability(p: Tensor, y: Tensor, bins: int = 10) -> Bins:
+def reliability(p: Tensor, y: AnyTensor, bins: int = 10) -> Bins:
     """Probabilities p in [0, 1] and truths y (bool) of one shape, in bins of equal width."""
     checks.finite("p", p)
     checks.whole("bins", bins, 1)
@@ -95,7 +96,7 @@ def reliability(p: Tensor, y: Tensor, bins: int = 10) -> Bins:
 
 
 @checks.door
-def temperature(logits: Tensor, y: Tensor) -> float:
+def temperature(logits: Tensor, y: AnyTensor) -> float:
     """The T in [1/64, 64] with the least mean cross entropy of sigmoid(logits/T) (Guo et al. 2017).
 
     The loss is convex in 1/T; its slope there is bisected.
@@ -114,6 +115,6 @@ def temperature(logits: Tensor, y: Tensor) -> float:
 
 
 @checks.door
-def cross_entropy(logits: Tensor, y: Tensor) -> float:
+def cross_entropy(logits: Tensor, y: AnyTensor) -> float:
     """The mean of −log of what sigmoid(logits) gives to the truth."""
     return float(functional.binary_cross_entropy_with_logits(logits.double(), y.double()))

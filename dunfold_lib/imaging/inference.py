@@ -12,6 +12,7 @@ from dunfold_lib import checks, images
 from dunfold_lib.imaging.denoisers import Denoiser, LearnedProx
 from dunfold_lib.imaging.fast import reconstruct
 from dunfold_lib.imaging.model import ISTANet, ISTANetPlus
+from dunfold_lib.imaging.uncertainty import Ensemble
 
 SUFFIXES = images.SUFFIXES
 
@@ -19,7 +20,7 @@ SUFFIXES = images.SUFFIXES
 @torch.no_grad()
 @checks.door
 def apply(
-    net: ISTANet | ISTANetPlus | Denoiser | LearnedProx,
+    net: ISTANet | ISTANetPlus | Denoiser | LearnedProx | Ensemble,
     image: np.ndarray,
     sigma: float | None = None,
 ) -> Any:
@@ -39,6 +40,8 @@ def apply(
     if isinstance(net, Denoiser | LearnedProx):
         checks.number("sigma", sigma or 0.0, 0, 1)
         made = net(x, float(sigma or 0.0))
+    elif isinstance(net, Ensemble):
+        made = torch.stack([reconstruct(member, x) for member in net.nets]).mean(0)
     else:
         made = reconstruct(net, x)
     return made[0, 0].clamp(0, 1).numpy()

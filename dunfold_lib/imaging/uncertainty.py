@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from dunfold_lib import checks, conformal, metrics
 from dunfold_lib.imaging import data, training
-from dunfold_lib.imaging.data import HELD_OUT, SIDE
+from dunfold_lib.imaging.data import SIDE
 from dunfold_lib.imaging.fast import estimate
 from dunfold_lib.imaging.model import ISTANetPlus, conv
 from dunfold_lib.operators import fits as rows_fit
@@ -44,30 +44,33 @@ class Ensemble(nn.Module):
         self.members = nn.ModuleList(members)
         self.A = members[0].A
 
+    @property
+    def nets(self) -> list[ISTANetPlus]:
+        """The members."""
+        return [m for m in self.members if isinstance(m, ISTANetPlus)]
+
     def forward(self, b: Tensor) -> Tensor:
         """The mean estimate (batch, 1, h, w)."""
         return self.estimates(b).mean(0)
 
     def estimates(self, b: Tensor) -> Tensor:
         """Every member's estimate: (members, batch, 1, h, w), without gradients."""
-        return torch.stack([estimate(m, b) for m in self.members])
+        return torch.stack([estimate(m, b) for m in self.nets])
 
 
 def build(recipe: training.Training = RECIPE, seed: int = 0, members: int = MEMBERS) -> Ensemble:
     """A fresh ensemble at 25 %: member i of seed s has the filters of seed members·s + i."""
-    nets = [
-        training.build(ISTANetPlus, 25, recipe, members * seed + i) for i in range(members)
-    ]
+    nets = [training.build(ISTANetPlus, 25, recipe, members * seed + i) for i in range(members)]
     return Ensemble([net for net in nets if isinstance(net, ISTANetPlus)])
 
 
 def train(net: Ensemble, recipe: training.Training, context: Context = ALONE) -> list[float]:
     """Train each member from a seed of its own, one after the other; all their losses."""
     losses: list[float] = []
-    for i, member in enumerate(net.members):
+    for i, member in enumerate(net.nets):
         seed = len(net.members) * context.seed + i
         here = context.part(recipe, f"member-{i}", seed, len(losses))
-        losses += training.train(member, recipe, here)  # type: ignore[arg-type]
+        losses += training.train(member, recipe, here)
     return losses
 
 
@@ -106,12 +109,12 @@ def crops() -> tuple[Tensor, Tensor]:
 
 @torch.no_grad()
 def estimated(net: Ensemble, x: Tensor, draws: int = DRAWS) -> dict[str, Tensor]:
-    """Of blocks x (n, 4, 1, 33, 33): truth, centre, and the deviations by name, (n, pixels) each."""
+    """Of blocks x (n, 4, 1, 33, 33): truth, centre, deviations by name; (n, pixels) each."""
     blocks = x.flatten(0, 1)
     b, g = net.A(blocks), torch.Generator().manual_seed(0)
     every = net.estimates(b)
-    one = net.members[0]
-    dropout = torch.stack([dropped(one, b, SHARE, g) for _ in range(draws)])  # type: ignore[arg-type]
+    one = net.nets[0]
+    dropout = torch.stack([dropped(one, b, SHARE, g) for _ in range(draws)])
     made = {"truth": blocks, "centre": every.mean(0)}
     made |= {"ensemble": every.std(0), "dropout": dropout.std(0)}
     made["constant"] = torch.ones_like(blocks) - FLOOR
@@ -176,7 +179,7 @@ def uncalibrated(seen: Mapping[str, Tensor], name: str, test: Tensor) -> list[fl
 
 
 def measure(net: Ensemble, seed: int = 0) -> dict[str, Any]:
-    """Coverage and width of every kind of interval, split by crop (of the seed) and by photograph."""
+    """Coverage and width of each kind of interval, split by crop and by photograph."""
     x, which = crops()
     whole = estimated(net.cpu().eval(), x)
     made: dict[str, Any] = {"crops": len(x)}

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from dunfold_lib import fetch, records
+from dunfold_lib import conformal, experiment, fetch, records
 from dunfold_lib.small_target import baselines, data, readers, scores, theory
 from dunfold_lib.small_target.data import Frames
 from dunfold_lib.small_target.fast import logits
@@ -24,6 +24,7 @@ TEST_SEED = 2**31  # made-up test scenes come from this seed plus the run's
 TEST_SCENES = 64
 ELSEWHERE = 128  # frames of other scenes that records of the SIRST v1 experiments are measured on
 NOISE_SEEDS = 3
+CALIBRATED = 32  # frames that a temperature is chosen on, and as many that it is tested on
 LOOKED_AT = 8  # frames on which a record counts dead maps
 
 
@@ -295,3 +296,26 @@ def pixels(name: str, end: str = "", recipe: str = "") -> scores.Counts:
     """Pixels of the targets, frame by frame, of the first recorded run of an experiment."""
     first: Any = lambda key: records.values(f"small_target/{name}", key + end, recipe)[0]
     return scores.Counts(*map(first, scores.Counts._fields))
+
+
+def measure_calibration(recipe: str, net: None, seed: int) -> dict[str, Any]:
+    """Calibration of a recorded L-RPCANet on made-up scenes, before and after scaling.
+
+    T is chosen on the made-up validation scenes.  ece, entropy : over all pixels; ece_found : over
+    those with p > ½, the same before and after.  said, found : the bins of all pixels.
+    """
+    detector = experiment.load("small_target/lrpcanet-sirst", recipe, 0)
+    val = part("synthetic", "val").part(range(CALIBRATED))
+    test = data.synthetic(torch.Generator().manual_seed(TEST_SEED + seed), CALIBRATED)
+    T = conformal.temperature(logits(detector, data.images(val)), val.mask)
+    raw = logits(detector, data.images(test))
+    made: dict[str, Any] = {"temperature": T}
+    for ending, v in (("", raw), ("_scaled", raw / T)):
+        inside = raw > 0
+        bins = conformal.reliability(v[inside].sigmoid(), test.mask[inside], 5)
+        made[f"ece_found{ending}"] = bins.ece
+        made[f"entropy{ending}"] = conformal.cross_entropy(v, test.mask)
+        every = conformal.reliability(v.sigmoid(), test.mask)
+        made[f"ece{ending}"] = every.ece
+        made |= {f"said{ending}": every.said.tolist(), f"found{ending}": every.found.tolist()}
+    return made

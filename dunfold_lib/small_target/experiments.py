@@ -11,8 +11,10 @@ from dunfold_lib.experiment import Experiment
 from dunfold_lib.small_target.baselines import DETECTORS
 from dunfold_lib.small_target.data import Frames, images
 from dunfold_lib.small_target.evaluation import (
+    CALIBRATED,
     ELSEWHERE,
     measure,
+    measure_calibration,
     measure_elsewhere,
     measure_lipschitz,
     measure_method,
@@ -176,6 +178,19 @@ def _elsewhere(title: str, name: str, recipe: str, usual: float, run: Any) -> Ex
     )
 
 
+def _calibration(told: str, recipe: str) -> Experiment:
+    """How a recorded network's probabilities fare on made-up scenes."""
+    return Experiment(
+        title=f"L-RPCANet's probabilities, {told}",
+        protocol=(
+            f"{CALIBRATED} made-up scenes of the test seed; the temperature is chosen on "
+            f"{CALIBRATED} made-up validation scenes; ece: 10 bins, all pixels; ece_found: 5 bins, "
+            "pixels with a logit above 0; entropy: mean cross entropy of all pixels"
+        ),
+        measure=partial(measure_calibration, recipe),
+    )
+
+
 def _maps(name: str, recipe: str, frames: Frames) -> Tensor:
     """The logits of a recorded network, seed 0."""
     net = experiment.load(f"small_target/{name}", recipe, 0)
@@ -239,6 +254,8 @@ EXPERIMENTS = {
         )
         if kind == "lrpcanet" or recipe == "cpu-sirst"
     },
+    "calibration": _calibration("trained on made-up scenes", "cpu"),
+    "calibration-elsewhere": _calibration("trained on SIRST v1", "cpu-sirst"),
     **{f"{name}-{s}": _method(name, s) for s in SPLITS for name in DETECTORS},
     **{
         f"se-{letters or 'none'}": _study(
