@@ -263,16 +263,20 @@
       button.setAttribute("aria-expanded", String(large));
     }
 
+    const leave = (e) => { if (e.key === "Escape" && root.matches(":popover-open")) root.hidePopover(); };
+
     function open() {
       place.style.height = `${root.offsetHeight}px`; // so that the text below does not jump
       root.before(place);
       root.popover = "auto";
       root.showPopover();
+      document.addEventListener("keydown", leave);
       told(true);
     }
 
     root.addEventListener("toggle", (e) => {
       if (e.target !== root || e.newState !== "closed") return;
+      document.removeEventListener("keydown", leave);
       root.removeAttribute("popover");
       place.remove();
       told(false);
