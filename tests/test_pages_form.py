@@ -1,5 +1,6 @@
 """The form of the chapters: a reader sees most of a page's code, and it fits on the page."""
 
+import ast
 import re
 from pathlib import Path
 
@@ -11,6 +12,7 @@ PAGES = sorted(str(p.relative_to(BOOK).with_suffix("")) for p in BOOK.glob("*/*.
 MOST_REMOVED = 6  # cells of a page that a reader never sees
 LEAST_SEEN = 0.5  # of the lines of all cells
 WIDEST, WIDEST_SEEN = 100, 69  # characters of a line, and of one that is seen
+SCOPES = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp, ast.Lambda, ast.FunctionDef)
 FOLDED = {"hide-input", "hide-cell", "remove-input", "remove-cell"}
 
 # Pages that do not keep to the form yet. One that does is taken off; none is put on.
@@ -42,6 +44,38 @@ def faults(text):
     shown = [line for lines in seen for line in lines]
     said += [f"seen, wider than {WIDEST_SEEN}: {x}" for x in shown if len(x) > WIDEST_SEEN]
     return said
+
+
+def spoilt(text):
+    """The functions of a page whose name a later line of its cells gives to something else."""
+    code = "\n".join(
+        line for lines, _ in cells(text) for line in lines if not line.startswith(("%", "!"))
+    )
+    body, defined = ast.parse(code).body, set()
+    for statement in body:
+        if isinstance(statement, ast.FunctionDef):
+            defined.add(statement.name)
+            continue
+        if isinstance(statement, ast.ClassDef):
+            continue
+        inside = {n for c in ast.walk(statement) if isinstance(c, SCOPES) for n in ast.walk(c)}
+        for node in {*ast.walk(statement)} - inside:
+            stored = isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+            if stored and node.id in defined:
+                yield node.id
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_no_name_of_a_function_is_given_away(page):
+    """A page runs from top to bottom: a loop over ``score`` ends the function ``score``."""
+    assert [*spoilt((BOOK / f"{page}.md").read_text("utf-8"))] == []
+
+
+def test_a_name_that_is_given_away_is_found():
+    first = ("def f(x):\n    return x", "")
+    assert [*spoilt(page(first, ("for f in (1, 2):\n    pass", "")))] == ["f"]
+    assert [*spoilt(page(first, ("f = 3", "")))] == ["f"]
+    assert [*spoilt(page(first, ("g = [f(f) for f in ()]", "")))] == []
 
 
 def test_the_chapters_are_found():
