@@ -81,6 +81,19 @@ def test_a_deck_sets_its_formulas_needs_no_network_and_complains_of_nothing(deck
     assert deck.complaints == []
 
 
+# [the formula's number, pixels between the two], of each numbered formula
+NUMBERED = """() => [...document.querySelectorAll('.df-slide div.math:has(.eqno)')].map((e) => {
+  const number = e.querySelector('.eqno'), set = e.querySelector('mjx-math, mjx-container > svg');
+  const [a, b] = [set, number].map((x) => x.getBoundingClientRect());
+  return [number.textContent, b.left - a.right];
+})"""
+
+
+def test_a_number_does_not_touch_its_formula(deck: Visit) -> None:
+    for number, gap in deck.page.evaluate(NUMBERED):
+        assert gap >= 4, f"{number} is {gap} px from its formula"
+
+
 def test_arrows_walk_through_a_deck_and_one_slide_is_seen(deck: Visit) -> None:
     page = deck.page
     n = page.locator(".df-slide").count()
