@@ -196,6 +196,14 @@ def test_from_the_better_start_the_bar_is_met_by_the_start():
     assert figures.verdict([BLIND_BAR + 0.01]) == "missed"
 
 
+def test_sure_gains_over_its_start_and_the_three_losses_are_not_ranked():
+    """Sentences: "the network gains over its start in all three seeds"; "Not decided here"."""
+    ends, starts = (figures.values("sure-noisy", s) for s in ("psnr_wheels", "psnr_start_wheels"))
+    assert records.ranks(ends, starts)
+    names = ("equivariant-noisy", "sure-noisy", "supervised-noisy")
+    assert records.undecided(*(figures.values(n) for n in names))
+
+
 def test_the_explorer_lies_within_its_axes_and_its_sliders_tell():
     explorer = figures.directions_explorer()
     pages.states_lie_inside(explorer)
