@@ -4,7 +4,7 @@ from dataclasses import replace
 from functools import partial
 
 from dunfold_lib.experiment import Experiment
-from dunfold_lib.imaging import uncertainty
+from dunfold_lib.imaging import generative, uncertainty
 from dunfold_lib.imaging.beyond import DEEP_SEEN, measure_blind, measure_bounded, measure_deep
 from dunfold_lib.imaging.data import ROWS
 from dunfold_lib.imaging.denoisers import BoundedDenoiser
@@ -282,6 +282,18 @@ EXPERIMENTS = {
         measure=uncertainty.measure,
         train=uncertainty.train,
         recipes={"cpu": uncertainty.RECIPE},
+    ),
+    "generative": Experiment(
+        title="deblurring, annealed walk with a prior of every noise level",
+        protocol=(
+            "camera of scikit-image 128×128, periodic Gaussian blur of 1.6 pixels, noise 2/255 of "
+            "the run's seed; psnr: mean of 4 walks; _sample: one; _wide, _room: PnP-HQS with this "
+            "denoiser and with the recorded one; clipped, not rounded"
+        ),
+        build=generative.build,
+        measure=generative.measure,
+        train=generative.train,
+        recipes={"cpu": generative.RECIPE},
     ),
     "denoiser": _denoising("cnn"),
     "denoiser-prox": _denoising("prox"),
