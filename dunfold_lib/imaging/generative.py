@@ -63,7 +63,7 @@ def annealed(
     """[x¹, …, xᴷ]: the images that each level believes in, after Zhu et al. 2023.
 
     At a level σ: denoise, take the data into account with c = (noise/σ)², then add noise of the
-    next level anew. noise : deviation of the measurement's. Without the last it is PnP-HQS, denoiser first.
+    next level anew. Without the last it is PnP-HQS, denoiser first. noise : of the measurement.
     """
     start = A.T(b)
     fresh = lambda: torch.randn(start.shape, generator=generator, dtype=b.dtype)
