@@ -14,7 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 OUT = ROOT / "_build" / "colab"
 LEFT_OUT = ("__pycache__", "loss.csv")
-LARGEST = 10**6  # bytes of a file: larger weights stay in the repository
+WEIGHTS = 2_800_000  # bytes of weights, the smallest first: the rest stay in the repository
 FIRST = """\
 # The library of this book, packed by `make colab`, is unpacked where it is missing
 import base64
@@ -35,12 +35,21 @@ if find_spec("dunfold_lib") is None:
 """
 
 
+def carried(runs: list[Path]) -> list[Path]:
+    """The files of runs that are packed: all but weights that the budget has no room for."""
+    kept, left = [p for p in runs if p.name != "weights.safetensors"], WEIGHTS
+    for path in sorted({*runs} - {*kept}, key=lambda p: (p.stat().st_size, p)):
+        left -= path.stat().st_size
+        kept += [path] if left >= 0 else []
+    return kept
+
+
 def packed(room: str) -> bytes:
     """The library and a room's recorded runs as a tar.xz, the same bytes for the same files."""
-    library = (p for p in ROOT.glob("dunfold_lib/**/*") if "results" not in p.parts)
-    runs = [*ROOT.glob(f"results/{room}/**/*")]
-    kept = lambda p: p.is_file() and p.stat().st_size <= LARGEST and not {*LEFT_OUT} & {*p.parts}
-    files = sorted(filter(kept, [*library, *runs]))
+    kept = lambda p: p.is_file() and not {*LEFT_OUT} & {*p.parts}
+    library = [p for p in ROOT.glob("dunfold_lib/**/*") if "results" not in p.parts]
+    runs = carried([*filter(kept, ROOT.glob(f"results/{room}/**/*"))])
+    files = sorted([*filter(kept, library), *runs])
     made = io.BytesIO()
     with tarfile.open(fileobj=made, mode="w:xz", preset=9) as tar:
         for path in files:
