@@ -9,7 +9,7 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-ROOMS = ("sparse", "imaging", "newton_sr", "hyperspectral", "small_target", "deblurring")
+ROOMS = ("sparse", "imaging", "newton_sr", "hyperspectral", "small_target", "deblurring", "phase")
 
 
 def load(name: str, recipe: str = "", seed: int | None = None, weights: Any = "") -> Any:

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dunfold_lib import deblurring, explore, operators, show, wavelets
+from dunfold_lib import deblurring, explore, operators, phase, show, wavelets
 from dunfold_lib.hyperspectral import algorithm as hc
 from dunfold_lib.hyperspectral import lowrank
 from dunfold_lib.hyperspectral import model as hm
@@ -250,3 +250,13 @@ SPARSE: Makers = {
     "snr_db": lambda: 20.0,
     "dtype": lambda: torch.float64,
 }
+
+
+def amplitudes() -> phase.Seen:
+    """Amplitudes and matrices of two complex signals of three numbers, float64."""
+    return phase.Seen(normal(2, 9).abs(), normal(2, 9, 2, 6))
+
+
+def flow_state() -> phase.State:
+    """What a flow on ``amplitudes`` carries."""
+    return phase.State(normal(2, 6), normal(2, 6))

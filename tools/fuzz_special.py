@@ -7,6 +7,7 @@ from fuzz_makers import (
     block_operator,
     blur_state,
     counts,
+    flow_state,
     generator,
     hyperlista,
     lasso,
@@ -26,6 +27,8 @@ from dunfold_lib.newton_sr import jacobians
 
 SPECIAL: Makers = {
     "deblurring.data.cropped.x": lambda: normal(2, 1, 20, 22),
+    "phase.model.FlowNet.layer.x": flow_state,
+    "phase.model.FlowNet.readout.x": flow_state,
     "deblurring.model.PrimalDualNet.layer.x": blur_state,
     "deblurring.model.PrimalDualNet.readout.x": blur_state,
     "operators.fits.b": lambda: normal(3, 5),

@@ -29,7 +29,7 @@ from fuzz_makers import (
 from fuzz_rooms import ROOMS as ROOMS
 from fuzz_special import SPECIAL
 
-from dunfold_lib import deblurring, explore, operators, show, wavelets
+from dunfold_lib import deblurring, explore, operators, phase, show, wavelets
 from dunfold_lib.hyperspectral import algorithm as hc
 from dunfold_lib.hyperspectral import model as hm
 from dunfold_lib.hyperspectral.data import Noise
@@ -56,6 +56,7 @@ MODULES = (
         "explore",
     ),
     *("deblurring.model", "deblurring.algorithm", "deblurring.data"),
+    *("phase.model", "phase.algorithm", "phase.data", "phase.theory"),
     *("sparse.model", "sparse.algorithm", "sparse.duality", "sparse.theory"),
     *("sparse.coherence", "sparse.data"),
     *("imaging.model", "imaging.baselines", "imaging.denoisers", "imaging.plug_and_play"),
@@ -97,6 +98,7 @@ INTERNAL = {
     *("deblurring.algorithm.step", "deblurring.algorithm.begin", "deblurring.model.fresh"),
     *(f"deblurring.data.{n}" for n in ("draw", "seen", "photographs")),
     "deblurring.algorithm.differences",
+    *("phase.algorithm.measured", "phase.algorithm.largest", "phase.data.halves"),
     "imaging.data.training_images",  # reads all photographs
     *("imaging.released.load_experiment", "imaging.released.load_operator"),
     "hyperspectral.model.Sweeps",
@@ -162,6 +164,7 @@ INSTANCES: Makers = {
     "deblurring.model.PrimalDualNet": lambda: deblurring.PrimalDualNet(
         2, 1, 2, kernel=blur_kernel()
     ),
+    "phase.model.FlowNet": lambda: phase.FlowNet(2).double(),
     **_alike("imaging.model.", (im.ISTANet, im.ISTANetPlus), lambda k: k(block_operator(), 2, 2)),
     "hyperspectral.algorithm.Star": lambda: hc.Star(side=3, beta=1.0, gamma2=0.5, mu=1.0),
     **_alike(
