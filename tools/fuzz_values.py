@@ -98,7 +98,12 @@ INTERNAL = {
     *("deblurring.algorithm.step", "deblurring.algorithm.begin", "deblurring.model.fresh"),
     *(f"deblurring.data.{n}" for n in ("draw", "seen", "photographs")),
     "deblurring.algorithm.differences",
-    *("phase.algorithm.measured", "phase.algorithm.largest", "phase.data.halves"),
+    *(
+        "phase.algorithm.measured",
+        "phase.algorithm.settled",
+        "phase.algorithm.largest",
+        "phase.data.halves",
+    ),
     "imaging.data.training_images",  # reads all photographs
     *("imaging.released.load_experiment", "imaging.released.load_operator"),
     "hyperspectral.model.Sweeps",

@@ -45,6 +45,15 @@ REWEIGHTED = {1: Constants(4.0, 1.0), 2: Constants(9.0, 2.0)}
 HEAVY = {1: Constants(5.0, 1.0, 0.6), 2: Constants(8.0, 1.0, 0.6)}
 
 
+def settled(c: Constants) -> Constants:
+    """The constants with which to go on to the end.
+
+    At a solution every weight is 1/(1 + η), so without momentum t above 2(1 + η) is not stable
+    there. The best for few steps is near that: t becomes 1 + η.
+    """
+    return c if c.beta else c._replace(t=min(c.t, 1 + c.eta))
+
+
 class State(NamedTuple):
     x: Tensor  # (batch, d)
     before: Tensor  # (batch, d), the iterate before

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from dunfold_lib.phase import data
-from dunfold_lib.phase.algorithm import HEAVY, Constants, flow, spectral
+from dunfold_lib.phase.algorithm import HEAVY, Constants, flow, settled, spectral
 from dunfold_lib.phase.data import Seen
 from dunfold_lib.phase.model import FlowNet
 
@@ -32,7 +32,7 @@ def measure(
     """Scores of a network, or where there is none of a flow with constants, HEAVY by default.
 
     success : share of the test set at each m/n of DELTAS with an error up to SUCCESS, after K steps
-    or layers; solved : after MORE steps besides, a network's by the flow that it began as.
+    or layers; solved : after MORE steps besides (``settled``), a network's by its own flow.
     delta_50, delta_95 : the m/n from which half, and 95 %, succeed (``reached``); so *_solved.
     """
     constants = constants or HEAVY[width]
@@ -61,7 +61,7 @@ def _errors(
     """Relative errors after K steps or layers, and after MORE steps."""
     x0 = spectral(b)
     x = net.cpu().eval()(b) if net is not None else flow(b, K, *constants, start=x0)[-1]
-    more = flow(b, MORE, *constants, start=x)[-1]
+    more = flow(b, MORE, *settled(constants), start=x)[-1]
     return data.relative_error(x, truth, width), data.relative_error(more, truth, width)
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from dunfold_lib import experiment, fetch, show
 from dunfold_lib.explore import Explorer, Guess, Slider
 from dunfold_lib.phase import data, theory
-from dunfold_lib.phase.algorithm import HEAVY, KINDS, flow, objective, spectral
+from dunfold_lib.phase.algorithm import HEAVY, KINDS, flow, largest, objective, spectral
 from dunfold_lib.phase.data import Seen
 from dunfold_lib.show import Curves, Line, line
 
@@ -62,14 +62,11 @@ def descent(angle: int, steps: int = 30) -> list[Tensor]:
     b, _ = scene()
     turn = math.radians(angle)
     start = 0.1 * torch.tensor([[math.cos(turn), math.sin(turn)]], dtype=torch.float64)
-    exact = float(largest_ratio())
-    return flow(b, steps, exact, start=start)
+    return flow(b, steps, largest_ratio(), start=start)
 
 
 def largest_ratio() -> float:
     """The step 1/L of the scene's own L, as a multiple of that for a large Gaussian matrix."""
-    from dunfold_lib.phase.algorithm import largest
-
     b, _ = scene()
     return largest(b) / float(theory.lipschitz(b.A)[0])
 
@@ -104,8 +101,8 @@ def landscape_explorer() -> Explorer:
     asked = "Two minima, x* and −x*. What is the point 0 between them?"
     choices = ("a third, poorer minimum", "a saddle", "a maximum with a cusp")
     answer = (
-        "From 0 the loss falls in every direction, like a cone, so it is a local maximum with a cusp; "
-        f"the saddles lie beside it, where the starts to the left and to the right part: try {slow}°."
+        "From 0 the loss falls in every direction, like a cone: a local maximum with a cusp. The "
+        f"saddles lie beside it, where starts to the left and to the right part: try {slow}°."
     )
     return Explorer(
         landscape,

@@ -40,9 +40,10 @@ def apply(net: FlowNet, y: np.ndarray, A: np.ndarray) -> Any:
 
 def _pairs(A: np.ndarray) -> Tensor:
     """A as the room holds it, (m, c, cn)."""
-    re, im = fetch.tensor(A.real, "A"), fetch.tensor(A.imag, "A")
+    re = fetch.tensor(A.real, "A")
     if not np.iscomplexobj(A):
         return re[:, None]
+    im = fetch.tensor(A.imag, "A")
     return torch.stack([torch.cat([re, -im], 1), torch.cat([im, re], 1)], 1)
 
 

@@ -1,0 +1,127 @@
+"""The chapter's tables, its curves over oversampling, and the numbers of its sentences."""
+
+import math
+
+import numpy as np
+
+from dunfold_lib import records, tables
+from dunfold_lib.phase.algorithm import HEAVY
+from dunfold_lib.phase.evaluation import DELTAS
+from dunfold_lib.phase.experiments import BARS, EXPERIMENTS, FLOWS
+from dunfold_lib.show import Curves, line
+from dunfold_lib.tables import Table
+
+NAMES = (*FLOWS, "network")
+FIELDS = ("real", "complex")
+RIVALS = {"reweighted flow": "reweighted", "the same with momentum": "heavy"}
+
+
+def each(name: str, score: str) -> list[float]:
+    """A score of every recorded run of an experiment of this room; NaN where it was not reached."""
+    runs = records.recorded(f"phase/{name}")
+    return [run["scores"].get(score, math.nan) for run in runs]
+
+
+def mean(name: str, score: str) -> list[float]:
+    """The mean of a curve over the recorded seeds."""
+    return [float(v) for v in np.mean([run["scores"][score] for run in _runs(name)], 0)]
+
+
+def _runs(name: str) -> list[dict[str, object]]:
+    return records.recorded(f"phase/{name}")  # type: ignore[return-value]
+
+
+def success(field: str, score: str = "success") -> Curves:
+    """The share of successes over m/n by method, mean over seeds."""
+    after = "20 steps or layers" if score == "success" else "180 steps more"
+    titles = {n: t.removesuffix(", 20 steps") for n, (t, _) in FLOWS.items()}
+    titles["network"] = "network"
+    return Curves(
+        lines=tuple(
+            line(DELTAS, mean(f"{name}-{field}", score), titles[name], i, "path")
+            for i, name in enumerate(NAMES)
+        ),
+        xlabel="oversampling m/n",
+        ylabel="share of trials within 1 %",
+        ylim=(-0.02, 1.02),
+        xlim=(1, 6),
+        title=f"{field}, after {after}",
+        alt=f"Success of four methods over oversampling, {field} signals, after {after}",
+    )
+
+
+def thresholds() -> Table:
+    """From which m/n half, and 95 %, of the trials succeed; after 20, and after 180 more."""
+    scores = ("delta_50", "delta_95", "delta_50_solved", "delta_95_solved")
+    rows = [
+        [EXPERIMENTS[f"{name}-{field}"].title, *(_from(f"{name}-{field}", s) for s in scores)]
+        for field in FIELDS
+        for name in NAMES
+    ]
+    head = ["", "50 %", "95 %", "50 %, 180 steps more", "95 %, 180 steps more"]
+    return head, rows, "m/n from which on so many of the trials succeed; three seeds each"
+
+
+def _from(name: str, score: str) -> str:
+    found = each(name, score)
+    if any(map(math.isnan, found)):
+        return f"> {DELTAS[-1]:g}"
+    return tables.summary(found)
+
+
+def leads(field: str) -> dict[str, tuple[float, bool]]:
+    """What each bar asks for: by how much lower the network's m/n is, and whether it ranks."""
+    found = {}
+    for bar in BARS:
+        share, rival = bar[:2], RIVALS[bar.split("below ")[1]]
+        ours = each(f"network-{field}", f"delta_{share}")
+        theirs = [
+            DELTAS[-1] if math.isnan(v) else v for v in each(f"{rival}-{field}", f"delta_{share}")
+        ]
+        lower = float(np.mean(theirs) - np.mean(ours))
+        found[bar] = (lower, records.ranks([-v for v in ours], [-v for v in theirs]))
+    return found
+
+
+def bars() -> Table:
+    """Each bar, stated before the runs, and what was measured."""
+    rows = []
+    for field in FIELDS:
+        for bar, (lower, ranked) in leads(field).items():
+            met = "met" if lower > BARS[bar] and ranked else "missed"
+            rows.append([field, bar, f"> {BARS[bar]:g}", tables.minus_sign(f"{lower:.2f}"), met])
+    head = ["", "the network succeeds at a lower m/n", "bar", "lower by", ""]
+    return head, rows, "Means over three seeds; met only where no two seeds overlap"
+
+
+def constants(field: str = "real") -> Curves:
+    """The learned numbers of every layer, mean over seeds, over the algorithm's."""
+    start = HEAVY[1 if field == "real" else 2]
+    runs = [run["scores"] for run in records.recorded(f"phase/network-{field}")]
+    learned = lambda n: np.mean([np.abs(r[n]) for r in runs], 0)
+    ratio = {n: learned(n) / getattr(start, n) for n in ("t", "eta", "beta")}
+    names = {"t": "step t", "eta": "reweighting η", "beta": "momentum β"}
+    k = range(1, len(ratio["t"]) + 1)
+    return Curves(
+        lines=tuple(line(k, v, names[n], i, "path") for i, (n, v) in enumerate(ratio.items())),
+        xlabel="layer",
+        ylabel="factor of the algorithm's",
+        title=field,
+        alt=f"Learned step, reweighting and momentum of each layer, {field}, as factors",
+    )
+
+
+def quotes() -> dict[str, str]:
+    """What the page's sentences say of the records."""
+    said = {}
+    for field in FIELDS:
+        for name in NAMES:
+            for share in ("50", "95"):
+                for end in ("", "_solved"):
+                    score = f"delta_{share}{end}"
+                    said[f"{name}_{field}_{share}{end}"] = _from(f"{name}-{field}", score)
+        for bar, (lower, _) in leads(field).items():
+            rival = RIVALS[bar.split("below ")[1]]
+            said[f"lead_{rival}_{field}_{bar[:2]}"] = tables.minus_sign(f"{lower:.2f}")
+    spent = [r["cpu_seconds"] for f in FIELDS for r in records.recorded(f"phase/network-{f}")]
+    return said | {"seconds": f"{max(spent):.0f}"}
