@@ -58,11 +58,16 @@ def measure(
 def _errors(
     net: FlowNet | None, width: int, constants: Constants, b: Seen, truth: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Relative errors after K steps or layers, and after MORE steps."""
+    """Relative errors after K steps or layers, and after MORE steps, or once all succeed."""
     x0 = spectral(b)
     x = net.cpu().eval()(b) if net is not None else flow(b, K, *constants, start=x0)[-1]
-    more = flow(b, MORE, *settled(constants), start=x)[-1]
-    return data.relative_error(x, truth, width), data.relative_error(more, truth, width)
+    first = last = data.relative_error(x, truth, width)
+    for _ in range(MORE // K):
+        if bool((last <= SUCCESS).all()):
+            break
+        x = flow(b, K, *settled(constants), start=x)[-1]
+        last = data.relative_error(x, truth, width)
+    return first, last
 
 
 def reached(shares: list[float], wanted: float) -> float:

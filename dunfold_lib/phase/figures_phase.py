@@ -46,15 +46,8 @@ def contours() -> list[Line]:
     f = values(points).reshape(X.shape).numpy()
     levels = float(f.max()) * np.array([0.01, 0.03, 0.07, 0.13, 0.2, 0.3, 0.45])
     drawn = contour_generator(X, Y, f)
-    pieces = [drawn.lines(level) for level in levels]
-    joined = [_joined(found) for found in pieces]
-    return [line(p[:, 0], p[:, 1], "equal f" if i == 0 else "", 5) for i, p in enumerate(joined)]
-
-
-def _joined(pieces: Sequence[np.ndarray]) -> np.ndarray:
-    """The pieces of one contour, with gaps between them."""
-    gap = np.full((1, 2), np.nan)
-    return np.concatenate([part for piece in pieces for part in (piece, gap)])
+    pieces = [piece for level in levels for piece in drawn.lines(level)]
+    return [line(p[:, 0], p[:, 1], "equal f" if i == 0 else "", 5) for i, p in enumerate(pieces)]
 
 
 def descent(angle: int, steps: int = 30) -> list[Tensor]:
