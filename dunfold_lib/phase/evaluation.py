@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from dunfold_lib.phase import data
-from dunfold_lib.phase.algorithm import HEAVY, Constants, flow, settled, spectral
+from dunfold_lib.phase.algorithm import HEAVY, Constants, State, flow, settled, spectral, step
 from dunfold_lib.phase.data import Seen
 from dunfold_lib.phase.model import FlowNet
 
@@ -61,13 +61,13 @@ def _errors(
     """Relative errors after K steps or layers, and after MORE steps, or once all succeed."""
     x0 = spectral(b)
     x = net.cpu().eval()(b) if net is not None else flow(b, K, *constants, start=x0)[-1]
-    first = last = data.relative_error(x, truth, width)
-    for _ in range(MORE // K):
-        if bool((last <= SUCCESS).all()):
+    first = data.relative_error(x, truth, width)
+    s = State(x, x)
+    for k in range(MORE):
+        if k % K == 0 and bool((data.relative_error(s.x, truth, width) <= SUCCESS).all()):
             break
-        x = flow(b, K, *settled(constants), start=x)[-1]
-        last = data.relative_error(x, truth, width)
-    return first, last
+        s = step(b, s, *settled(constants))
+    return first, data.relative_error(s.x, truth, width)
 
 
 def reached(shares: list[float], wanted: float) -> float:
