@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from functools import cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -45,7 +46,7 @@ def contours() -> list[Line]:
     points = torch.from_numpy(np.stack([X.ravel(), Y.ravel()], 1))
     f = values(points).reshape(X.shape).numpy()
     levels = float(f.max()) * np.array([0.01, 0.03, 0.07, 0.13, 0.2, 0.3, 0.45])
-    drawn = contour_generator(X, Y, f)
+    drawn: Any = contour_generator(X, Y, f)
     pieces = [piece for level in levels for piece in drawn.lines(level)]
     return [line(p[:, 0], p[:, 1], "equal f" if i == 0 else "", 5) for i, p in enumerate(pieces)]
 

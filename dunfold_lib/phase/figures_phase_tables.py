@@ -24,11 +24,8 @@ def each(name: str, score: str) -> list[float]:
 
 def mean(name: str, score: str) -> list[float]:
     """The mean of a curve over the recorded seeds."""
-    return [float(v) for v in np.mean([run["scores"][score] for run in _runs(name)], 0)]
-
-
-def _runs(name: str) -> list[dict[str, object]]:
-    return records.recorded(f"phase/{name}")  # type: ignore[return-value]
+    runs = records.recorded(f"phase/{name}")
+    return [float(v) for v in np.mean([run["scores"][score] for run in runs], 0)]
 
 
 def success(field: str, score: str = "success") -> Curves:
