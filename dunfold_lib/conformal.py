@@ -57,7 +57,10 @@ def radius_of_images(scores: Tensor, alpha: float) -> float:
 
 @checks.door
 def covered(scores: Tensor, r: float) -> float:
-    """Share of the scores that are at most r."""
+    """Share of the scores that are at most r, a number or inf."""
+    checks.finite("scores", scores)
+    if not scores.numel() or r != r:
+        raise ValueError(f"r is {r} for {scores.numel()} scores; it needs a number, and a score")
     return float((scores <= r).double().mean())
 
 
@@ -80,12 +83,9 @@ def reliability(p: Tensor, y: AnyTensor, bins: int = 10) -> Bins:
     """Probabilities p in [0, 1] and truths y (bool) of one shape, in bins of equal width."""
     checks.finite("p", p)
     checks.whole("bins", bins, 1)
-    if p.shape != y.shape:
-        raise ValueError(
-            f"p and y have shapes {tuple(p.shape)} and {tuple(y.shape)}; they must be equal"
-        )
-    if not p.numel() or float(p.min()) < 0 or float(p.max()) > 1:
-        raise ValueError(f"p holds {p.numel()} numbers; it must hold one or more, all in [0, 1]")
+    _truths(y, "p", p)
+    if float(p.min()) < 0 or float(p.max()) > 1:
+        raise ValueError(f"p is within [{p.min():g}, {p.max():g}]; it must be within [0, 1]")
     flat, truth = p.flatten().double(), y.flatten().double()
     which = (flat * bins).long().clamp(max=bins - 1)
     total = lambda v: torch.zeros(bins, dtype=torch.float64).index_add_(0, which, v)
@@ -102,9 +102,7 @@ def temperature(logits: Tensor, y: AnyTensor) -> float:
     The loss is convex in 1/T; its slope there is bisected.
     """
     checks.finite("logits", logits)
-    if logits.shape != y.shape:
-        given = f"{tuple(logits.shape)} and {tuple(y.shape)}"
-        raise ValueError(f"logits and y have shapes {given}; they must be equal")
+    _truths(y, "logits", logits)
     v, truth = logits.flatten().double(), y.flatten().double()
     slope = lambda s: float(((v * s).sigmoid() - truth).mul(v).mean())
     low, high = -log(64), log(64)
@@ -117,4 +115,15 @@ def temperature(logits: Tensor, y: AnyTensor) -> float:
 @checks.door
 def cross_entropy(logits: Tensor, y: AnyTensor) -> float:
     """The mean of −log of what sigmoid(logits) gives to the truth."""
+    checks.finite("logits", logits)
+    _truths(y, "logits", logits)
     return float(functional.binary_cross_entropy_with_logits(logits.double(), y.double()))
+
+
+def _truths(y: Tensor, name: str, like: Tensor) -> None:
+    """Refuse what is not yes or no for each number of ``like``, or nothing at all."""
+    if y.shape != like.shape or not y.numel():
+        given = f"{tuple(like.shape)} and {tuple(y.shape)}"
+        raise ValueError(f"{name} and y have shapes {given}; they must be equal and not empty")
+    if not bool(((y == 0) | (y == 1)).all()):
+        raise ValueError("y holds other numbers than 0 and 1; it must be a bool a number")

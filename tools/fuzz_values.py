@@ -54,6 +54,7 @@ MODULES = (
         "blocks",
         "show",
         "explore",
+        "conformal",
     ),
     *("deblurring.model", "deblurring.algorithm", "deblurring.data"),
     *("phase.model", "phase.algorithm", "phase.data", "phase.theory"),
@@ -259,6 +260,7 @@ DEAF: tuple[str, ...] = (
 )
 ENDLESS: tuple[str, ...] = (
     "metrics.psnr",  # of equal images
+    *("conformal.radius", "conformal.radius_of_images"),  # too few scores for α
     "hyperspectral.model.as_sweeps",  # μ = ∞ is STAR without S
 )
 
