@@ -6,7 +6,7 @@
   const deck = document.querySelector(".df-deck");
   const slides = [...deck.querySelectorAll(".df-slide")];
   const LARGEST = 32, LEAST = 20, STEP = 2; // px of the text
-  const ROOMS = [430, 380, 330, 290, 250, 210]; // px of a figure
+  const ROOMS = [430, 380, 330, 290, 250, 210, 180, 150]; // px of a figure
 
   // Text first gets smaller, then figures, until the slide holds what it shows and all that its folds
   // and guesses hold.
