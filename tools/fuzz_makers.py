@@ -260,3 +260,31 @@ def amplitudes() -> phase.Seen:
 def flow_state() -> phase.State:
     """What a flow on ``amplitudes`` carries."""
     return phase.State(normal(2, 6), normal(2, 6))
+
+
+PHASE: Makers = {
+    "b": amplitudes,
+    "A": lambda: normal(2, 9, 2, 6),
+    "x": lambda: normal(2, 6),
+    "at": lambda: normal(2, 6),
+    "r": lambda: normal(2, 9, 2),
+    "s": flow_state,
+    "y": lambda: rand(2, 9) + 1,
+    "truth": lambda: normal(2, 6),
+    "start": lambda: normal(2, 6),
+    "angle": lambda: 0.5,
+    "batch": lambda: 2,
+    "m": lambda: 9,
+    "n": lambda: 3,
+    "width": lambda: 2,
+    "noise": lambda: 0.1,
+    "t": lambda: 1.0,
+    "eta": lambda: 0.5,
+    "beta": lambda: 0.3,
+    "delta": lambda: 2.0,
+    "K": lambda: 2,
+    "k": lambda: 1,
+    "depth": lambda: 1,
+    "g": generator,
+    "dtype": lambda: torch.float64,
+}

@@ -2,13 +2,12 @@
 
 import torch
 from fuzz_makers import (
+    PHASE,
     SPARSE,
     Makers,
-    amplitudes,
     block_operator,
     blur_kernel,
     counts,
-    flow_state,
     frames,
     generator,
     image_operator,
@@ -314,34 +313,6 @@ TARGET: Makers = {
     "seed": lambda: 3,
     "weights": rpca_weights,
     "b_": lambda: 2,
-}
-
-
-PHASE: Makers = {
-    "b": amplitudes,
-    "A": lambda: normal(2, 9, 2, 6),
-    "x": lambda: normal(2, 6),
-    "at": lambda: normal(2, 6),
-    "r": lambda: normal(2, 9, 2),
-    "s": flow_state,
-    "y": lambda: rand(2, 9) + 1,
-    "truth": lambda: normal(2, 6),
-    "start": lambda: normal(2, 6),
-    "angle": lambda: 0.5,
-    "batch": lambda: 2,
-    "m": lambda: 9,
-    "n": lambda: 3,
-    "width": lambda: 2,
-    "noise": lambda: 0.1,
-    "t": lambda: 1.0,
-    "eta": lambda: 0.5,
-    "beta": lambda: 0.3,
-    "delta": lambda: 2.0,
-    "K": lambda: 2,
-    "k": lambda: 1,
-    "depth": lambda: 1,
-    "g": generator,
-    "dtype": lambda: torch.float64,
 }
 
 

@@ -44,7 +44,8 @@ def best_phase(x, truth, count=3600):
 def noise_error(noise, m=256, n=64, draws=16, seed=0):
     """Mean relative error of a long flow on amplitudes with noise."""
     g = torch.Generator().manual_seed(seed)
-    b, truth = data.draw(draws, m, g, 1, n, noise)
+    b, truth = data.draw(draws, m, g, 1, n)
+    b = data.seen(b.A, truth, noise, g)
     x = flow(b, 200, 2.0, 1.0)[-1]
     return float(data.relative_error(x, truth).mean())
 

@@ -77,13 +77,12 @@ def draw(
     g: torch.Generator,
     width: int = 1,
     n: int = N,
-    noise: float = 0.0,
     dtype: torch.dtype = torch.float32,
 ) -> tuple[Seen, Tensor]:
     """(b, x*): Gaussian signals (batch, d) of expected square norm n, each with its own matrix."""
     A = matrices(batch, m, n, width, g, dtype)
     x = torch.randn(batch, width * n, generator=g, dtype=dtype) / width**0.5
-    return seen(A, x, noise, g), x
+    return seen(A, x), x
 
 
 @checks.door
