@@ -19,13 +19,20 @@
 
   function settle(slide) {
     const body = slide.querySelector(".df-body"), inside = slide.querySelector(".df-fit");
-    const full = () => inside.offsetHeight > body.clientHeight || inside.scrollWidth > body.clientWidth;
+    const numbered = [...inside.querySelectorAll("div.math:has(.eqno)")];
+    const side = (e, name, end) => e.querySelector(name).getBoundingClientRect()[end];
+    const touches = (e) => !e.querySelector(".eqno").hidden
+      && side(e, ".eqno", "left") - side(e, "mjx-math, mjx-container > svg", "right") < 6;
+    const touching = () => numbered.some(touches);
+    const full = () => inside.offsetHeight > body.clientHeight || inside.scrollWidth > body.clientWidth || touching();
     const set = (size, room) => {
       body.style.setProperty("--size", `${size}px`);
       body.style.setProperty("--room", `${room}px`);
       return !full();
     };
     for (let size = LARGEST; size >= 26; size -= STEP) if (set(size, ROOMS[0])) return;
+    for (const room of ROOMS) for (let size = 26; size >= LEAST; size -= STEP) if (set(size, room)) return;
+    numbered.filter(touches).forEach((e) => { e.querySelector(".eqno").hidden = true; }); // no room for it
     for (const room of ROOMS) for (let size = 26; size >= LEAST; size -= STEP) if (set(size, room)) return;
   }
 

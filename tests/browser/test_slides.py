@@ -81,8 +81,9 @@ def test_a_deck_sets_its_formulas_needs_no_network_and_complains_of_nothing(deck
     assert deck.complaints == []
 
 
-# [the formula's number, pixels between the two], of each numbered formula
-NUMBERED = """() => [...document.querySelectorAll('.df-slide div.math:has(.eqno)')].map((e) => {
+# [the formula's number, pixels between the two], of each numbered formula that shows its number
+SHOWN = ".df-slide div.math:has(.eqno:not([hidden]))"
+NUMBERED = """(shown) => [...document.querySelectorAll(shown)].map((e) => {
   const number = e.querySelector('.eqno'), set = e.querySelector('mjx-math, mjx-container > svg');
   const [a, b] = [set, number].map((x) => x.getBoundingClientRect());
   return [number.textContent, b.left - a.right];
@@ -90,7 +91,7 @@ NUMBERED = """() => [...document.querySelectorAll('.df-slide div.math:has(.eqno)
 
 
 def test_a_number_does_not_touch_its_formula(deck: Visit) -> None:
-    for number, gap in deck.page.evaluate(NUMBERED):
+    for number, gap in deck.page.evaluate(NUMBERED, SHOWN):
         assert gap >= 4, f"{number} is {gap} px from its formula"
 
 
