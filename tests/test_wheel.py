@@ -26,6 +26,7 @@ FILES: dict[str, tuple[str, dict[str, float]]] = {  # of a network: the reader's
     "deblurring/filters": ("grey.png", {}),
     "hyperspectral/star": ("cube.mat", {}),
     "newton_sr/newton-4": ("low.npy", {}),
+    "phase/network-real": ("seen.mat", {}),
     "sparse/alista-ss": ("b.npy", {}),
     "sparse/hyperlista": ("b.npy", {}),
 }
@@ -73,6 +74,8 @@ def write_files(place: Path) -> None:
     Image.fromarray(whole(np.uint8, 28, 36, 3)).save(place / "guide.png")
     np.save(place / "low.npy", whole(np.uint16, 7, 9))
     savemat(place / "cube.mat", {"cube": g.uniform(0, 4000, (13, 11, 12))})
+    A = g.normal(size=(60, 20))
+    savemat(place / "seen.mat", {"A": A, "y": np.abs(A @ g.normal(size=20))})
     np.save(place / "b.npy", g.normal(size=(2, 250)))
 
 
