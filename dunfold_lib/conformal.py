@@ -126,4 +126,4 @@ def _truths(y: Tensor, name: str, like: Tensor) -> None:
         given = f"{tuple(like.shape)} and {tuple(y.shape)}"
         raise ValueError(f"{name} and y have shapes {given}; they must be equal and not empty")
     if not bool(((y == 0) | (y == 1)).all()):
-        raise ValueError("y holds other numbers than 0 and 1; it must be a bool a number")
+        raise ValueError("y holds other numbers than 0 and 1; allowed are 0 and 1, or booleans")

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -100,6 +101,9 @@ def test_a_page_writes_no_notice_where_the_home_cannot_be_written(tmp_path: Path
     assert [*place.rglob("fontlist*.json")]
 
 
+IDLE = {"wait": lambda: None, "terminate": lambda: None}
+
+
 def test_a_first_build_runs_every_page_once_in_two_processes_into_the_books_cache(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -134,6 +138,24 @@ def test_a_first_build_runs_every_page_once_in_two_processes_into_the_books_cach
         shares.append([chapter["file"] for chapter in toc["chapters"]])
     assert sorted(shares[0] + shares[1]) == sorted(pages)
     assert abs(len(shares[0]) - len(shares[1])) <= 1
+
+
+@pytest.mark.parametrize(("lacking", "runs"), [(0, 0), (first.MANY - 1, 0), (first.MANY + 1, 2)])
+def test_a_later_build_runs_what_is_missing_in_two_processes_where_it_is_much(
+    monkeypatch: pytest.MonkeyPatch, lacking: int, runs: int
+) -> None:
+    pages, ran = first.pages(), []
+    held = [SimpleNamespace(uri=str(first.ROOT / f"{page}.md")) for page in pages[lacking:]]
+    monkeypatch.setattr(
+        first, "get_cache", lambda _: SimpleNamespace(list_cache_records=lambda: held)
+    )
+    monkeypatch.setattr(first, "command", lambda _, some: [*map(str, some)])
+    monkeypatch.setattr(
+        first.subprocess, "Popen", lambda some, **_: ran.append(some) or SimpleNamespace(**IDLE)
+    )
+    first.main()
+    assert len(ran) == runs
+    assert sorted(page for some in ran for page in some) == sorted(pages[:lacking] if runs else [])
 
 
 def paragraphs(page: Path) -> list[str]:

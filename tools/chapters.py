@@ -21,6 +21,8 @@ from blocks import FENCE, INCLUDE, RAW, cells_of, kind_of, options
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "book" / "_ext"), str(ROOT)]
+from dunfold_offers import chapter  # type: ignore[import-not-found]  # noqa: E402
+
 OUT = ROOT / "_build" / "html" / "notebooks"
 
 Labels = dict[str, tuple[str, str]]  # of a label: its page and its words
@@ -40,14 +42,16 @@ def configuration() -> dict[str, Any]:
 
 def chapters() -> list[Path]:
     """The chapters' pages, in the order of the table of contents."""
-    toc = (ROOT / "_toc.yml").read_text("utf-8")
-    named = re.findall(r"file: (book/(?:\w+/\w+|tools))$", toc, re.M)
-    return [ROOT / f"{name}.md" for name in named]
+    listed = re.findall(r"file: (\S+)", (ROOT / "_toc.yml").read_text("utf-8"))
+    return [ROOT / f"{page}.md" for page in listed if chapter(page)]
 
 
 def name_of(page: Path) -> str:
     """The file name of a chapter's notebook."""
-    return f"{page.relative_to(ROOT / 'book').with_suffix('').as_posix().replace('/', '_')}.ipynb"
+    name: str | None = chapter(page.relative_to(ROOT).with_suffix("").as_posix())
+    if name is None:
+        raise ValueError(f"{page} is not a chapter")
+    return name
 
 
 # ------------------------------------------------------------------ what the whole book names

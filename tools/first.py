@@ -1,4 +1,4 @@
-"""On a first build, run the cells of all pages into the book's cache, in two processes.
+"""Where many pages are to be run, run their cells into the book's cache, in two processes.
 
 Jupyter Book runs one page after the other. Here each of two runs of it takes every second page, and
 writes nothing but the cache; the build that follows finds all pages there. What fails here is run
@@ -17,6 +17,7 @@ from jupyter_cache import get_cache
 ROOT = Path(__file__).resolve().parents[1]
 CACHE = ROOT / "_build" / ".jupyter_cache"
 PROCESSES = 2  # each page takes up to a gigabyte, and one thread
+MANY = 6  # pages: for fewer, starting Jupyter Book twice more costs more than it saves
 
 
 def pages() -> list[str]:
@@ -45,13 +46,18 @@ def command(share: int, some: list[str]) -> list[str]:
     return [*program, *files, *kind, "--path-output", str(place), str(ROOT)]
 
 
+def missing() -> list[str]:
+    """The pages that the cache does not hold; asking makes its tables, before two processes do."""
+    held = {Path(record.uri) for record in get_cache(CACHE).list_cache_records()}
+    return [page for page in pages() if ROOT / f"{page}.md" not in held]
+
+
 def main() -> None:
-    """Nothing is done where the cache has a page: then few are new."""
-    if CACHE.exists() and get_cache(CACHE).list_cache_records():
+    """Share the missing pages out, where they are many."""
+    run_now = missing()
+    if len(run_now) < MANY:
         return
-    get_cache(CACHE).list_cache_records()  # makes its tables before two processes look for them
-    every = pages()
-    shares = [every[i::PROCESSES] for i in range(PROCESSES)]
+    shares = [run_now[i::PROCESSES] for i in range(PROCESSES)]
     silent, one = subprocess.DEVNULL, {**os.environ, "OMP_NUM_THREADS": "1"}
     runs = [
         subprocess.Popen(command(i, some), cwd=ROOT, stdout=silent, stderr=silent, env=one)

@@ -10,12 +10,18 @@ COLAB = "https://colab.research.google.com/github"
 Button = dict[str, Any]
 
 
-def notebook(page: str, top: str) -> Button | None:
-    """The button that downloads a page's notebook (tools/chapters.py); None where it has none."""
+def chapter(page: str) -> str | None:
+    """The file name of a chapter's plain notebook (tools/chapters.py); None for other pages."""
     found = re.fullmatch(r"book/(\w+/\w+|tools)", page)
-    return found and {
+    return found and f"{found[1].replace('/', '_')}.ipynb"
+
+
+def notebook(page: str, top: str) -> Button | None:
+    """The button that downloads a chapter's notebook; None for other pages."""
+    name = chapter(page)
+    return name and {
         "type": "link",
-        "url": f"{top}notebooks/{found[1].replace('/', '_')}.ipynb",
+        "url": f"{top}notebooks/{name}",
         "text": ".ipynb",
         "icon": "fas fa-code",
         "tooltip": "Download this chapter as a notebook",

@@ -5,7 +5,7 @@
 (async function () {
   const deck = document.querySelector(".df-deck");
   const slides = [...deck.querySelectorAll(".df-slide")];
-  const LARGEST = 32, LEAST = 20, STEP = 2; // px of the text
+  const LARGEST = 32, STEP = 2, SIZES = [26, 24, 22, 20]; // px of the text
   const ROOMS = [430, 380, 330, 290, 250, 210, 180, 150]; // px of a figure
 
   // Text first gets smaller, then figures, until the slide holds what it shows and all that its folds
@@ -30,10 +30,12 @@
       body.style.setProperty("--room", `${room}px`);
       return !full();
     };
-    for (let size = LARGEST; size >= 26; size -= STEP) if (set(size, ROOMS[0])) return;
-    for (const room of ROOMS) for (let size = 26; size >= LEAST; size -= STEP) if (set(size, room)) return;
-    numbered.filter(touches).forEach((e) => { e.querySelector(".eqno").hidden = true; }); // no room for it
-    for (const room of ROOMS) for (let size = 26; size >= LEAST; size -= STEP) if (set(size, room)) return;
+    const fits = () => ROOMS.some((room) => SIZES.some((size) => set(size, room)));
+    for (let size = LARGEST; size >= SIZES[0]; size -= STEP) if (set(size, ROOMS[0])) return;
+    if (fits()) return;
+    const crowded = numbered.filter(touches);
+    crowded.forEach((e) => { e.querySelector(".eqno").hidden = true; }); // no room for it
+    if (crowded.length) fits();
   }
 
   let now = 0;
