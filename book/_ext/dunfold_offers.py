@@ -29,11 +29,22 @@ def notebook(page: str, top: str) -> Button | None:
     }
 
 
+def room_of(page: str) -> str | None:
+    """The room of a chapter that has a laboratory: of its folder, or the first that it imports."""
+    if page.count("/") != 2:
+        return None
+    imported = re.findall(
+        r"^from dunfold_lib\.(\w+)", (ROOT / f"{page}.md").read_text("utf-8"), re.M
+    )
+    rooms = (page.split("/")[1], *imported)
+    return next((r for r in rooms if (ROOT / f"notebooks/{r}.ipynb").is_file()), None)
+
+
 def laboratory(page: str, address: str, branch: str) -> Button | None:
     """The button that opens the room's laboratory on Colab; None without an address or one."""
     found = re.fullmatch(r"https://github\.com/([\w.-]+/[\w.-]+)", address)
-    room = page.split("/")[1] if page.count("/") == 2 else ""
-    if not found or not (ROOT / f"notebooks/{room}.ipynb").is_file():
+    room = room_of(page)
+    if not found or not room:
         return None
     return {
         "type": "link",
