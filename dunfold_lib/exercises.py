@@ -3,6 +3,7 @@
 ``python -m dunfold_lib exercises OUT`` writes a folder a page, ``OUT/ROOM_PAGE``, with
 ``exercises.py``, each function of a solution without its body, and ``test_exercises.py``, what must
 hold of them. Both come from files beside the page: ``PAGE_solutions.py`` and ``PAGE_cases.py``.
+``OUT/README.md`` lists the exercises: the functions that answer each, or that words do.
 """
 
 import ast
@@ -20,6 +21,14 @@ Write what raises NotImplementedError, then run `python -m pytest` in this folde
 fails says which function is missing, or what does not hold of yours.
 """
 '''
+README = """# Exercises of the book
+
+Each folder has a page's exercises. Write what raises `NotImplementedError` in its `exercises.py`,
+then run `pytest`, here for all folders or in one of them for its own. The functions need the
+package `dunfold_lib` and the tests `pytest`; neither needs the book. An exercise with "(research)"
+is open: its function is where it starts.
+
+"""
 BOX = r"^(:{{3,}})\{{{kind}\}} ([^\n]*)\n(.*?)^\1$"  # a directive: title, and options with body
 LABEL = re.compile(r":label: (\S+)\n")
 SHOWN = re.compile(r"\{literalinclude\} (\S+)\n:pyobject: (\S+)")
@@ -55,6 +64,7 @@ def write(out: Path, chosen: Sequence[str]) -> list[Path]:
     if out.is_dir() and any(out.iterdir()):
         raise ValueError(f"{out} is not empty; OUT is a new or an empty folder")
     made = {out / path: text for p in chosen for path, text in files(p).items()}
+    made[out / "README.md"] = readme(chosen)
     records.prepare(out)
     for path, text in made.items():
         records.write_text(path, text)
@@ -86,16 +96,49 @@ def skeleton(page: str) -> str:
 def questions(page: str) -> dict[str, tuple[str, str]]:
     """The label and the words, as comments, of the exercise that each function answers."""
     found: dict[str, tuple[str, str]] = {}
-    name = _beside(page, "solutions").name
-    for path in sorted(_beside(page, "solutions").parent.glob("*.md")):
-        text = path.read_text("utf-8")
-        answers = {title.strip(): body for title, body in _boxes("solution", text)}
-        for title, body in _boxes("exercise", text):
-            label = LABEL.search(body)
-            shown = SHOWN.findall(answers.get(label[1], "")) if label else []
-            said = _comment(f"{title}\n\n{LABEL.sub('', body)}")
-            found |= {f: (label[1], said) for file, f in shown if label and file == name}
+    solutions = _beside(page, "solutions")
+    for path in sorted(solutions.parent.glob("*.md")):
+        for title, label, body, shown in _exercises(path):
+            said = _comment(f"{title}\n\n{body}")
+            found |= {f: (label, said) for file, f in shown if file == solutions.name}
     return found
+
+
+def readme(chosen: Sequence[str]) -> str:
+    """Every exercise of these pages, with the functions that answer it or that words do."""
+    rooms = dict.fromkeys(p.partition("/")[0] for p in chosen)
+    paths = [path for room in rooms for path in sorted((BOOK / room).glob("*.md"))]
+    return README + "".join(part for path in paths if (part := _listed(path, chosen)))
+
+
+def _listed(path: Path, chosen: Sequence[str]) -> str:
+    """The exercises of a page of the book as a list; "" where none belongs to what is written."""
+    room, asked = path.parent.name, list(_exercises(path))
+    home = lambda file: f"{room}/{file.removesuffix('_solutions.py')}"
+    shown = {home(file) for *_, answers in asked for file, _ in answers}
+    if not asked or (shown and not shown & {*chosen}):
+        return ""
+    lines = [f"- {title}: {_answer(room, answers)}" for title, _, _, answers in asked]
+    return "\n".join([f"## {room}/{path.stem}", "", *lines, "", ""])
+
+
+def _answer(room: str, answers: Sequence[tuple[str, str]]) -> str:
+    """Where the answer of an exercise is written."""
+    public = [(file, name) for file, name in answers if name[0].islower()]
+    if not public:
+        return "in words, a proof or a discussion; the book has the answer"
+    folder = f"{room}_{public[0][0].removesuffix('_solutions.py')}"
+    return f"{', '.join(f'`{name}`' for _, name in public)} in `{folder}`"
+
+
+def _exercises(path: Path) -> Iterator[tuple[str, str, str, list[tuple[str, str]]]]:
+    """Title, label, words, and (file, name) of what its solution shows, of each exercise."""
+    text = path.read_text("utf-8")
+    answers = {title.strip(): body for title, body in _boxes("solution", text)}
+    for title, body in _boxes("exercise", text):
+        if label := LABEL.search(body):
+            shown = SHOWN.findall(answers.get(label[1], ""))
+            yield title, label[1], LABEL.sub("", body), shown
 
 
 def _boxes(kind: str, text: str) -> Iterator[tuple[str, str]]:

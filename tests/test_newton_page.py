@@ -150,8 +150,10 @@ def test_the_guesses_right_answers_are_what_the_figures_show():
 
 @pytest.mark.parametrize("V", [1.0, 1.5, 2.0, 3.0])
 def test_from_the_kink_two_steps_are_enough(V):
-    assert SOLUTIONS.from_the_kink(V) == pytest.approx(0, abs=1e-12)
-    assert pictures.on_a_line(-1 - 2 / V)[0] == pytest.approx(3 * (-1 - 2 / V) + 5)
+    first, end = SOLUTIONS.from_the_kink(V)
+    assert end == pytest.approx(0, abs=1e-12)
+    assert first == pytest.approx(-1 - pictures.on_a_line(-1)[0] / V)
+    assert pictures.on_a_line(first)[0] == pytest.approx(3 * first + 5)
 
 
 def test_a_bad_penalty_is_answered_in_one_line():

@@ -8,12 +8,12 @@ from torch import Tensor
 from dunfold_lib.newton_sr.lasso import Lasso
 
 
-def from_the_kink(V: float) -> float:
-    """F after one step from ξ = −1 with the slope V, and one more with that of the piece."""
-    xi = -1 - 2 / V  # F(−1) = 2
-    F = 3 * xi + 5  # the piece of ξ < −1, of slope 3
-    xi = xi - F / 3
-    return 3 * xi + 5
+def from_the_kink(V: float) -> tuple[float, float]:
+    """(ξ¹, F(ξ²)) of a step from ξ = −1 with the slope V, then one with that of the piece."""
+    first = -1 - 2 / V  # F(−1) = 2
+    F = 3 * first + 5  # the piece of ξ < −1, of slope 3
+    second = first - F / 3
+    return first, 3 * second + 5
 
 
 def bent(x: float) -> tuple[float, float]:
