@@ -206,7 +206,7 @@ def test_images_that_are_not_here_are_refused(monkeypatch, tmp_path):
     for f in (data.wheel_images, data.head_slices):
         says = "part is 'all'; it must be 'train' or 'test'"
         refused(lambda f=f: f("all"), ValueError, says)
-    says = "data is 'T92'; it must be 'wheels' or 'T91'"
+    says = "data is 'T92'; it must be 'wheels', 'wheels-part' or 'T91'"
     refused(lambda: data.training_images("T92"), ValueError, says)
     fresh = data.training_images.__wrapped__
     says = "T91 is not here: put it into images/T91 of the folder DUNFOLD_DATA names"

@@ -186,6 +186,17 @@ def test_a_wheel_beside_the_notebook_is_installed_without_its_dependencies(
 
 
 @each
+def test_the_first_code_cells_install_every_package_that_the_library_reads_data_from(
+    path: Path,
+) -> None:
+    sources = (p.read_text("utf-8") for p in ROOT.glob("dunfold_lib/**/*.py"))
+    read = {name for text in sources for name in re.findall(r'in_package\(\s*"(\w+)"', text)}
+    assert {"tensorly", "nilearn"} <= read
+    for source in (next(cells(path, "code"))["source"], colab.FIRST):
+        assert read <= {*re.findall(r"\w+", source)}
+
+
+@each
 def test_a_notebook_that_carries_the_library_brings_it_with_its_runs(
     path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

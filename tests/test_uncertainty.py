@@ -200,7 +200,7 @@ REFUSED = [
     (lambda: conformal.radius(normal(5), 1.5), "alpha is 1.5"),
     (lambda: conformal.radius(normal(5, 2), 0.1), "scores has shape"),
     (lambda: conformal.radius(normal(5) * math.nan, 0.1), "scores"),
-    (lambda: conformal.reliability(normal(5), normal(5) > 0), "must hold one or more"),
+    (lambda: conformal.reliability(normal(5), normal(5) > 0), "within \\[0, 1\\]"),
     (lambda: conformal.reliability(normal(5).sigmoid(), normal(4) > 0), "p and y have shapes"),
     (lambda: conformal.temperature(normal(5), normal(4) > 0), "logits and y have shapes"),
     (lambda: next(langevin.walk(lambda x: -x, normal(3), 0.0, 5, torch.Generator())), "step is 0"),

@@ -26,10 +26,12 @@ from importlib.util import find_spec
 CARRIED = "{carried}"
 if find_spec("dunfold_lib") is None:
     with tarfile.open(fileobj=io.BytesIO(base64.b85decode(CARRIED)), mode="r:xz") as packed:
-        packed.extractall("dunfold_carried", filter="data")
+        safe = {{"filter": "data"}} if hasattr(tarfile, "data_filter") else {{}}
+        packed.extractall("dunfold_carried", **safe)
     sys.path.insert(0, "dunfold_carried")
-    needs = {{"PyWavelets": "pywt", "accelerate": "accelerate", "safetensors": "safetensors"}}
-    lacking = " ".join(name for name, module in needs.items() if find_spec(module) is None)
+    needs = ["PyWavelets", "accelerate", "safetensors", "tensorly", "nilearn"]
+    modules = {{"PyWavelets": "pywt"}}
+    lacking = " ".join(name for name in needs if find_spec(modules.get(name, name)) is None)
     if lacking:
         %pip install -q --no-deps {{lacking}}
 """

@@ -158,16 +158,19 @@ def _opened(
     script: bool = True,
 ) -> Iterator[Visit]:
     with watched(contexts(width, scheme, touch, script), site) as visit:
-        answer = visit.page.goto(f"{site}/{path}")
-        assert answer
-        assert answer.ok, f"{path} is not in the built book: run `make book` first"
-        if script:
-            _wait(visit, path)
+        _go(visit, site, path, script)
         yield visit
 
 
-def _wait(visit: Visit, path: str) -> None:
-    """Until formulas are set, fonts are there and explorers are awake."""
+def _go(visit: Visit, site: str, path: str, script: bool = True) -> None:
+    """Open another page of the book, and wait until formulas are set and explorers are awake."""
+    visit.foreign.clear()
+    visit.complaints.clear()
+    answer = visit.page.goto(f"{site}/{path}")
+    assert answer
+    assert answer.ok, f"{path} is not in the built book: run `make book` first"
+    if not script:
+        return
     try:
         visit.page.evaluate(READY)
         visit.page.wait_for_function(AWAKE)
@@ -208,24 +211,27 @@ def visit(opened: Callable[..., Any]) -> Iterator[Callable[..., Visit]]:
 
 
 @pytest.fixture(scope="session")
-def kept(opened: Callable[..., Any]) -> Iterator[Callable[[str, str], Visit]]:
+def kept(opened: Callable[..., Any], site: str) -> Iterator[Callable[[str, str], Visit]]:
     """``kept(kind, path)``: a page that stays open until another of its kind is asked for.
 
-    tests/conftest.py sorts the tests by pages, so each page is opened once for each kind. A test
-    leaves a page as it found it, but for its theme.
+    tests/conftest.py sorts the tests by pages, so each page is opened once for each kind, and each
+    kind has one tab, since a new one costs a third of a visit. A test leaves a page as it found it,
+    but for its theme.
     """
-    stacks = {kind: ExitStack() for kind in KINDS}
     last: dict[str, tuple[str, Visit]] = {}
+    with ExitStack() as tabs:
 
-    def visit(kind: str, path: str) -> Visit:
-        if kind not in last or last[kind][0] != path:
-            stacks[kind].close()
-            last[kind] = path, stacks[kind].enter_context(opened(path, **KINDS[kind]))
-        return last[kind][1]
+        def visit(kind: str, path: str) -> Visit:
+            if kind not in last:
+                last[kind] = path, tabs.enter_context(opened(path, **KINDS[kind]))
+            elif last[kind][0] != path:
+                tab = last.pop(kind)[1]  # where this fails the next test gets a tab of its own
+                tab.page.emulate_media(color_scheme="light")
+                _go(tab, site, path, KINDS[kind].get("script", True))
+                last[kind] = path, tab
+            return last[kind][1]
 
-    yield visit
-    for stack in stacks.values():
-        stack.close()
+        yield visit
 
 
 AT_REST = """(theme) => document.documentElement.dataset.theme === theme
