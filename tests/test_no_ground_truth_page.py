@@ -197,7 +197,7 @@ def test_from_the_better_start_the_bar_is_met_by_the_start():
 
 
 def test_with_noise_a_truth_is_worth_most_and_the_two_without_are_not_ranked():
-    """Sentences: "gains over its start in all three seeds", "With a truth …", "Not decided here"."""
+    """Sentences: "gains over its start in all three seeds", "With a truth …", "Not decided …"."""
     ends, starts = (figures.values("sure-noisy", s) for s in ("psnr_wheels", "psnr_start_wheels"))
     assert records.ranks(ends, starts)
     blind = [figures.values(n) for n in ("equivariant-noisy", "sure-noisy")]
