@@ -48,6 +48,14 @@ def built(tmp_path):
     return build
 
 
+def test_a_fold_has_words_and_no_link_in_its_button(built):
+    text, said = built(GOOD.replace("*surely*", "[surely](https://example.org)"))
+    assert said == ""
+    buttons = re.findall(r"<summary>(.*?)</summary>", text, re.S)
+    assert [re.sub("<.*?>", "", b) for b in buttons] == ["Choice 1: Yes, surely", "Choice 2: No"]
+    assert "<a " not in "".join(buttons)
+
+
 def test_a_choice_is_a_fold_that_says_why(built):
     text, said = built(GOOD)
     assert said == ""

@@ -142,6 +142,16 @@ def _open_choice(self: Any, node: check_choice) -> None:
     self.body.append(f'<details class="df-choice df-{kind}">')
 
 
+def _open_said(self: Any, node: check_said) -> None:
+    number = node.parent.parent.index(
+        node.parent
+    )  # a choice may be a formula: its fold needs words
+    for link in [*node.findall(nodes.reference)]:  # a fold is one button: its links would be lost
+        link.replace_self(link.children)
+    words = f'<span class="visually-hidden">Choice {number}: </span>'
+    self.body.append(f"<summary>{words}<span>")
+
+
 def _tags(before: str, after: str) -> tuple[Any, Any]:
     """A visitor pair that writes two texts."""
     return (
@@ -181,7 +191,7 @@ def setup(app: Any) -> dict[str, Any]:
     app.add_node(check, html=(_open, CLOSE))
     app.add_node(check_question, html=(_open_question, CLOSE))
     app.add_node(check_choice, html=(_open_choice, _tags("", "</details>\n")[1]))
-    app.add_node(check_said, html=_tags("<summary><span>", "</span></summary>"))
+    app.add_node(check_said, html=(_open_said, _tags("", "</span></summary>")[1]))
     app.add_node(check_why, html=_tags('<div class="df-why">', "</div>"))
     app.add_post_transform(Flatten)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

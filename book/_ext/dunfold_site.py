@@ -50,6 +50,21 @@ def no_stumbles(app: Any, page: str, template: str, context: dict[str, Any], doc
             context["body"] = context["body"].replace(given, better)
 
 
+def named_folds(app: Any, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
+    """The theme folds the pages below a page in the sidebar behind an arrow: give it a name."""
+    given = context.get("generate_toctree_html")
+
+    def named(*args: Any, **options: Any) -> Any:
+        made = given(*args, **options)
+        for fold in made.select("li.has-children"):
+            link, arrow = fold.find("a"), fold.find("summary")
+            arrow["aria-label"] = f"Pages below {link.get_text()}"
+        return made
+
+    if given:
+        context["generate_toctree_html"] = named
+
+
 def settle(app: Any, config: Any) -> None:
     """One search field; and until the repository has an address, no button that leads to it."""
     options = config.html_theme_options
@@ -67,4 +82,5 @@ def setup(app: Any) -> dict[str, Any]:
     app.connect("config-inited", settle, priority=900)
     app.connect("html-page-context", no_thebe, priority=900)
     app.connect("html-page-context", no_stumbles, priority=900)
+    app.connect("html-page-context", named_folds, priority=900)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -287,11 +287,19 @@
     told(false);
   }
 
+  // ------------------------------------------------------------------ what scrolls sideways
+  // Keys reach it, as they reach the theme's own; a table that fits is no stop for them.
+  const widths = new ResizeObserver((seen) => seen.forEach(({ target }) => {
+    if (target.scrollWidth > target.clientWidth) target.tabIndex = 0;
+    else target.removeAttribute("tabindex");
+  }));
+
   window.dunfold = { scripts, wake };
   const start = () => {
     document.querySelectorAll(".df-explorer").forEach(wake);
     document.querySelectorAll(".df-guess").forEach(ask);
     document.querySelectorAll(".df-figure").forEach(enlarging);
+    document.querySelectorAll(".df-table, .df-twins, .df-panel").forEach((e) => widths.observe(e));
   };
   if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", start);
   else start();
