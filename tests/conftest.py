@@ -1,5 +1,6 @@
 """What every test starts from: one thread, fixed examples, and one small problem in float64."""
 
+import os
 import signal
 
 import pytest
@@ -14,6 +15,7 @@ def pytest_configure() -> None:
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as under nohup
         signal.signal(signal.SIGINT, signal.default_int_handler)
     torch.set_num_threads(1)  # on two loaded cores default threads made tests twenty times slower
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # and so in the processes that tests start
     settings.register_profile(
         "dunfold", deadline=None, derandomize=True, max_examples=50, database=None
     )
@@ -25,12 +27,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     The browser's tests of one page follow each other, so that it is opened once for them.
     """
-    first = ("test_every_cell_runs", "tests/browser/", "test_training", "test_doors")
+    alone = ("test_every_cell_runs", "test_a_chapter_runs")
+    first = (*alone, "tests/browser/", "test_training", "test_doors")
     rank = lambda item: [name not in item.nodeid for name in first]
     items.sort(key=lambda item: (rank(item), page_of(item)))
     for item in items:
-        alone = item.nodeid if first[0] in item.nodeid else page_of(item)
-        item.add_marker(pytest.mark.xdist_group(alone or item.nodeid.split("::")[0]))
+        own = any(name in item.nodeid for name in alone)
+        group = item.nodeid if own else page_of(item) or item.nodeid.split("::")[0]
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 def page_of(item: pytest.Item) -> str:

@@ -49,22 +49,23 @@ def deck(request: Any, browser: Browser, decks: Path) -> Iterator[Visit]:
 
 # every fold open: [title, height and width of what is shown and of its room, smallest text]
 SIZES = """() => {
-  document.querySelectorAll('details').forEach((e) => { e.open = true; e.hidden = false; });
+  const folds = [...document.querySelectorAll('details')].map((e) => [e, e.open, e.hidden]);
+  folds.forEach(([e]) => { e.open = true; e.hidden = false; });
   const texts = (e) => [...e.querySelectorAll('p, li, td, th, pre, summary, label, button')]
     .filter((t) => !t.closest('.eqno, sup, svg, mjx-container, .df-foot') && t.textContent.trim());
-  return [...document.querySelectorAll('.df-slide')].map((slide) => {
+  const found = [...document.querySelectorAll('.df-slide')].map((slide) => {
     const room = slide.querySelector('.df-body'), fit = slide.querySelector('.df-fit');
     const sizes = texts(fit).map((t) => parseFloat(getComputedStyle(t).fontSize));
     return [slide.querySelector('h1, h2').textContent, fit.offsetHeight, room.clientHeight,
       Math.max(fit.scrollWidth, room.scrollWidth), room.clientWidth, Math.min(...sizes, 99)];
   });
+  folds.forEach(([e, open, hidden]) => { e.open = open; e.hidden = hidden; });
+  return found;
 }"""
 
 
 def test_every_slide_holds_what_it_shows_in_readable_size(deck: Visit) -> None:
     sizes = deck.page.evaluate(SIZES)
-    deck.page.reload()
-    deck.page.wait_for_selector(".df-deck[data-awake]", state="attached")
     assert LEAST <= len(sizes) <= MOST
     for title, high, room, wide, width, smallest in sizes:
         assert title.strip()
