@@ -94,6 +94,12 @@ def test_least_error_is_below_the_error_where_the_coupling_is_off():
     assert 0 < least(D, 0.5**59, W2) <= found
 
 
+def test_least_error_is_at_most_that_of_answering_zero():
+    D = torch.zeros(120, 120, dtype=torch.float64)
+    found, W2 = errors(D, [50.0] * 3)  # a threshold that lets nothing pass
+    assert least(D, 50.0, W2) == found == 1
+
+
 def test_least_error_is_none_where_both_conditions_hold():
     D = torch.zeros(3, 3, dtype=torch.float64)
     assert exercises.least_error(D, 0.0, 1.0, 1.0) == 0

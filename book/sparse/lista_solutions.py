@@ -21,7 +21,7 @@ def count(m: int, n: int, K: int) -> dict[str, int]:
 
 def least_error(D: Tensor, theta: float, a: float, size: float) -> float:
     """What the larger of two errors in a row is at least; D = I − W1 A − W2, ‖W2‖₂ ≤ size."""
-    return float((a * D.diag() + theta).abs().max()) / (1 + size)
+    return min(a, float((a * D.diag() + theta).abs().max()) / (1 + size))
 
 
 def encode(b: Tensor, We: Tensor, S: Tensor, theta: Tensor, K: int) -> Tensor:
