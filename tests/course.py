@@ -130,6 +130,13 @@ def stated(text):
     return [int(said[1]), *map(int, re.findall(r"\d+", said[2]))]
 
 
+def unhinted(text):
+    """The solutions of a page that have no hint between their exercise and themselves."""
+    tasks = re.split(r"^:{3,}\{exercise\}", text, flags=re.M)[1:]
+    pairs = [re.split(r"^:{3,}\{solution\} *", task, maxsplit=1, flags=re.M) for task in tasks]
+    return [pair[1].split()[0] for pair in pairs if len(pair) == 2 and "Hint" not in pair[0]]
+
+
 def faults(chapter, pages):
     """What the pages of a chapter lack as a course, a line each."""
     said, method, *rest = [], source(pages[0]), *map(source, pages[1:])
@@ -146,6 +153,7 @@ def faults(chapter, pages):
     for page, text in zip(pages, (method, *rest), strict=True):
         if words(text) > 4000:
             said.append(f"{page} has {words(text)} words; at most 4000")
+    said += [f"{name} has no hint" for text in (method, *rest) for name in unhinted(text)]
     for name, least in (("exercises", 5), ("checks", 6)):
         if (n := sum(getattr(s, name) for s in every)) < least:
             said.append(f"{n} {name}; at least {least}")

@@ -46,6 +46,8 @@ $$
 :::{exercise} Do
 :label: ex-do
 This.
+
+*Hint:* there.
 :::
 
 :::{solution} ex-do
@@ -101,11 +103,18 @@ def test_the_stated_time_is_read(line, says):
         ("", "", "1 checks; at least 6"),
         ("", "", "no visible cell of the method page trains"),
         ("", "", "no explorer"),
+        ("*Hint:*", "", "ex-do has no hint"),
     ],
 )
 def test_each_fault_of_a_course_is_found(monkeypatch, before, after, says):
     monkeypatch.setattr(course, "source", lambda page: PAGE.replace(before, after))
     assert any(says in line for line in course.faults("a", ["a"]))
+
+
+def test_a_hint_in_the_solution_comes_too_late():
+    late = PAGE.replace("*Hint:* there.", "").replace("Done.", "*Hint:* there. Done.")
+    assert course.unhinted(PAGE) == []
+    assert course.unhinted(late) == ["ex-do"]
 
 
 def test_a_chapter_that_has_everything_has_no_fault(monkeypatch):
