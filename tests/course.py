@@ -157,6 +157,8 @@ def faults(chapter, pages):
     for name, least in (("exercises", 5), ("checks", 6)):
         if (n := sum(getattr(s, name) for s in every)) < least:
             said.append(f"{n} {name}; at least {least}")
+    if not any(OPEN.search(text) for text in (method, *rest)):
+        said.append("no exercise is open: none says (research)")
     cells = [c for s in sections(method) for c in s.cells]
     if not any(TRAINS.search(c) and not HIDDEN.search(c) for c in cells):
         said.append("no visible cell of the method page trains")
@@ -165,6 +167,7 @@ def faults(chapter, pages):
     return said
 
 
+OPEN = re.compile(r"^:{3,}\{exercise\} .*\(research\)$", re.M)
 TRAINS = re.compile(r"\b(fit|train|train_\w+|grow)\(|\.backward\(")
 HIDDEN = re.compile(r"^:tags: .*(hide-input|hide-cell|remove-cell|remove-input)", re.M)
 

@@ -100,6 +100,7 @@ def test_the_stated_time_is_read(line, says):
         ("$$ x $$ (eq-x)", "word " * 8000, "words; at most 4000"),
         ("", "", "states [20, 45] minutes; by count 0 and 5"),
         ("", "", "1 exercises; at least 5"),
+        ("", "", "no exercise is open"),
         ("", "", "1 checks; at least 6"),
         ("", "", "no visible cell of the method page trains"),
         ("", "", "no explorer"),
@@ -119,7 +120,7 @@ def test_a_hint_in_the_solution_comes_too_late():
 
 def test_a_chapter_that_has_everything_has_no_fault(monkeypatch):
     checks = ":::{check} Is it?\n- [x] Yes :: it is.\n:::\n\n" * 6
-    tasks = ":::{exercise} Do\nThis.\n:::\n\n" * 6
+    tasks = ":::{exercise} Do\nThis.\n:::\n\n" * 5 + ":::{exercise} Go on (research)\n:::\n\n"
     text = PAGE.replace(":tags: [hide-input]\n", "x_explorer()\n").replace("about 20", "about 0")
     monkeypatch.setattr(course, "source", lambda page: f"{text}\n{checks}{tasks}")
     assert course.faults("a", ["a"]) == []

@@ -104,3 +104,21 @@ def test_weight_enough_makes_a_contraction_of_a_map_that_is_none():
     x, y = normal(5, seed=1), normal(5, seed=2)
     moved = (D @ x - D @ y) / (1 + w)
     assert abs(float(moved.norm() / (x - y).norm()) - factor) < 1e-9
+
+
+def test_rate_is_the_largest_eigenvalue_and_not_the_norm():
+    for eigenvalues in ((0.9, 0.3, 0.1), (-0.8, 0.5, 0.2)):
+        J = torch.diag(torch.tensor(eigenvalues, dtype=F64)) + 5 * normal(3, 3).triu(1)
+        f = lambda x, J=J: J @ x + 1.0
+        found = exercises.rate(f, normal(3), normal(3, seed=1), 200)
+        assert abs(found - max(map(abs, eigenvalues))) < 1e-3
+
+
+def test_rate_is_that_of_the_place_and_of_a_pair_that_turns():
+    f = lambda x: 0.5 * x.sin()
+    for place in (0.0, 1.0, 2.0):
+        at = torch.full((2, 3), place, dtype=F64)
+        wanted = abs(0.5 * torch.tensor(place).cos().item())
+        assert abs(exercises.rate(f, at, normal(2, 3), 20) - wanted) < 1e-5
+    turn = 0.7 * torch.tensor([[0.6, -0.8], [0.8, 0.6]], dtype=F64)
+    assert abs(exercises.rate(lambda x: turn @ x, normal(2), normal(2, seed=3), 50) - 0.7) < 1e-9

@@ -1,7 +1,7 @@
 """Solutions of the exercises in equilibrium.md; tests/test_equilibrium_page.py checks them."""
 
 from collections.abc import Callable
-from math import ceil, log
+from math import ceil, exp, log
 
 import torch
 from torch import Tensor
@@ -36,3 +36,13 @@ def creeping(K: int) -> list[float]:
 def weight_enough(epsilon: float, factor: float) -> float:
     """The weight w with (1 + ε)/(1 + w) equal to a factor."""
     return (1 + epsilon) / factor - 1
+
+
+def rate(f: Callable[[Tensor], Tensor], x: Tensor, d: Tensor, times: int) -> float:
+    """The spectral radius of f's Jacobian at x, by the power method from a direction d."""
+    grown = []
+    for _ in range(times):
+        d = torch.autograd.functional.jvp(f, x, d / d.norm())[1]
+        grown.append(float(d.norm().log()))
+    half = grown[times // 2 :]
+    return exp(sum(half) / len(half))

@@ -118,3 +118,25 @@ def test_seen_together_is_false_where_one_direction_is_seen_by_none():
         blind = lambda s, v=v: (M := normal(5, 7, seed=s)) - torch.outer(M @ v, v)
         assert not exercises.seen_together([blind(1), blind(2), blind(3)])
         assert exercises.seen_together([blind(1), blind(2), v[None]])
+
+
+def test_condition_is_one_where_everything_is_seen():
+    for side in (2, 3, 5):
+        eye = torch.eye(side * side, dtype=F64)
+        assert abs(exercises.condition(eye) - 1) < 1e-9
+        turned = torch.linalg.qr(normal(side * side, side * side)).Q
+        assert abs(exercises.condition(turned) - 1) < 1e-9
+
+
+def test_condition_is_lost_below_as_many_rows_as_a_side_and_better_with_more():
+    rows = lambda m, seed: torch.linalg.qr(normal(25, m, seed=seed)).Q.T
+    assert exercises.condition(rows(4, 0)) > 1e8
+    for seed in range(3):
+        few, many = exercises.condition(rows(5, seed)), exercises.condition(rows(15, seed))
+        assert 1e6 > few > 2 * many > 2
+
+
+def test_condition_does_not_ask_how_the_rows_are_mixed_by_a_rotation():
+    Phi, Q = normal(8, 16), torch.linalg.qr(normal(8, 8, seed=1)).Q
+    assert abs(exercises.condition(Q @ Phi) / exercises.condition(Phi) - 1) < 1e-6
+    assert abs(exercises.condition(3 * Phi) / exercises.condition(Phi) - 1) < 1e-6

@@ -39,3 +39,15 @@ def classes_seen(Phi: Tensor) -> tuple[int, int]:
 def seen_together(operators: list[Tensor]) -> bool:
     """Whether every direction is seen by one of the matrices (m_j, n)."""
     return int(torch.linalg.matrix_rank(torch.cat(operators))) == operators[0].shape[1]
+
+
+def condition(Phi: Tensor) -> float:
+    """σ_max/σ_min of the map from a stationary covariance to Phi C Phiᵀ; classes of unit norm."""
+    side = round(Phi.shape[1] ** 0.5)
+    y, x = torch.arange(side**2) // side, torch.arange(side**2) % side
+    down, across = (y[:, None] - y).abs(), (x[:, None] - x).abs()
+    kind = torch.minimum(down, across) * side + torch.maximum(down, across)
+    classes = [(kind == k).to(Phi) for k in kind.unique()]
+    made = [(Phi @ (E / E.norm()) @ Phi.T).flatten() for E in classes]
+    s = torch.linalg.svdvals(torch.stack(made))
+    return float(s[0] / s[-1])

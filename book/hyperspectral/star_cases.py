@@ -153,3 +153,28 @@ def test_with_svt_uses_the_weights_of_the_copy():
         found = [exercises.with_svt(0.9, *rest) for rest in ((), (0.5, 0.25), (2.0, 0.25), (2, 1))]
     assert len({round(v, 6) for v in found}) == 4
     assert max(found) - min(found) < 10
+
+
+def patchwork(noise=0.05):
+    """A cube (1, 20, 34, 50) whose left 32 columns have rank 1 and whose right ones have rank 3."""
+    spectra = normal(3, 20, seed=2)
+    images = normal(3, 34, 50, seed=3)
+    images[1:, :, :32] = 0
+    signal = torch.einsum("rb,rhw->bhw", spectra, images)
+    return (signal + noise * normal(20, 34, 50, seed=4))[None]
+
+
+def test_tile_ranks_are_those_of_the_places():
+    ranks = exercises.tile_ranks(patchwork(), 0.05, 16)
+    assert sorted(ranks.tolist()) == [1, 1, 1, 1, 3, 3]
+    low = exercises.tile_ranks(patchwork(), 0.025, 16)
+    assert int(low.min()) > 3, "a level that is too low takes noise for signal"
+
+
+def test_tile_ranks_of_one_tile_is_the_rank_of_the_cube_cut_to_it():
+    Y = patchwork()
+    for side in (34, 17):
+        ranks = exercises.tile_ranks(Y, 0.05, side)
+        assert len(ranks) == (34 // side) * (50 // side)
+    same = exercises.tile_ranks(Y.mT, 0.05, 17)
+    assert sorted(same.tolist()) == sorted(exercises.tile_ranks(Y, 0.05, 17).tolist())

@@ -128,3 +128,21 @@ def test_remembers_nothing_of_a_fresh_layer_and_something_of_another_one():
         sizes.append(exercises.remembers(net, b))
     assert 1e-3 < sizes[0] < sizes[1]
     assert all(before < after for before, after in pairwise(sizes))
+
+
+def test_smeared_has_deviation_one_and_neighbours_that_go_together_along_a_row():
+    for width in (1, 2, 4):
+        n = exercises.smeared((1, 4, 200, 300), width, torch.Generator().manual_seed(width))
+        assert n.shape == (1, 4, 200, 300)
+        assert abs(float(n.std()) - 1) < 0.02
+        for lag in (1, 2, 5):
+            along = float((n[..., lag:] * n[..., :-lag]).mean())
+            assert abs(along - max(0.0, 1 - lag / width)) < 0.03
+
+
+def test_smeared_does_not_join_rows_or_bands():
+    n = exercises.smeared((1, 4, 200, 300), 3, torch.Generator().manual_seed(0))
+    assert abs(float((n[..., 1:, :] * n[..., :-1, :]).mean())) < 0.03
+    assert abs(float((n[:, 1:] * n[:, :-1]).mean())) < 0.03
+    again = exercises.smeared((1, 4, 200, 300), 3, torch.Generator().manual_seed(0))
+    assert torch.equal(n, again)

@@ -85,3 +85,9 @@ def remembers(net: Sweeps, b: Noisy) -> float:
     x = net.start(b)
     other = x._replace(B=x.B + torch.randn_like(x.B))
     return float((net.layer(0, x, b).B - net.layer(0, other, b).B).abs().max())
+
+
+def smeared(size, width, g):
+    """Noise of deviation 1 whose neighbours, over width pixels to the right, go together."""
+    white = torch.randn(*size[:-1], size[-1] + width - 1, generator=g)
+    return white.unfold(-1, width, 1).sum(-1) / width**0.5

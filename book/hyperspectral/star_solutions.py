@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from dunfold_lib.hyperspectral import Star, data, evaluation, star
-from dunfold_lib.hyperspectral.lowrank import band_noise, nuclear
+from dunfold_lib.hyperspectral.lowrank import band_noise, nuclear, rank
 from dunfold_lib.hyperspectral.patches import dct
 from dunfold_lib.prox import soft
 
@@ -52,3 +52,10 @@ def with_svt(gamma1: float, beta: float = 0.0, gamma2: float = 0.0) -> float:
     model = Star(gamma1=gamma1, beta=beta, gamma2=gamma2, stride=3)
     kinds = tuple(data.Noise(level) for level in (10, 30, 50))
     return sum(evaluation.validation(partial(star, model=model), kinds)) / len(kinds)
+
+
+def tile_ranks(Y: Tensor, sigma: float, side: int) -> Tensor:
+    """The estimated rank of each tile of side × side pixels of Y (1, B, H, W), what is left cut."""
+    bands = Y.shape[1]
+    tiles = Y.unfold(2, side, side).unfold(3, side, side)  # (1, B, rows, columns, side, side)
+    return rank(tiles[0].permute(1, 2, 0, 3, 4).reshape(-1, bands, side, side), sigma)

@@ -10,6 +10,12 @@ from dunfold_lib.prox import soft
 
 from . import exercises
 
+F64 = torch.float64
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
 
 def small(kind, quiet=True):
     """A network of two phases and four channels, its filters fresh and faint."""
@@ -131,3 +137,41 @@ def test_fourier_adjoint_is_one_for_every_scaling(norm):
     assert float(left) == pytest.approx(float(right), rel=1e-12)
     if norm == "ortho":
         torch.testing.assert_close(exercises.fourier_adjoint(mask, r), Fourier(mask).T(r))
+
+
+def covariance(n=12):
+    """A covariance (n, n) whose eigenvalues fall."""
+    Q = torch.linalg.qr(torch.randn(n, n, generator=seeded(8), dtype=F64)).Q
+    return Q @ torch.diag(2.0 ** -torch.arange(n, dtype=F64)) @ Q.T
+
+
+def test_leading_are_orthonormal_and_hold_the_most_energy():
+    C = covariance()
+    for m in (1, 4):
+        rows = exercises.leading(C, m)
+        assert torch.allclose(rows @ rows.T, torch.eye(m, dtype=F64), atol=1e-10)
+        wanted = 2.0 ** -torch.arange(m, dtype=F64)
+        assert torch.allclose(rows @ C @ rows.T, torch.diag(wanted), atol=1e-10)
+
+
+def test_linear_error_is_what_a_regression_on_many_signals_leaves():
+    C, Phi = covariance(), torch.randn(4, 12, generator=seeded(1), dtype=F64)
+    x = torch.randn(60_000, 12, generator=seeded(2), dtype=F64) @ torch.linalg.cholesky(C).T
+    b = x @ Phi.T
+    left = x - b @ torch.linalg.lstsq(b, x).solution
+    assert abs(exercises.linear_error(C, Phi) - float(left.square().sum() / x.square().sum())) < (
+        0.01
+    )
+
+
+def test_linear_error_knows_the_span_alone_and_is_least_for_the_leading_rows():
+    C, g = covariance(), seeded(3)
+    for m in (2, 5):
+        Phi = torch.randn(m, 12, generator=g, dtype=F64)
+        mixed = torch.randn(m, m, generator=g, dtype=F64) @ Phi
+        assert abs(exercises.linear_error(C, Phi) - exercises.linear_error(C, mixed)) < 1e-8
+        axes = torch.linalg.eigh(C)[1].T
+        least = exercises.linear_error(C, axes[-m:])
+        assert least < exercises.linear_error(C, Phi)
+        share = 2.0 ** -torch.arange(12, dtype=F64)
+        assert abs(least - float(share[m:].sum() / share.sum())) < 1e-9

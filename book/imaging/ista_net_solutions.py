@@ -56,3 +56,14 @@ def fourier_adjoint(mask, r, norm="ortho"):
     """The adjoint of x ↦ mask · fft2(x, norm), x real; r (batch, 2, h, w) is real, imaginary."""
     spectrum = torch.complex(mask * r[:, 0], mask * r[:, 1])
     return torch.fft.ifft2(spectrum, norm=INVERSE[norm]).real[:, None]
+
+
+def leading(C, m):
+    """The m leading eigenvectors of C (n, n) as the rows of a matrix (m, n)."""
+    return torch.linalg.eigh(C)[1].T[-m:].flip(0)
+
+
+def linear_error(C, Phi):
+    """Which share of the energy tr C the best linear estimate from Phi x loses, for E[x xᵀ] = C."""
+    seen = Phi @ C
+    return 1 - float((seen * torch.linalg.solve(seen @ Phi.T, seen)).sum() / C.trace())

@@ -78,3 +78,20 @@ def test_first_that_fits_is_the_first_within_the_noise():
 def test_first_that_fits_says_so_where_none_does():
     A, b, truth = problem()
     assert exercises.first_that_fits(A, b + 1.0, [truth, truth], 1e-6) is None
+
+
+def test_by_discrepancy_finds_the_parameter_whose_residual_is_the_noise():
+    A, b, _ = problem()
+    shrink, sigmas = (lambda v, sigma: (v + sigma / 3) / (1 + sigma)), (0.01, 0.1, 0.5, 2.0)
+    for sigma in sigmas:
+        x = pnp_ista(A, b, shrink, sigma, 15)[-1]
+        noise = float((A(x) - b).norm()) / b.numel() ** 0.5
+        assert exercises.by_discrepancy(A, b, shrink, sigmas, noise, 15) == sigma
+
+
+def test_by_discrepancy_grows_with_the_noise():
+    A, b, _ = problem()
+    shrink, sigmas = (lambda v, sigma: (v + sigma / 3) / (1 + sigma)), (0.5, 0.01, 2.0, 0.1)
+    found = [exercises.by_discrepancy(A, b, shrink, sigmas, n, 15) for n in (0.0, 0.1, 0.3, 9.0)]
+    assert found == sorted(found)
+    assert (found[0], found[-1]) == (0.01, 2.0)

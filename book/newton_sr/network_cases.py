@@ -158,3 +158,21 @@ def test_with_another_adjoint_tells_a_transpose_from_one_that_is_none():
     assert good[1] < 1e-3 * good[0]
     assert bad[1] > 10 * good[1]
     assert good[0] < 1
+
+
+def test_misplaced_moves_the_guide_alone():
+    net, b = small(), little_pair()
+    truth = net(b)  # as if it were the truth: no shift, no error
+    found = exercises.misplaced(net, b, truth, (0, 1, 3, 16))
+    assert found[0] == 0
+    assert 0 < found[1] < 10
+    assert found[2] > 0
+    assert found[3] < 1e-9, "a whole turn of 16 pixels"
+    back = b._replace(Y=b.Y.roll(-3, -1))
+    assert exercises.misplaced(net, back, truth, (3,))[0] < 1e-9
+
+
+def test_misplaced_is_a_root_mean_square():
+    net, b = small(), little_pair()
+    (off,) = exercises.misplaced(net, b, net(b) + 0.5, (0,))
+    assert abs(off - 0.5) < 1e-9

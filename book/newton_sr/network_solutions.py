@@ -92,3 +92,10 @@ class Bilinear:
     def T(self, r):
         n = self.D.ratio
         return interpolate(r, scale_factor=n, mode="bilinear", align_corners=self.align) / n
+
+
+@torch.no_grad()
+def misplaced(net, b, truth, shifts):
+    """RMSE of a network whose guide lies so many pixels to the right of the scene."""
+    seen = (b._replace(Y=b.Y.roll(shift, -1)) for shift in shifts)
+    return [float((net(pair) - truth).square().mean().sqrt()) for pair in seen]

@@ -178,3 +178,29 @@ def test_envelope_on_a_line_knows_its_slope_and_has_none_at_the_longest_step():
             up, down = (exercises.envelope_on_a_line(x + s, t)[0] for s in (h, -h))
             assert abs((up - down) / (2 * h) - exercises.envelope_on_a_line(x, t)[1]) < 1e-6
         assert exercises.envelope_on_a_line(x, 1.0)[1] == 0
+
+
+def ill_conditioned(seed=0):
+    """A lasso with a few non-zeros, whose matrix has a condition number of 100."""
+    U, _, Vt = torch.linalg.svd(normal(15, 40, seed=seed), full_matrices=False)
+    A = (U * torch.logspace(0, -2, 15, dtype=F64)) @ Vt
+    b = A[:, :3].sum(1) + 1e-3 * normal(15, seed=seed + 1)
+    return Lasso(A, b, 0.05 * float((A.T @ b).abs().max()))
+
+
+def test_spent_needs_fewer_outer_steps_from_a_larger_start_and_with_growth():
+    for seed in (0, 1):
+        problem = ill_conditioned(seed)
+        outer = [exercises.spent(problem, sigma, 3.0, 1e-8)[0] for sigma in (1.0, 100.0, 1e4)]
+        assert outer == sorted(outer, reverse=True)
+        assert outer[0] > outer[-1]
+        still, fast = (exercises.spent(problem, 100.0, growth, 1e-8)[0] for growth in (1.0, 30.0))
+        assert still > outer[1] >= fast
+
+
+def test_spent_counts_newton_steps_and_more_of_them_for_more_digits():
+    problem = ill_conditioned()
+    rough, fine = (exercises.spent(problem, 1.0, 3.0, tol) for tol in (1e-2, 1e-10))
+    assert rough[0] < fine[0]
+    assert rough[1] < fine[1]
+    assert fine[1] > fine[0]

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from dunfold_lib.newton_sr.lasso import Lasso
+from dunfold_lib.newton_sr.ssnal import ssnal
 
 
 def from_the_kink(V: float) -> tuple[float, float]:
@@ -79,3 +80,9 @@ def envelope_on_a_line(x: float, t: float, b: float = 2.0, lam: float = 1.0) -> 
     z = max(abs(v) - t * lam, 0.0) * (1 if v > 0 else -1)
     F = x - z
     return 0.5 * g * g - g * F + F * F / (2 * t) + lam * abs(z), (1 - t) * F / t
+
+
+def spent(problem: Lasso, sigma: float, growth: float, tol: float) -> tuple[int, int]:
+    """(outer steps, Newton steps) of SSNAL to a KKT residual, from σ, which grows by a factor."""
+    found = ssnal(problem, tol, sigma, 500, growth=growth)
+    return len(found.kkt), sum(found.newton)

@@ -139,3 +139,33 @@ def test_silent_layer_looks_away_from_the_border_and_at_all_images():
     assert exercises.silent_layer(stack(-1.0), x, 2) == 1
     x[1] = 5.0  # one image that is not silent
     assert exercises.silent_layer(stack(-1.0), x, 2) == 0
+
+
+def blobs():
+    """Frames (2, 1, 40, 40) with one bright square, and its mask."""
+    mask = torch.zeros(2, 1, 40, 40, dtype=torch.bool)
+    mask[0, :, 8:16, 12:20] = mask[1, :, 24:32, 4:16] = True
+    return 0.1 + 0.8 * mask.float(), mask
+
+
+def test_at_scales_sees_the_same_squares_at_every_size():
+    b, mask = blobs()
+    whole = lambda x: x - 0.5
+    for found in exercises.at_scales(whole, b, mask, (0.5, 1.0, 1.5, 2.0)):
+        assert found > 0.9
+    assert exercises.at_scales(whole, b, ~mask, (1.0, 2.0)) == [0.0, 0.0]
+
+
+def test_at_scales_shows_the_network_frames_of_that_size_within_their_range():
+    b, mask = blobs()
+    shown = []
+
+    def look(x):
+        shown.append(x)
+        return x - 0.5
+
+    (one,) = exercises.at_scales(look, b, mask, (1.0,))
+    assert one == iou(b > 0.5, mask)
+    exercises.at_scales(look, b + 0.1, mask, (0.5, 2.0))
+    assert [tuple(x.shape[2:]) for x in shown] == [(40, 40), (20, 20), (80, 80)]
+    assert all(0 <= float(x.min()) <= float(x.max()) <= 1 for x in shown)

@@ -1,6 +1,7 @@
 """Solutions of the exercises in l_rpcanet.md; tests/test_l_rpcanet_page.py checks them."""
 
 import torch
+from torch.nn.functional import interpolate
 
 from dunfold_lib.small_target import LRPCANet, iou
 
@@ -62,3 +63,14 @@ def silent_layer(F, x, border=30):
             if not x[..., border:-border, border:-border].any():
                 return count
     return 0
+
+
+@torch.no_grad()
+def at_scales(net, b, truth, scales):
+    """IoU where the frames (batch, 1, h, w) and their masks are so many times as large."""
+    found = []
+    for scale in scales:
+        seen = interpolate(b, scale_factor=scale, mode="bicubic").clamp(0, 1)
+        mask = interpolate(truth.to(b), scale_factor=scale, mode="nearest-exact") > 0.5
+        found.append(iou(net(seen) > 0, mask))
+    return found

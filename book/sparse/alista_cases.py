@@ -52,3 +52,23 @@ def test_scales_is_zero_for_hyperlista_and_not_for_thresholds_that_are_fixed():
     b, _ = PROBLEM.sample(A, 4, torch.Generator().manual_seed(1))
     assert exercises.scales(HyperLISTA(A, 6, (0.01, 0.02, 0.1)), b, 10.0) < 1e-12
     assert exercises.scales(ALISTA(A, 6, 0.1), b, 10.0) > 1e-3
+
+
+def coherence(A):
+    return float((A.T @ A).fill_diagonal_(0.0).abs().max())
+
+
+def test_designed_lowers_the_coherence_round_by_round():
+    A = SparseProblem(m=20, n=40, dtype=torch.float64).operator().A
+    found = [coherence(exercises.designed(A, rounds)) for rounds in (0, 10, 100)]
+    assert found[0] == pytest.approx(coherence(A))
+    assert found[0] > 1.5 * found[1] > 1.5 * found[2]
+    assert found[2] >= ((40 - 20) / (20 * 39)) ** 0.5
+
+
+def test_designed_stays_a_matrix_of_this_shape_with_columns_of_length_one():
+    A = SparseProblem(m=20, n=40, dtype=torch.float64).operator().A
+    D = exercises.designed(A, 5)
+    assert D.shape == A.shape
+    assert torch.allclose(D.norm(dim=0), torch.ones(40, dtype=torch.float64))
+    assert int(torch.linalg.matrix_rank(D)) == 20

@@ -32,3 +32,15 @@ def rms_from_objective(objective: float, n: int) -> float:
 def scales(net: HyperLISTA, b: Tensor, t: float) -> float:
     """The largest difference between the output for t·b and t times that for b, over t."""
     return float((net(t * b) - t * net(b)).detach().abs().max()) / t
+
+
+def designed(A: Tensor, rounds: int) -> Tensor:
+    """A (m, n) of less coherence: the Gram matrix cut at Welch's bound, and back to rank m."""
+    m, n = A.shape
+    welch = sqrt((n - m) / (m * (n - 1)))
+    for _ in range(rounds):
+        gram = (A.T @ A).clamp(-welch, welch).fill_diagonal_(1.0)
+        values, axes = torch.linalg.eigh(gram)
+        A = values[-m:].clamp_min(0).sqrt()[:, None] * axes[:, -m:].T
+        A = A / A.norm(dim=0)
+    return A

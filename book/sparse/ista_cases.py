@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from dunfold_lib.operators import Matrix
-from dunfold_lib.sparse import extrapolated, lasso, nesterov, objective, theory
+from dunfold_lib.sparse import extrapolated, fista, lasso, nesterov, objective, theory
 from dunfold_lib.sparse.data import SparseProblem
 
 from . import exercises
@@ -92,3 +92,29 @@ def test_refit_keeps_the_zeros_and_fits_the_rest_as_well_as_it_can():
     assert not refitted[x == 0].any()
     slope = A.T(A(refitted) - b)
     assert (slope[x != 0].abs() < 1e-9).all()
+
+
+def lassos():
+    """(A, b of two signals, λ)."""
+    A = SparseProblem(m=30, n=60, p=0.08, dtype=torch.float64)
+    op = A.operator()
+    return op, A.sample(op, 2, torch.Generator().manual_seed(3))[0], 0.1
+
+
+def test_restarted_begins_like_fista_and_ends_nearer():
+    A, b, lam = lassos()
+    xs, plain = exercises.restarted(A, b, lam, 150), fista(A, b, lam, 150)
+    assert len(xs) == 151
+    assert all(torch.allclose(x, y) for x, y in zip(xs[:4], plain[:4], strict=True))
+    best = objective(A, b, lam, lasso(A, b, lam, gap=1e-14).x)
+    off = lambda x: objective(A, b, lam, x) - best
+    assert (off(xs[100]) < 0.01 * off(plain[100])).all()
+    assert (off(xs[-1]) > -1e-12).all()
+
+
+def test_restarted_treats_every_signal_as_if_it_were_alone():
+    A, b, lam = lassos()
+    together = exercises.restarted(A, b, lam, 60)
+    for row in range(2):
+        alone = exercises.restarted(A, b[row : row + 1], lam, 60)
+        assert all(torch.allclose(x[row], y[0]) for x, y in zip(together, alone, strict=True))

@@ -53,3 +53,18 @@ def refit(A: Matrix, b: Tensor, x: Tensor) -> Tensor:
         on = x[row] != 0
         out[row, on] = torch.linalg.lstsq(A.A[:, on], b[row][:, None]).solution[:, 0]
     return out
+
+
+def restarted(A: Linear, b: Tensor, lam: float, K: int) -> list[Tensor]:
+    """[x⁰, …, xᴷ] of FISTA that forgets its momentum, row by row, where it points uphill."""
+    L, t = norm(A) ** 2, b.new_ones(len(b), 1)
+    x = y = b.new_zeros(len(b), *A.domain)
+    xs = [x]
+    for _ in range(K):
+        new = soft(y - A.T(A(y) - b) / L, lam / L)
+        uphill = ((y - new) * (new - x)).sum(1, keepdim=True) > 0
+        t = torch.where(uphill, 1.0, t)
+        after = (1 + (1 + 4 * t * t).sqrt()) / 2
+        x, y, t = new, new + (t - 1) / after * (new - x), after
+        xs.append(x)
+    return xs

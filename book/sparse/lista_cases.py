@@ -125,3 +125,20 @@ def test_linear_limit_is_attained_by_its_matrix_and_passed_by_no_linear_network(
             assert error(net(A(torch.eye(50, dtype=torch.float64)))) >= limit
     other = best + 0.01 * torch.randn(50, 20, generator=g, dtype=torch.float64)
     assert error((other @ A.A).T) > limit
+
+
+def test_gap_closes_with_more_signals():
+    problem = SparseProblem(m=10, n=20, p=0.1)
+    few, many = (exercises.gap(problem, count, 2, 150, 0) for count in (20, 2000))
+    assert few[0] < few[1] - 3
+    assert many[1] - many[0] < 1
+    assert many[1] < few[1]
+    assert many[1] < -1, "the network must learn something"
+
+
+def test_gap_comes_from_its_seed_and_begins_without_one():
+    problem = SparseProblem(m=10, n=20, p=0.1)
+    assert exercises.gap(problem, 30, 2, 5, 1) == exercises.gap(problem, 30, 2, 5, 1)
+    assert exercises.gap(problem, 30, 2, 5, 1) != exercises.gap(problem, 30, 2, 5, 2)
+    untrained = exercises.gap(problem, 2000, 2, 0, 1)
+    assert abs(untrained[0] - untrained[1]) < 0.5

@@ -106,3 +106,28 @@ def test_spent_after_is_the_first_layer_near_the_floor():
         E = theory.error_bounds(MU, 4, 1.0, 1.0, 400, noise)
         assert E[k] <= 1.01 * E[-1] < E[k - 1]
     assert exercises.spent_after(MU, 4, 1.0, 5.0) == 0
+
+
+def test_keeps_the_factor_of_the_theorem_and_not_every_factor():
+    A, choice, x = pairs()
+    for W in choice.values():
+        mu = theory.coherence(W, A)
+        assert exercises.keeps(A, W, x, theory.contraction(mu, 2, 1.0), 15)
+        assert not exercises.keeps(A, W, x, 0.02, 15)
+
+
+def test_keeps_says_the_same_of_larger_factors_and_of_larger_signals():
+    A, choice, x = pairs()
+    found = [exercises.keeps(A, choice["QP"], x, q / 20, 10) for q in range(1, 20)]
+    assert found == sorted(found)
+    assert [exercises.keeps(A, choice["QP"], 7 * x, q / 20, 10) for q in range(1, 20)] == found
+
+
+def test_keeps_looks_at_every_row_and_every_layer():
+    A, choice, x = pairs()
+    least = next(q / 100 for q in range(1, 100) if exercises.keeps(A, choice["QP"], x, q / 100, 8))
+    dense = x.clone()
+    dense[0] = 0.0
+    dense[0, :40] = 2 / 40  # as large in the ℓ₁ norm, and not sparse
+    assert not exercises.keeps(A, choice["QP"], dense, least, 8)
+    assert exercises.keeps(A, choice["QP"], x, least - 0.02, 0)

@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 from math import ceil, log
 
+from torch import Tensor
+
+from dunfold_lib.prox import soft
 from dunfold_lib.sparse import theory
 
 
@@ -42,3 +45,15 @@ def spent_after(mu: float, s: int, largest: float, noise: float, share: float = 
     if s * largest <= (1 + share) * floor:
         return 0
     return ceil(log(share * floor / (s * largest - floor)) / log(f))
+
+
+def keeps(A: Tensor, W: Tensor, x: Tensor, q: float, K: int) -> bool:
+    """Whether θᵏ = μE⁰qᵏ brings the ℓ₁ error of every row of x below E⁰qᵏ in each of K layers."""
+    mu, E = theory.coherence(W, A), float(x.abs().sum(1).max())
+    y, b = 0 * x, x @ A.T
+    for _ in range(K):
+        y = soft(y - (y @ A.T - b) @ W, mu * E)
+        E *= q
+        if float((y - x).abs().sum(1).max()) > E * (1 + 1e-9):
+            return False
+    return True

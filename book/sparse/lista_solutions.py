@@ -7,6 +7,7 @@ from torch import Tensor
 
 from dunfold_lib.prox import soft
 from dunfold_lib.sparse import LISTA, LISTACP
+from dunfold_lib.sparse.data import SparseProblem
 
 
 def count(m: int, n: int, K: int) -> dict[str, int]:
@@ -48,3 +49,18 @@ def linear_limit(A: Tensor) -> tuple[float, Tensor]:
     """The least NMSE in dB of a matrix on b = A x*, A (m, n) of full row rank, and that matrix."""
     m, n = A.shape
     return 10 * log10(1 - m / n), torch.linalg.pinv(A)
+
+
+def gap(problem: SparseProblem, count: int, K: int, steps: int, seed: int) -> tuple[float, float]:
+    """(training, test) NMSE in dB of a LISTA trained on ``count`` signals, tested on 2000 more."""
+    A, g = problem.operator(), torch.Generator().manual_seed(seed)
+    (b, x), (b_test, x_test) = (problem.sample(A, size, g) for size in (count, 2000))
+    net = LISTA(A, K)
+    optimiser = torch.optim.Adam(net.parameters(), lr=3e-3)
+    for _ in range(steps):
+        optimiser.zero_grad()
+        (net(b) - x).square().mean().backward()
+        optimiser.step()
+    with torch.no_grad():
+        error = lambda y, x: 10 * log10(float((y - x).square().sum() / x.square().sum()))
+        return error(net(b), x), error(net(b_test), x_test)
