@@ -167,6 +167,7 @@ class Blind(Training):
     start : x⁰ = Q b with Q from the covariance of "truths" or from that of "measurements", or Aᵀb,
             the "transpose".
     noise : its deviation in b.  weight : of the equivariance term.
+    missing : share of a block's pixels that a fixed mask hides; 0: Phi of the CS ratio instead.
     """
 
     phases: int = 3
@@ -179,6 +180,7 @@ class Blind(Training):
     start: str = "transpose"
     noise: float = 0.0
     weight: float = 1.0
+    missing: float = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -186,6 +188,9 @@ class Blind(Training):
         checks.one_of("start", self.start, ("truths", "measurements", "transpose"))
         checks.number("noise", self.noise, 0, open_low=self.loss == "sure")
         checks.number("weight", self.weight, 0)
+        checks.number("missing", self.missing, 0, 1)
+        if self.missing and self.start != "transpose":
+            raise ValueError(f"start is {self.start!r}; it must be 'transpose' with a mask")
 
 
 @fetch.cached(lambda ratio: [_measured_file(ratio)])
@@ -221,6 +226,8 @@ def record_measured_covariance(ratio: int) -> Path:
 def build_blind(ratio: int, recipe: Blind, seed: int = 0) -> ISTANetPlus:
     """An ISTA-Net+ that begins where the recipe says."""
     Phi, Q = data.sensing_matrix(ratio), None
+    if recipe.missing:
+        Phi = data.mask_matrix(data.kept_pixels(recipe.missing))
     if recipe.start != "transpose":
         known = recipe.start == "measurements"
         C = measured_covariance(ratio) if known else patch_covariance(recipe.data)
