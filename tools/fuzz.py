@@ -279,14 +279,13 @@ def chosen(calls: int, seed: int, only: str = "") -> Iterator[tuple[Door, dict[s
             g = random.Random(f"{seed} {door.name}")  # a new door changes no other's cases
             cases = singles(door)
             tables.append((door, g, g.sample(cases, len(cases))))
-    for k in itertools.count():
-        for door, g, cases in tables:
-            if calls <= 0 or not tables:
-                return
-            calls -= bool(cases)
-            if cases:
-                case = cases[k % len(cases)]
-                yield door, (g.choice(cases) | case if g.random() < 0.2 else case)
+    tables = [(door, g, cases) for door, g, cases in tables if cases]
+    if not tables:
+        raise ValueError(f"no door that takes an argument has {only!r} in its name")
+    everywhere = ((k, *table) for k in itertools.count() for table in tables)
+    for k, door, g, cases in itertools.islice(everywhere, calls):
+        case = cases[k % len(cases)]
+        yield door, (g.choice(cases) | case if g.random() < 0.2 else case)
 
 
 def complete(only: str = "") -> Iterator[tuple[Door, dict[str, Hostile]]]:

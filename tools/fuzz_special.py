@@ -22,7 +22,7 @@ from fuzz_makers import (
     truths,
 )
 
-from dunfold_lib import explore
+from dunfold_lib import explore, operators
 from dunfold_lib.newton_sr import jacobians
 
 SPECIAL: Makers = {
@@ -97,6 +97,34 @@ SPECIAL: Makers = {
     "imaging.model.*.b": lambda: rand(2, 12),
     "imaging.model.*.x": lambda: rand(2, 1, 6, 6),
     "imaging.model.*.A": block_operator,
+    "imaging.langevin.walk.score": lambda: torch.neg,
+    "imaging.langevin.walk.step": lambda: 0.1,
+    "imaging.langevin.moments.states": lambda: [normal(2, 3), normal(2, 4)[:, :3], normal(2, 3)],
+    "imaging.langevin.moments.burn": lambda: 1,
+    "imaging.langevin.stationary.step": lambda: 0.1,
+    "imaging.langevin.stationary.h": lambda: rand(8, 5),
+    "imaging.langevin.pixel_variance.variances": lambda: rand(8, 5),
+    "imaging.langevin.pixel_variance.width": lambda: 8,
+    "imaging.langevin.Wiener.*.A": lambda: operators.Blur(normal(3, 3).abs(), (8, 8)),
+    "imaging.langevin.Wiener.*.b": lambda: normal(2, 1, 8, 8),
+    "imaging.langevin.Wiener.*.v": lambda: normal(2, 1, 8, 8),
+    "imaging.langevin.Wiener.power": lambda: rand(8, 5).double() + 0.1,
+    "imaging.equilibrium.*.b": lambda: rand(2, 12),
+    "imaging.equilibrium.*.x": lambda: rand(2, 1, 6, 6),
+    "imaging.equilibrium.*.A": block_operator,
+    "imaging.equilibrium.*.Q": lambda: None,
+    "imaging.equilibrium.*.f": lambda: torch.cos,
+    "imaging.equilibrium.*.most": lambda: 5,
+    "imaging.equilibrium.safeguarded.classical": lambda: torch.cos,
+    "imaging.equilibrium.safeguarded.learned": lambda: lambda k, x: x.sin(),
+    "imaging.equilibrium.kept_bytes.run": lambda: lambda: rand(3).requires_grad_().exp(),
+    "imaging.self_supervised.*.v": lambda: normal(3, 9),
+    "imaging.self_supervised.*.t": lambda: 0.4,
+    "imaging.self_supervised.probed_sure.D": lambda: torch.tanh,
+    "imaging.self_supervised.seen.A": lambda: normal(3, 9),
+    "imaging.self_supervised.seen.count": lambda: 4,
+    "imaging.self_supervised.stationary_covariance.Phi": lambda: normal(4, 9),
+    "imaging.self_supervised.stationary_covariance.S": lambda: torch.eye(4).double() + 0.1,
     "imaging.fast.*.b": lambda: rand(2, 12),
     "imaging.released.*.A": block_operator,
     "imaging.denoisers.*.v": lambda: rand(2, 1, 6, 6),

@@ -34,6 +34,7 @@ from dunfold_lib.hyperspectral import algorithm as hc
 from dunfold_lib.hyperspectral import model as hm
 from dunfold_lib.hyperspectral.data import Noise
 from dunfold_lib.hyperspectral.patches import Patches
+from dunfold_lib.imaging import equilibrium, langevin
 from dunfold_lib.imaging import model as im
 from dunfold_lib.imaging.denoisers import BoundedDenoiser, Denoiser, LearnedProx
 from dunfold_lib.newton_sr import downsampling, jacobians
@@ -62,6 +63,7 @@ MODULES = (
     *("sparse.coherence", "sparse.data"),
     *("imaging.model", "imaging.baselines", "imaging.denoisers", "imaging.plug_and_play"),
     *("imaging.fast", "imaging.theory", "imaging.data", "imaging.released"),
+    *("imaging.langevin", "imaging.equilibrium", "imaging.self_supervised", "imaging.generative"),
     *("hyperspectral.model", "hyperspectral.measurement"),
     *("hyperspectral.algorithm", "hyperspectral.lowrank"),
     *("hyperspectral.patches", "hyperspectral.baselines", "hyperspectral.classify"),
@@ -106,6 +108,11 @@ INTERNAL = {
         "phase.data.halves",
     ),
     "imaging.data.training_images",  # reads all photographs
+    # losses, as ``fit`` calls them, and their pieces
+    *(f"imaging.self_supervised.{n}" for n in ("joined", "cut", "by_distance", "consistency")),
+    *(f"imaging.self_supervised.{n}" for n in ("equivariance", "sure", "supervised", "alone")),
+    *("imaging.self_supervised.equivariant", "imaging.equilibrium.square_loss"),
+    *(f"imaging.generative.{n}" for n in ("noisy", "build", "train", "restored", "measure")),
     *("imaging.released.load_experiment", "imaging.released.load_operator"),
     "hyperspectral.model.Sweeps",
     *(f"hyperspectral.data.{n}" for n in ("indian_pines", "labels", "part")),
@@ -196,6 +203,9 @@ INSTANCES: Makers = {
     "small_target.model.TwoTerm": lambda: tm.TwoTerm(2, 4, 2).eval(),
     "small_target.data.Frames": frames,
     "small_target.fast.Prepared": lambda: fast.Prepared(target_net()),
+    "imaging.equilibrium.Equilibrium": lambda: equilibrium.Equilibrium(block_operator(), 2, 3),
+    "imaging.equilibrium.Tied": lambda: equilibrium.Tied(block_operator(), 2, 2, 3),
+    "imaging.langevin.Wiener": lambda: langevin.Wiener(rand(8, 5).double() + 0.1),
     "imaging.denoisers.BoundedDenoiser": lambda: BoundedDenoiser(2, 2),
     "imaging.denoisers.Denoiser": lambda: Denoiser(2, 2),
     "imaging.denoisers.LearnedProx": lambda: LearnedProx(2, 3),
@@ -256,6 +266,7 @@ DEAF: tuple[str, ...] = (
     "small_target.model.*.targets.x",
     "small_target.model.*.layer.x: B:*",  # which a stage makes anew
     "small_target.model.*.layer.b",  # a stage reads the image from the state
+    "imaging.langevin.moments.states: [[]0[]]:*",  # which the burn leaves out
     "hyperspectral.algorithm.moved.A",  # reads which of its columns are zero
 )
 ENDLESS: tuple[str, ...] = (

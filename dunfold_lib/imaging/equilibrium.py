@@ -169,8 +169,10 @@ class Tied(Unrolled):
     def start(self, b: Tensor) -> Tensor:
         return linear_estimate(self.A, self.Q, b)
 
+    @checks.door
     def step(self, x: Tensor, b: Tensor) -> Tensor:
         """One layer."""
+        fits(self.A, b, x)
         r = x - self.rho * self.A.T(self.A(x) - b)
         most = nn.functional.softplus(self.thresholds)[:, None, None] * LEVEL
         half = self.weight.shape[-1] // 2

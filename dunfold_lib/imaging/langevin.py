@@ -8,7 +8,7 @@ s        noise    > 0                  deviation of the measurement's noise
 h        –        (h, w//2 + 1)        precision of the posterior at a frequency, for ``Wiener``
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -51,7 +51,7 @@ def posterior_score(A: Linear, b: Tensor, denoise: Denoise, sigma: float, noise:
 
 
 @checks.door
-def moments(states: Iterator[Tensor], burn: int) -> tuple[Tensor, Tensor]:
+def moments(states: Iterable[Tensor], burn: int) -> tuple[Tensor, Tensor]:
     """Mean and variance of the states after the first ``burn``, element by element (Welford)."""
     checks.whole("burn", burn)
     count, mean, total = 0, torch.zeros(()), torch.zeros(())
@@ -75,19 +75,47 @@ class Wiener:
 
     power: Tensor
 
+    def __post_init__(self) -> None:
+        checks.finite("power", self.power)
+        checks.shaped("power", self.power, ("h", "w//2 + 1"))
+        if float(self.power.min()) < 0:
+            raise ValueError(f"power holds {float(self.power.min()):g}; a variance is 0 or more")
+
+    def _fits(self, name: str, size: tuple[int, ...]) -> None:
+        h, half = self.power.shape
+        if len(size) < 2 or (size[-2], size[-1] // 2 + 1) != (h, half):
+            allowed = f"(…, {h}, {2 * half - 2}) or (…, {h}, {2 * half - 1})"
+            raise ValueError(f"{name} has shape {tuple(size)}; it must be {allowed}")
+
+    @checks.door
     def __call__(self, v: Tensor, sigma: float) -> Tensor:
-        """The mean of the image behind v = x + σ noise: S/(S + σ²) at each frequency."""
+        """The mean of the image behind v = x + σ noise: S/(S + σ²) at each frequency.
+
+        v (…, h, w).  sigma : above 0.
+        """
+        checks.number("sigma", sigma, 0, open_low=True)
+        self._fits("v", v.shape)
         kept = self.power / (self.power + sigma**2)
         return torch.fft.irfft2(torch.fft.rfft2(v) * kept, s=v.shape[-2:])
 
+    @checks.door
     def precision(self, A: Blur, sigma: float, noise: float) -> Tensor:
         """h = |a|²/s² + 1/(S + σ²): of the posterior that ``posterior_score`` belongs to."""
-        return A.spectrum.abs().square() / noise**2 + 1 / (self.power + sigma**2)
+        self._fits("A.size", A.size)
+        checks.number("sigma", sigma, 0, open_low=True)
+        checks.number("noise", noise, 0, open_low=True)
+        made = A.spectrum.abs().square() / noise**2 + 1 / (self.power + sigma**2)
+        if not bool(made.isfinite().all()):
+            raise ValueError(f"noise is {noise:g}, sigma {sigma:g}; their squares must not vanish")
+        return made
 
+    @checks.door
     def mean(self, A: Blur, b: Tensor, sigma: float, noise: float) -> Tensor:
         """That posterior's mean."""
+        measured(A, b)
+        h = self.precision(A, sigma, noise)
         back = A.spectrum.conj() * torch.fft.rfft2(b) / noise**2
-        return torch.fft.irfft2(back / self.precision(A, sigma, noise), s=A.size)
+        return torch.fft.irfft2(back / h, s=A.size)
 
 
 @checks.door
@@ -95,6 +123,8 @@ def stationary(h: Tensor, step: float) -> Tensor:
     """1/(h(1 − ηh/2)): the variance that the walk ends with at precision h; the target's is 1/h."""
     checks.finite("h", h)
     checks.number("step", step, 0)
+    if float(h.min()) <= 0:
+        raise ValueError(f"h holds {float(h.min()):g}; a precision is above 0")
     if step * float(h.max()) >= 2:
         raise ValueError(f"step is {step:g}; it must be below 2/h, {2 / float(h.max()):g}")
     return 1 / (h * (1 - step * h / 2))
