@@ -74,6 +74,19 @@ def test_every_slide_holds_what_it_shows_in_readable_size(deck: Visit) -> None:
         assert smallest >= SMALLEST, f"“{title}” has text of {smallest} px"
 
 
+# of each figure and table: its numbers, and where they lead in the book
+NUMBERS = """() => [...document.querySelectorAll('.df-figure, .df-table')].map((e) =>
+  [...e.querySelectorAll('.df-number')].map((a) => [a.textContent, a.getAttribute('href')]))"""
+
+
+def test_a_figure_has_the_same_number_on_its_slide_and_on_its_page(deck: Visit) -> None:
+    found = deck.page.evaluate(NUMBERS)
+    assert [len(numbers) for numbers in found] == [1] * len(found)
+    for ((number, link),) in found:
+        page, _, name = link.removeprefix("../html/").partition("#")
+        assert f'href="#{name}">{number}</a>' in (HTML / page).read_text("utf-8")
+
+
 def test_a_deck_sets_its_formulas_needs_no_network_and_complains_of_nothing(deck: Visit) -> None:
     raw = "all => all.filter((e) => !e.querySelector('mjx-container')).map((e) => e.textContent)"
     assert deck.page.locator(".df-page .math").evaluate_all(raw) == []
