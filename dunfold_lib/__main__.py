@@ -220,7 +220,7 @@ def cmd_new(args: argparse.Namespace) -> None:
 
 
 def cmd_exercises(args: argparse.Namespace) -> None:
-    print("\n".join(exercises.hand_out(Path(args.out), args.page or "")))
+    print("\n".join(exercises.hand_out(Path(args.out), args.page or "", args.notebook)))
 
 
 # the parser

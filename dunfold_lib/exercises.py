@@ -3,14 +3,18 @@
 ``python -m dunfold_lib exercises OUT`` writes a folder a page, ``OUT/ROOM_PAGE``, with
 ``exercises.py``, each function of a solution without its body, and ``test_exercises.py``, what must
 hold of them. Both come from files beside the page: ``PAGE_solutions.py`` and ``PAGE_cases.py``.
-``OUT/README.md`` lists the exercises: the functions that answer each, or that words do.
+``OUT/README.md`` lists the exercises: the functions that answer each, or that words do. With
+``notebook`` a folder has ``PAGE.ipynb`` instead: a cell a function, a cell a test, marked as
+nbgrader marks them (schema 3).
 """
 
 import ast
+import json
 import re
 from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from dunfold_lib import records
 
@@ -23,12 +27,33 @@ fails says which function is missing, or what does not hold of yours.
 '''
 README = """# Exercises of the book
 
-Each folder has a page's exercises. Write what raises `NotImplementedError` in its `exercises.py`,
-then run `pytest`, here for all folders or in one of them for its own. The functions need the
-package `dunfold_lib` and the tests `pytest`; neither needs the book. An exercise with "(research)"
-is open: its function is where it starts.
+{how} The functions need the package `dunfold_lib`
+and the tests `pytest`; neither needs the book. An exercise with "(research)" is open: its function
+is where it starts.
 
 """
+FILES = """Each folder has a page's exercises. Write what raises `NotImplementedError` in its
+`exercises.py`, then run `pytest`, here for all folders or in one of them for its own."""
+NOTEBOOKS = """Each folder has a page's exercises as a notebook. Write what raises
+`NotImplementedError`, then run the cells below it: each is a test. The marks are those of nbgrader."""
+CELLS = """# Exercises of the page {page}
+
+Write what raises `NotImplementedError`. Each test below stands alone: it fails by the name of what
+is missing, or by what does not hold."""
+CHECK = """import sys
+
+exercises = sys.modules["__main__"]
+
+
+def check(test):
+    \"\"\"Run a test, with all values that it asks for.\"\"\"
+    rounds = [{}]
+    for mark in getattr(test, "pytestmark", []):
+        names, values = mark.args[0].split(", "), mark.args[1]
+        given = values if len(names) > 1 else [[v] for v in values]
+        rounds = [{**r, **dict(zip(names, v, strict=True))} for r in rounds for v in given]
+    for values in rounds:
+        test(**values)"""
 BOX = r"^(:{{3,}})\{{{kind}\}} ([^\n]*)\n(.*?)^\1$"  # a directive: title, and options with body
 LABEL = re.compile(r":label: (\S+)\n")
 SHOWN = re.compile(r"\{literalinclude\} (\S+)\n:pyobject: (\S+)")
@@ -44,53 +69,114 @@ def pages() -> list[str]:
     return [p.relative_to(BOOK).as_posix().removesuffix("_solutions.py") for p in found]
 
 
-def hand_out(out: Path, page: str = "") -> list[str]:
+def hand_out(out: Path, page: str = "", notebook: bool = False) -> list[str]:
     """Write the exercises of one page, or of all; the lines that say what was written."""
     known = pages()
     if page and page not in known:
         raise ValueError(f"no exercises for {page!r}; choose one of {', '.join(known)}")
     chosen = [page] if page else known
-    made = write(out, chosen)
+    made = write(out, chosen, notebook)
     untested = [p for p in chosen if not _beside(p, "cases").exists()]
     lines = [str(path) for path in made]
     lines += [f"no tests yet: {', '.join(untested)}"] if untested else []
-    return lines + ([f"next: python -m pytest {out}"] if len(untested) < len(chosen) else [])
+    tested = len(untested) < len(chosen) and not notebook
+    return lines + ([f"next: python -m pytest {out}"] if tested else [])
 
 
-def write(out: Path, chosen: Sequence[str]) -> list[Path]:
+def write(out: Path, chosen: Sequence[str], notebook: bool = False) -> list[Path]:
     """Write the exercises of these pages; ValueError before anything is written."""
     if out.exists() and not out.is_dir():
         raise ValueError(f"{out} is no folder; OUT is a new or an empty one")
     if out.is_dir() and any(out.iterdir()):
         raise ValueError(f"{out} is not empty; OUT is a new or an empty folder")
-    made = {out / path: text for p in chosen for path, text in files(p).items()}
-    made[out / "README.md"] = readme(chosen)
+    made = {out / path: text for p in chosen for path, text in files(p, notebook).items()}
+    made[out / "README.md"] = readme(chosen, NOTEBOOKS if notebook else FILES)
     records.prepare(out)
     for path, text in made.items():
         records.write_text(path, text)
     return [*made]
 
 
-def files(page: str) -> dict[str, str]:
+def files(page: str, notebook: bool = False) -> dict[str, str]:
     """The files of one page by their names: the tests only where the page has cases."""
     folder, cases = page.replace("/", "_"), _beside(page, "cases")
+    tests = cases.read_text("utf-8") if cases.exists() else ""
+    if notebook:
+        name = page.rpartition("/")[2]
+        return {f"{folder}/{name}.ipynb": json.dumps(_notebook(page, tests), indent=1) + "\n"}
     made = {f"{folder}/__init__.py": "", f"{folder}/exercises.py": skeleton(page)}
-    if cases.exists():
-        made[f"{folder}/test_exercises.py"] = cases.read_text("utf-8")
-    return made
+    return made | ({f"{folder}/test_exercises.py": tests} if tests else {})
 
 
 def skeleton(page: str) -> str:
     """The functions of a page's solutions, each with its exercise's words and without its body."""
+    imports, parts = _parts(page)
+    head = "\n".join([HEAD.format(page=page), *imports]).rstrip()
+    return "\n\n\n".join([head, *(words + code for _, words, code in parts)]) + "\n"
+
+
+def _parts(page: str) -> tuple[list[str], list[tuple[str, str, str]]]:
+    """The imports that signatures need; name, words and skeleton of every function.
+
+    An exercise's words stand before its first function alone.
+    """
     source = _beside(page, "solutions").read_text("utf-8")
     tree, asked = ast.parse(source), questions(page)
     parts, told = [], set[str]()
     for f in _public(tree):
         label, words = asked.get(f.name, ("", ""))
-        parts.append(("" if label in told else words) + _empty(f, source.split("\n")))
+        parts.append((f.name, "" if label in told else words, _empty(f, source.split("\n"))))
         told.add(label)
-    head = "\n".join([HEAD.format(page=page), *_imports(tree)]).rstrip()
-    return "\n\n\n".join([head, *parts]) + "\n"
+    return _imports(tree), parts
+
+
+def _notebook(page: str, tests: str) -> dict[str, Any]:
+    """The notebook of a page, in Jupyter's format 4.5."""
+    imports, parts = _parts(page)
+    cells = [_cell("about", CELLS.format(page=page), "markdown")]
+    cells += [_cell("imports", "\n".join(imports))] if imports else []
+    for name, words, code in parts:
+        told = re.sub(r"^# ?", "", words, flags=re.M).strip()
+        title, _, rest = told.partition("\n")
+        cells += [_cell(f"words_{name}", f"## {title}\n{rest}", "markdown")] if told else []
+        cells.append(_cell(name, _regions(code), solution=True))
+    helpers, named = _tests(tests)
+    cells += [_cell("helpers", f"{CHECK}\n\n\n{helpers}")] if named else []
+    cells += [_cell(name, f"{code}\n\n\ncheck({name})", grade=True) for name, code in named]
+    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    return {"cells": cells, "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5}
+
+
+def _regions(code: str) -> str:
+    """A skeleton whose last line stands in the marks between which nbgrader puts its own."""
+    head, _, error = code.rpartition("\n")
+    return f"{head}\n    ### BEGIN SOLUTION\n{error}\n    ### END SOLUTION"
+
+
+def _tests(source: str) -> tuple[str, list[tuple[str, str]]]:
+    """What tests share, as one text; and name and code of every test."""
+    lines, shared, named = source.split("\n"), [], []
+    for node in ast.parse(source).body[1:]:  # without the docstring
+        marks = getattr(node, "decorator_list", [])
+        first = min([node.lineno, *(d.lineno for d in marks)])
+        code = "\n".join(lines[first - 1 : node.end_lineno])
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
+            named.append((node.name, code))
+        elif code != "from . import exercises":
+            shared.append(code)
+    return "\n".join(shared), named
+
+
+def _cell(
+    name: str, text: str, kind: str = "code", grade: bool = False, solution: bool = False
+) -> dict[str, Any]:
+    """A cell with nbgrader's marks: whether it is graded, a point each, and who may change it."""
+    marks = {"schema_version": 3, "grade_id": name, "task": False, "locked": not solution}
+    marks |= {"grade": grade, "solution": solution} | ({"points": 1} if grade else {})
+    made: dict[str, Any] = {"cell_type": kind, "metadata": {"nbgrader": marks}}
+    if kind == "code":
+        made |= {"execution_count": None, "outputs": list[Any]()}
+    return made | {"id": name[-64:], "source": text.splitlines(keepends=True)}
 
 
 def questions(page: str) -> dict[str, tuple[str, str]]:
@@ -104,11 +190,12 @@ def questions(page: str) -> dict[str, tuple[str, str]]:
     return found
 
 
-def readme(chosen: Sequence[str]) -> str:
+def readme(chosen: Sequence[str], how: str = FILES) -> str:
     """Every exercise of these pages, with the functions that answer it or that words do."""
     rooms = dict.fromkeys(p.partition("/")[0] for p in chosen)
     paths = [path for room in rooms for path in sorted((BOOK / room).glob("*.md"))]
-    return README + "".join(part for path in paths if (part := _listed(path, chosen)))
+    head = README.format(how=how)
+    return head + "".join(part for path in paths if (part := _listed(path, chosen)))
 
 
 def _listed(path: Path, chosen: Sequence[str]) -> str:

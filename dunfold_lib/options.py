@@ -114,3 +114,5 @@ def of_exercises(p: argparse.ArgumentParser) -> None:
     p.add_argument("out", type=given, metavar="OUT", help="a new or an empty folder")
     text = "one page alone, such as sparse/lista (default: every page with exercises)"
     p.add_argument("--page", type=given, metavar="ROOM/PAGE", help=text)
+    text = "a notebook a page, its cells marked as nbgrader marks them, instead of files of Python"
+    p.add_argument("--notebook", action="store_true", help=text)

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import nbformat
 import pytest
 
 from dunfold_lib import exercises
@@ -197,3 +198,69 @@ def test_a_folder_that_cannot_be_written_is_told_in_one_line(what, tmp_path, cap
     line = refused(capsys, tmp_path / "new", "--page", "sparse/lista")
     assert "Permission denied" in line
     assert str(tmp_path / "new") in line
+
+
+@pytest.fixture(scope="module")
+def notebooks(tmp_path_factory):
+    """Every page's exercises as a notebook: its cells by the page."""
+    out = tmp_path_factory.mktemp("handed") / "out"
+    assert main(["exercises", str(out), "--notebook"]) == 0
+    name = lambda page: out / page.replace("/", "_") / f"{page.split('/')[1]}.ipynb"
+    assert sorted(out.rglob("*.*")) == sorted([out / "README.md", *map(name, PAGES)])
+    assert "`exercises.py`" not in (out / "README.md").read_text("utf-8")
+    return {page: nbformat.read(name(page), 4) for page in PAGES}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_notebook_has_a_cell_for_each_function_and_each_test_with_nbgraders_marks(
+    page, notebooks
+):
+    nbformat.validate(notebooks[page])
+    cells = notebooks[page].cells
+    marks = [c.metadata.nbgrader for c in cells]
+    assert len({m.grade_id for m in marks}) == len({c.id for c in cells}) == len(cells)
+    for cell, m in zip(cells, marks, strict=True):
+        assert {**m} == {
+            "schema_version": 3,
+            "grade_id": m.grade_id,
+            "task": False,
+            "grade": m.grade,
+            "solution": m.solution,
+            "locked": not m.solution,
+            **({"points": 1} if m.grade else {}),
+        }
+        assert re.fullmatch(r"\w+", m.grade_id, re.ASCII)
+        inside = cell.source.partition("### BEGIN SOLUTION")[2].partition("### END SOLUTION")
+        assert bool(inside[1]) == m.solution
+        assert not m.solution or inside[0].strip().startswith("raise NotImplementedError(")
+    written = [m.grade_id for m in marks if m.solution]
+    tests = [m.grade_id for m in marks if m.grade]
+    assert written == [*functions(exercises.BOOK / f"{page}_solutions.py")]
+    cases = functions(exercises.BOOK / f"{page}_cases.py")
+    assert tests == [name for name in cases if name.startswith("test_")]
+
+
+@pytest.mark.parametrize("page", ["sparse/ista", "beyond/no_ground_truth"])
+def test_a_notebook_passes_with_the_solutions_and_fails_without(page, notebooks, tmp_path):
+    cells = [c for c in notebooks[page].cells if c.cell_type == "code"]
+    solution = (exercises.BOOK / f"{page}_solutions.py").read_text("utf-8")
+    kept = [c.source for c in cells if not c.metadata.nbgrader.solution]
+    whole, mine = tmp_path / "whole.py", tmp_path / "mine.py"
+    whole.write_text("\n\n".join([solution, *kept]), "utf-8")
+    tried = [
+        f"try:\n    exec({c.source!r})\nexcept NotImplementedError as e:\n    print(e)"
+        if c.metadata.nbgrader.grade
+        else c.source
+        for c in cells
+    ]
+    mine.write_text("\n\n".join(tried), "utf-8")
+    env = {**os.environ, "PYTHONPATH": str(exercises.BOOK.parent)}
+    call = lambda path: subprocess.run(
+        (sys.executable, str(path)), env=env, capture_output=True, text=True, check=False
+    )
+    made = call(whole)
+    assert made.returncode == 0, made.stderr
+    said = call(mine).stdout.splitlines()
+    graded = [c.metadata.nbgrader.grade_id for c in cells if c.metadata.nbgrader.grade]
+    assert len(said) >= len(graded)
+    assert all(re.match(r"write \w+\(", line) for line in said)
