@@ -35,7 +35,7 @@ is where it starts.
 FILES = """Each folder has a page's exercises. Write what raises `NotImplementedError` in its
 `exercises.py`, then run `pytest`, here for all folders or in one of them for its own."""
 NOTEBOOKS = """Each folder has a page's exercises as a notebook. Write what raises
-`NotImplementedError`, then run the cells below it: each is a test. The marks are those of nbgrader."""
+`NotImplementedError`, then run the cells below it: each is a test. The marks are nbgrader's."""
 CELLS = """# Exercises of the page {page}
 
 Write what raises `NotImplementedError`. Each test below stands alone: it fails by the name of what

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 import dunfold_lib as df
-from dunfold_lib import ROOMS, records
+from dunfold_lib import ROOMS, exercises, records
 
 ROOT = Path(__file__).resolve().parents[1]
 MOST = 6_000_000  # bytes of the wheel
@@ -117,6 +117,29 @@ def test_from_the_wheel_alone_every_rooms_networks_run_on_a_readers_files(wheel,
         made = np.load(work / f"made-{name.replace('/', '-')}.npy")
         # two processes may add floats in another order
         np.testing.assert_allclose(made, from_checkout(name, work), rtol=1e-5)
+
+
+@pytest.mark.parametrize("page", ["sparse/alista", "small_target/l_rpcanet"])
+def test_handed_out_exercises_need_the_wheel_and_plain_pytest_alone(wheel, page, tmp_path):
+    site, out = tmp_path / "site", tmp_path / "out"
+    with zipfile.ZipFile(wheel) as packed:
+        packed.extractall(site)
+    exercises.hand_out(out, page)
+    command = [str(Path(sys.executable).with_name("pytest")), "-q", "-p", "no:cacheprovider"]
+    call = lambda where: subprocess.run(
+        command, cwd=where, env=surroundings(site, tmp_path), capture_output=True, text=True
+    )
+    folder = out / page.replace("/", "_")
+    empty = call(out)
+    assert empty.returncode == 1
+    assert " passed" not in empty.stdout
+    assert str(ROOT) not in empty.stdout.replace(sys.prefix, "")
+    solution = exercises.BOOK / f"{page}_solutions.py"
+    (folder / "exercises.py").write_text(solution.read_text("utf-8"), "utf-8")
+    for where in (out, folder):
+        made = call(where)
+        assert made.returncode == 0, made.stdout
+        assert " passed" in made.stdout
 
 
 def surroundings(site: Path, home: Path) -> dict[str, str]:
