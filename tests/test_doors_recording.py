@@ -1,11 +1,13 @@
 """Records and the command line: recording."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import shared_doors
@@ -15,6 +17,7 @@ from dunfold_lib import experiment, processes, records, tables
 from dunfold_lib.__main__ import main
 
 results = shared_doors.results
+ROOT = Path(__file__).resolve().parents[1]
 
 
 # recording
@@ -207,3 +210,17 @@ def test_a_score_that_is_not_a_number_is_refused(tmp_path):
 
 def test_outside_a_checkout_there_is_no_commit(tmp_path):
     assert records.commit(tmp_path) == ""
+
+
+def test_every_recorded_run_names_a_commit_of_this_history():
+    """A run made before its commit was moved onto newer ones says that in ``ran_at``."""
+    if not (ROOT / ".git").exists() or (ROOT / ".git/shallow").exists():
+        pytest.skip("no history is here")
+    said = subprocess.run(["git", "log", "--format=%H"], cwd=ROOT, capture_output=True, text=True)
+    if said.returncode:
+        pytest.skip(f"git log: {said.stderr.strip()}")
+    history = said.stdout.split()
+    short = {commit[:7] for commit in history}
+    for path in sorted(records.results_root().glob("*/*/*/run.json")):
+        named = json.loads(path.read_text("utf-8"))["commit"].removesuffix("+")
+        assert named[:7] in short, f"{path.parent}: {named}"

@@ -83,13 +83,18 @@ def test_one_layer_is_behind_two_to_six(level):
 
 
 def test_where_the_noise_is_low_three_layers_are_ahead():
-    for K in (1, 2, 4, 5, 6, 9):
+    for K in (1, 2, 4, 5, 6, 7, 8, 9):
         assert records.ranks(depth(3, 10), depth(K, 10))
 
 
-@pytest.mark.parametrize("level", [30, 50])
-def test_whether_more_than_three_layers_are_worth_their_time_is_not_decided(level):
-    assert records.undecided(*(depth(K, level) for K in range(3, 9)))
+@pytest.mark.parametrize(("level", "most"), [(30, 7), (50, 9)])
+def test_whether_more_than_three_layers_are_worth_their_time_is_not_decided(level, most):
+    assert records.undecided(*(depth(K, level) for K in range(3, most + 1)))
+
+
+@pytest.mark.parametrize("K", [8, 9])
+def test_at_30_three_layers_are_ahead_of_eight_and_nine(K):
+    assert records.ranks(depth(3, 30), depth(K, 30))
 
 
 def test_at_the_highest_noise_no_depth_is_ahead():
