@@ -1,12 +1,16 @@
 """Installing: where torch comes from, and what one line says where it cannot be done."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 from urllib.error import URLError
 
 import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tools"))
@@ -142,3 +146,30 @@ def test_colabs_versions_lie_within_the_bounds() -> None:
     pins = dict(line.split("==") for line in lines if "==" in line)
     assert {"python", "torch", "numpy", "matplotlib", "ipywidgets"} <= pins.keys() <= bounds.keys()
     assert {name: v for name, v in pins.items() if v not in bounds[name]} == {}
+
+
+# what Binder and conda install
+
+
+def pins(lines: list[str], python: str) -> dict[str, str]:
+    """{package: version} of the lines that are for this Python."""
+    version = {"python_version": python, "python_full_version": f"{python}.9"}
+    wanted = [Requirement(line.rstrip(" \\")) for line in lines if re.match(r"[\w.-]+==", line)]
+    here = [r for r in wanted if r.marker is None or r.marker.evaluate(version)]
+    return {canonicalize_name(r.name): str(r.specifier) for r in here}
+
+
+def test_environment_yml_pins_what_the_lock_pins() -> None:
+    needs = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
+    (python,) = (need.removeprefix("python=") for need in needs if str(need).startswith("python="))
+    (pip,) = (need["pip"] for need in needs if isinstance(need, dict))
+    read = lambda name: pins((ROOT / name).read_text().splitlines(), python)
+    torch, lock, pinned = (
+        read("requirements-torch.txt"),
+        read("requirements.lock"),
+        pins(pip, python),
+    )
+    assert torch.keys() <= pinned.keys()
+    assert pinned.items() <= (lock | torch).items()
+    loose = [line for line in pip if "==" not in line and not line.startswith("--extra-index-url")]
+    assert loose == [], "an -e or -r line builds Binder's image anew at each commit"

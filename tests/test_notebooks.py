@@ -18,8 +18,6 @@ import pytest
 import yaml
 from IPython.core.inputtransformer2 import TransformerManager
 from nbclient import NotebookClient
-from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
 
 import dunfold_lib
 from tools import colab
@@ -329,30 +327,3 @@ def test_every_cell_runs_and_every_control_moves_without_an_error(
     assert found
     assert found[2] == "[]"
     assert int(found[1]) > 0 or "explore" not in path.read_text(), "no slider was moved"
-
-
-# ------------------------------------------------------------------ what Binder and conda install
-
-
-def pins(lines: list[str], python: str) -> dict[str, str]:
-    """{package: version} of the lines that are for this Python."""
-    version = {"python_version": python, "python_full_version": f"{python}.9"}
-    wanted = [Requirement(line.rstrip(" \\")) for line in lines if re.match(r"[\w.-]+==", line)]
-    here = [r for r in wanted if r.marker is None or r.marker.evaluate(version)]
-    return {canonicalize_name(r.name): str(r.specifier) for r in here}
-
-
-def test_environment_yml_pins_what_the_lock_pins() -> None:
-    needs = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
-    (python,) = (need.removeprefix("python=") for need in needs if str(need).startswith("python="))
-    (pip,) = (need["pip"] for need in needs if isinstance(need, dict))
-    read = lambda name: pins((ROOT / name).read_text().splitlines(), python)
-    torch, lock, pinned = (
-        read("requirements-torch.txt"),
-        read("requirements.lock"),
-        pins(pip, python),
-    )
-    assert torch.keys() <= pinned.keys()
-    assert pinned.items() <= (lock | torch).items()
-    loose = [line for line in pip if "==" not in line and not line.startswith("--extra-index-url")]
-    assert loose == [], "an -e or -r line builds Binder's image anew at each commit"
