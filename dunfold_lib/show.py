@@ -31,6 +31,7 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#aa4499", "#b8860b", "#5f6a72")
 INK = "#010203"  # stands for the page's text colour
 STYLE: dict[Any, Any] = {
     "font.size": 10.5,
+    "legend.fontsize": "medium",
     "mathtext.fontset": "stix",
     "svg.fonttype": "path",
     "axes.spines.top": False,
@@ -162,7 +163,7 @@ def figure(curves: Curves) -> Figure:
         if curves.ylim:
             ax.set_ylim(*curves.ylim)
         if any(c.label for c in curves.lines):
-            ax.legend(fontsize=9.5, handlelength=1.8, labelspacing=0.3)
+            ax.legend(handlelength=1.8, labelspacing=0.3)
         # once and by hand: as the figure's own it would be drawn twice more, to no other end
         ConstrainedLayoutEngine().execute(fig)
         ax.apply_aspect()

@@ -1,6 +1,8 @@
 """What this book asks of Sphinx beyond its configuration."""
 
+import math
 import os
+import re
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -50,6 +52,33 @@ def no_stumbles(app: Any, page: str, template: str, context: dict[str, Any], doc
             context["body"] = context["body"].replace(given, better)
 
 
+DRAWING = re.compile(r'<svg role="img"[^>]*? viewBox="0 0 ([\d.]+) [\d.]+"[^>]*>.*?</svg>', re.S)
+SIZE = re.compile(r'<(?:svg|g|text)\b[^>]*? font-size="([\d.]+)"')
+SPREAD = re.compile(r"(?<=\d) ± (?=\d)")
+FORMULA = re.compile(
+    r'(\(?)<span class="math notranslate nohighlight">[^<]*</span>([.,;:?!)’]*)(?!\w)'
+)
+DRAWN, LEAST = 10.5, 10  # the labels of show's drawings; the least of any drawing on a phone, px
+
+
+def narrow_screens(
+    app: Any, page: str, template: str, context: dict[str, Any], doctree: Any
+) -> None:
+    """Tell each drawing how wide it must be for labels of 10 px: a phone scrolls wider ones.
+
+    A number stays on one line with its spread, a formula with the bracket and the mark around it.
+    """
+
+    def one(found: re.Match[str]) -> str:
+        sizes = [float(size) for size in SIZE.findall(found[0])] or [DRAWN]
+        least = math.ceil(float(found[1]) * LEAST / min(sizes))
+        return found[0].replace("<svg ", f'<svg style="--least: {least}px" ', 1)
+
+    body = SPREAD.sub("\u00a0±\u00a0", DRAWING.sub(one, context.get("body") or ""))
+    tied = lambda m: f'<span class="df-tied">{m[0]}</span>' if m[1] or m[2] else m[0]
+    context["body"] = FORMULA.sub(tied, body)
+
+
 def named_folds(app: Any, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
     """The theme folds the pages below a page in the sidebar behind an arrow: give it a name."""
     given = context.get("generate_toctree_html")
@@ -82,5 +111,6 @@ def setup(app: Any) -> dict[str, Any]:
     app.connect("config-inited", settle, priority=900)
     app.connect("html-page-context", no_thebe, priority=900)
     app.connect("html-page-context", no_stumbles, priority=900)
+    app.connect("html-page-context", narrow_screens, priority=900)
     app.connect("html-page-context", named_folds, priority=900)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -294,12 +294,40 @@
     else target.removeAttribute("tabindex");
   }));
 
+  // ------------------------------------------------------------------ formulas on a phone
+  // One that is wider than its place is set smaller, down to four fifths; what is still wider scrolls.
+  const SMALLEST = 0.8;
+  function narrowed(formulas) {
+    const place = (e) => (e.hasAttribute("display") ? e : e.parentElement);
+    formulas.forEach((e) => { e.style.removeProperty("zoom"); place(e).classList.remove("df-wide"); });
+    if (innerWidth > 600) return;
+    const wide = (e) => e.querySelector("mjx-math").getBoundingClientRect().width;
+    const shares = formulas.map((e) => (place(e).clientWidth + 1) / wide(e));
+    formulas.forEach((e, i) => {
+      if (shares[i] < 1) e.style.zoom = Math.max(shares[i] * 0.98, SMALLEST);
+      if (shares[i] < SMALLEST) place(e).classList.add("df-wide");
+    });
+  }
+
+  async function narrow() {
+    await window.MathJax?.startup?.promise;
+    const formulas = [...document.querySelectorAll(".bd-article mjx-container")];
+    let width = 0;
+    const seen = () => { if (width !== innerWidth) { width = innerWidth; narrowed(formulas); } };
+    addEventListener("resize", seen);
+    document.addEventListener("toggle", ({ target }) => {
+      if (target.matches("details[open]")) narrowed([...target.querySelectorAll("mjx-container")]);
+    }, true);
+    seen();
+  }
+
   window.dunfold = { scripts, wake };
   const start = () => {
     document.querySelectorAll(".df-explorer").forEach(wake);
     document.querySelectorAll(".df-guess").forEach(ask);
     document.querySelectorAll(".df-figure").forEach(enlarging);
     document.querySelectorAll(".df-table, .df-twins, .df-panel").forEach((e) => widths.observe(e));
+    narrow();
   };
   if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", start);
   else start();

@@ -186,6 +186,5 @@ def above(found: Mapping[str, Sequence[float]], base: Sequence[float], of: str) 
     """
     rise = {k: [v - b for v, b in zip(row, base, strict=True)] for k, row in found.items()}
     curves = show.by_name(rise, "σ of 255", f"PSNR above {of}, dB", LEVELS)
-    return replace(
-        curves, lines=(*curves.lines, line(LEVELS, [0.0] * len(LEVELS), of, 5, "dashed"))
-    )
+    zero = line(LEVELS, [0.0] * len(LEVELS), of, 5, "dashed")
+    return replace(curves, lines=(*curves.lines, zero), ylabel="gain in PSNR, dB")

@@ -114,3 +114,42 @@ WIDE = """() => {
 
 def test_a_phone_shows_a_page_without_scrolling_sideways(phone: Visit) -> None:
     assert phone.page.evaluate(WIDE) == []
+
+
+CUT = """() => [...document.querySelectorAll('article span.math:not(.df-wide)')].filter((e) => {
+  const formula = e.querySelector('mjx-math');
+  return e.clientWidth && formula.getBoundingClientRect().width > e.clientWidth + 2;
+}).map((e) => e.textContent)"""
+
+
+def test_a_phone_cuts_no_formula_in_a_sentence(phone: Visit) -> None:
+    assert phone.page.evaluate(CUT) == []
+
+
+# what a drawing says, and the size of its smallest label: matplotlib draws it as paths, scaled by
+# a hundredth of its size; a diagram of ours has texts, whose indices may be smaller
+LABELS = """() => [...document.querySelectorAll('article .df-panel > svg')].map((svg) => {
+  const scale = svg.getBoundingClientRect().width / svg.viewBox.baseVal.width;
+  const drawn = [...svg.querySelectorAll('[id*="text_"] > g[transform]')]
+    .map((g) => 100 * Number(/scale\\(([\\d.]+)/.exec(g.getAttribute('transform'))[1]));
+  const texts = [...svg.querySelectorAll('text')]
+    .map((t) => parseFloat(getComputedStyle(t).fontSize));
+  return [svg.ariaLabel, scale * Math.min(...drawn, ...texts)];
+})"""
+SMALLEST = 9.9  # px
+OUTSIDE = """() => [...document.querySelectorAll('article .df-panel > svg')].flatMap((svg) => {
+  const room = svg.getBoundingClientRect();
+  return [...svg.querySelectorAll('[id*="text_"], text')].map((e) => e.getBoundingClientRect())
+    .filter((b) => b.width && (b.left < room.left - 2 || b.right > room.right + 2
+      || b.top < room.top - 2 || b.bottom > room.bottom + 2))
+    .map((b) => [svg.ariaLabel, [b.left, b.top, b.right, b.bottom].map(Math.round)]);
+})"""
+
+
+def test_a_phone_shows_labels_that_can_be_read(phone: Visit) -> None:
+    for drawing, label in phone.page.evaluate(LABELS):
+        assert SMALLEST <= label < 99, f"{label:.1f} px in “{drawing}”"
+
+
+def test_no_label_leaves_its_drawing(desk: Visit) -> None:
+    assert desk.page.evaluate(OUTSIDE) == []
