@@ -31,6 +31,7 @@ def offered(page: str, address: str) -> list[str]:
 LABS = {  # of the chapters whose folder is no room
     "your_own": "deblurring",
     "no_ground_truth": "imaging",
+    "no_ground_truth_inpainting": "imaging",
     "equilibrium": "imaging",
     "uncertainty": "imaging",
     "generative": "imaging",

@@ -211,6 +211,8 @@ def kept_pixels(missing: float, side: int = SIDE, seed: int = 0) -> Tensor:
 def mask_matrix(kept: Tensor) -> Tensor:
     """Phi (m, side²) that measures the m pixels where ``kept`` (side, side) is not zero."""
     checks.shaped("kept", kept, ("side", "side"))
+    if kept.shape[0] != kept.shape[1]:
+        raise ValueError(f"kept has shape {tuple(kept.shape)}; it must be square")
     rows = kept.flatten().nonzero()[:, 0]
     if not len(rows):
         raise ValueError("kept is zero everywhere; it must keep a pixel")

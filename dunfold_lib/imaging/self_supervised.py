@@ -18,7 +18,7 @@ random probe); Chen, Davies, Ehrhardt et al. 2023 on both. A photograph cut at a
 photograph: T moves the window by whole pixels and turns it, so no border is wrapped around.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import isqrt
 from typing import Any, NamedTuple
 
@@ -89,6 +89,65 @@ def seen(A: Tensor, count: int) -> int:
     images = A.unflatten(1, (side, side))
     rows = [turned(images, k).flatten(1) for k in range(count)]
     return int(torch.linalg.matrix_rank(torch.cat(rows)))
+
+
+@checks.door
+def seen_pixels(kept: Tensor, moves: Sequence[tuple[int, int]], count: int = 1) -> Tensor:
+    """Which pixels some symmetry moves into a mask that repeats over the plane: 0 or 1 (s, s).
+
+    kept : the mask (s, s), zero where a pixel is missing.  moves : shifts, down and across.
+    count : how many symmetries of the square go before each shift, from 1 to 8.
+    """
+    _square(kept)
+    if not moves:
+        raise ValueError("moves are none; they must hold a shift, of (0, 0) perhaps")
+    checks.whole("count", count, 1)
+    if count > 8:
+        raise ValueError(f"count is {count}; a square has 8 symmetries")
+    masks = [turned((kept != 0).to(kept), k) for k in range(count)]
+    rolled = [m.roll(d, (0, 1)) for m in masks for d in moves]
+    return torch.stack(rolled).amax(0)
+
+
+@checks.door
+def pairs_at(kept: Tensor) -> Tensor:
+    """How many pairs of kept pixels of one block lie i down and ±j across, i and j < s: (s, s).
+
+    kept : the mask (s, s), zero where a pixel is missing.
+    """
+    _square(kept)
+    return _folded((kept != 0).double()[None]).round()
+
+
+@checks.door
+def masked_covariance(kept: Tensor, blocks: Tensor) -> Tensor:
+    """E[x xᵀ] (s², s²) of stationary blocks, from the blocks with zeros where ``kept`` is zero.
+
+    kept (s, s), blocks (count, 1, s, s). Each entry is the mean of b_p b_q over the kept pairs at
+    its distance, down and across exchanged too; a distance that no kept pair has stays at zero.
+    """
+    _square(kept)
+    checks.shaped("blocks", blocks, ("count", 1, *kept.shape))
+    both = lambda t: t + t.T
+    pairs = both(pairs_at(kept)) * len(blocks)
+    table = both(_folded((blocks * (kept != 0))[:, 0].double())) / pairs.clamp(min=1)
+    return _positive(by_distance(table))
+
+
+def _square(kept: Tensor) -> None:
+    checks.shaped("kept", kept, ("s", "s"))
+    if kept.shape[0] != kept.shape[1]:
+        raise ValueError(f"kept has shape {tuple(kept.shape)}; it must be square")
+
+
+def _folded(images: Tensor) -> Tensor:
+    """Σ x_p x_q over pairs of pixels i down and ±j across in one of the images: (s, s)."""
+    side = images.shape[-1]
+    power = torch.fft.fft2(images, (2 * side, 2 * side)).abs().square().sum(0)
+    each = torch.fft.ifft2(power).real
+    table = each[:side, :side].clone()
+    table[1:, 1:] += each[1:side, side + 1 :].flip(1)
+    return table
 
 
 @checks.door
