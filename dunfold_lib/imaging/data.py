@@ -207,12 +207,18 @@ def kept_pixels(missing: float, side: int = SIDE, seed: int = 0) -> Tensor:
     return kept.reshape(side, side)
 
 
+def is_mask(kept: Tensor) -> None:
+    """Refuse anything but a square mask of finite numbers."""
+    checks.shaped("kept", kept, ("side", "side"))
+    checks.finite("kept", kept)
+    if kept.shape[0] != kept.shape[1]:
+        raise ValueError(f"kept has shape {tuple(kept.shape)}; it must be square")
+
+
 @checks.door
 def mask_matrix(kept: Tensor) -> Tensor:
     """Phi (m, side²) that measures the m pixels where ``kept`` (side, side) is not zero."""
-    checks.shaped("kept", kept, ("side", "side"))
-    if kept.shape[0] != kept.shape[1]:
-        raise ValueError(f"kept has shape {tuple(kept.shape)}; it must be square")
+    is_mask(kept)
     rows = kept.flatten().nonzero()[:, 0]
     if not len(rows):
         raise ValueError("kept is zero everywhere; it must keep a pixel")

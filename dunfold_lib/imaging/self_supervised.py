@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 
 from dunfold_lib import checks
-from dunfold_lib.imaging.data import turned
+from dunfold_lib.imaging.data import is_mask, turned
 from dunfold_lib.operators import Linear
 
 Net = Callable[[Tensor], Tensor]
@@ -98,7 +98,7 @@ def seen_pixels(kept: Tensor, moves: Sequence[tuple[int, int]], count: int = 1) 
     kept : the mask (s, s), zero where a pixel is missing.  moves : shifts, down and across.
     count : how many symmetries of the square go before each shift, from 1 to 8.
     """
-    _square(kept)
+    is_mask(kept)
     if not moves:
         raise ValueError("moves are none; they must hold a shift, of (0, 0) perhaps")
     checks.whole("count", count, 1)
@@ -115,7 +115,7 @@ def pairs_at(kept: Tensor) -> Tensor:
 
     kept : the mask (s, s), zero where a pixel is missing.
     """
-    _square(kept)
+    is_mask(kept)
     return _folded((kept != 0).double()[None]).round()
 
 
@@ -126,18 +126,12 @@ def masked_covariance(kept: Tensor, blocks: Tensor) -> Tensor:
     kept (s, s), blocks (count, 1, s, s). Each entry is the mean of b_p b_q over the kept pairs at
     its distance, down and across exchanged too; a distance that no kept pair has stays at zero.
     """
-    _square(kept)
+    is_mask(kept)
     checks.shaped("blocks", blocks, ("count", 1, *kept.shape))
     both = lambda t: t + t.T
     pairs = both(pairs_at(kept)) * len(blocks)
     table = both(_folded((blocks * (kept != 0))[:, 0].double())) / pairs.clamp(min=1)
     return _positive(by_distance(table))
-
-
-def _square(kept: Tensor) -> None:
-    checks.shaped("kept", kept, ("s", "s"))
-    if kept.shape[0] != kept.shape[1]:
-        raise ValueError(f"kept has shape {tuple(kept.shape)}; it must be square")
 
 
 def _folded(images: Tensor) -> Tensor:
