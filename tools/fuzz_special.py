@@ -131,7 +131,7 @@ SPECIAL: Makers = {
     "imaging.self_supervised.masked_covariance.blocks": lambda: normal(5, 1, 3, 3),
     "imaging.data.kept_pixels.missing": lambda: 0.5,
     "imaging.data.kept_pixels.side": lambda: 4,
-    "imaging.data.mask_matrix.kept": lambda: (torch.arange(9) % 2).reshape(3, 3).double(),
+    "imaging.data.*.kept": lambda: (torch.arange(9) % 2).reshape(3, 3).double(),
     "imaging.fast.*.b": lambda: rand(2, 12),
     "imaging.released.*.A": block_operator,
     "imaging.denoisers.*.v": lambda: rand(2, 1, 6, 6),

@@ -175,7 +175,7 @@ def quotes() -> dict[str, str]:
         "mask_bar": f"{MASK_BAR:g}",
         "mask_steps": str(recipe.steps),
         "mask_missing": f"{100 * recipe.missing:.0f}",
-        "mask_gap": f"{gap():.1f}",
+        "mask_gap": f"{abs(gap()):.1f}",
         "mask_verdict": verdict(gap()),
         "mask_start": mean("equivariant", "psnr_start_wheels"),
         "mask_alone": mean("consistency"),
