@@ -29,7 +29,7 @@ if find_spec("dunfold_lib") is None:
         safe = {{"filter": "data"}} if hasattr(tarfile, "data_filter") else {{}}
         packed.extractall("dunfold_carried", **safe)
     sys.path.insert(0, "dunfold_carried")
-    needs = ["PyWavelets", "accelerate", "safetensors", "tensorly", "nilearn"]
+    needs = ["PyWavelets", "accelerate", "safetensors", "tensorly", "nilearn", "nibabel"]
     modules = {{"PyWavelets": "pywt"}}
     lacking = " ".join(name for name in needs if find_spec(modules.get(name, name)) is None)
     if lacking:

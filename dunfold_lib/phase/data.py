@@ -118,4 +118,7 @@ def aligned(x: Tensor, truth: Tensor, width: int = 1) -> Tensor:
 @checks.door
 def relative_error(x: Tensor, truth: Tensor, width: int = 1) -> Tensor:
     """min over phases of ‖e^{iφ}x − x*‖/‖x*‖, one number a row (batch,)."""
-    return (aligned(x, truth, width) - truth).norm(dim=1) / truth.norm(dim=1)
+    error, length = (aligned(x, truth, width) - truth).norm(dim=1), truth.norm(dim=1)
+    if bool((length == 0).any()):
+        raise ValueError("truth has a row of zeros; to that no error is relative")
+    return error / length
