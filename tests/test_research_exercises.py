@@ -179,7 +179,7 @@ def test_a_misplaced_guide_costs_the_stated_share():
         b, truth = figures_network.measured(name), figures_network.scene(name).truth
         still, *found = moved(net, b, truth, (0, 1, 2, 4, 8))
         cost[name] = [100 * (v / still - 1) for v in found]
-    text = said("newton_sr/network_experiments", "ex-sr-shift")
+    text = said("newton_sr/network", "ex-sr-shift")
     one, two = (f"{v:.0f} %" for v in cost["rear"][:2])
     assert f"rises by {one} for one pixel and by {two} for two;" in text
     assert max(*cost["planes"], *cost["floor"]) < 2
