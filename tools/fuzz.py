@@ -5,7 +5,7 @@ it is one of
 
 fine      it returned, and nothing of what follows is true
 refused   ValueError, TypeError or RuntimeError, raised by the library itself, in one line
-foreign   any other exception: torch's, NumPy's, an IndexError, several lines, more than 30 seconds
+foreign   any other exception: torch's, NumPy's, an IndexError, several lines, over 30 s of work
 silent    it returned though shapes disagree, an input was changed in place, finite input gave a
           result that is not, or a NaN in the input left every number of the result finite
 unfair    the same value in another guise (a NumPy number, a tensor that is not contiguous or
@@ -172,7 +172,7 @@ def run(door: Door, changed: Mapping[str, Hostile]) -> Outcome:
     try:
         result = _timed(lambda: _taken(door.call(given)))
     except Slow:
-        return Outcome("foreign", "took more than 30 seconds")
+        return Outcome("foreign", "worked for more than 30 seconds")
     except Exception as error:
         kind = _refusal(error)
         return Outcome("unfair" if same and kind == "refused" else kind, _brief(error))
@@ -244,17 +244,17 @@ def _timed(work: Callable[[], Any]) -> Any:
     def stop(number: int, frame: FrameType | None) -> None:
         raise Slow
 
-    if not hasattr(signal, "SIGALRM"):
+    if not hasattr(signal, "SIGPROF"):
         return work()
-    old = signal.signal(signal.SIGALRM, stop)
-    signal.alarm(30)
+    old = signal.signal(signal.SIGPROF, stop)
+    signal.setitimer(signal.ITIMER_PROF, 30)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return work()
     finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, old)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, old)
 
 
 # choosing cases, counting
