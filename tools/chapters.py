@@ -1,7 +1,8 @@
 """Write each chapter as a plain notebook, for JupyterLab, VS Code and Colab.
 
 `make chapters` puts them into _build/html/notebooks/<room>_<chapter>.ipynb: boxes as quotations,
-solutions and answers folded, macros expanded, citations as links, quoted numbers filled in.
+solutions and answers folded, macros expanded, citations as links, quoted numbers filled in; below a
+cell the numbers of the figures and tables that it shows, as the built book has them.
 """
 
 import ast
@@ -9,6 +10,7 @@ import base64
 import json
 import re
 import sys
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -166,11 +168,39 @@ def included(page: Path, file: str, body: str) -> str:
     return f"```python\n{code.strip()}\n```"
 
 
-def figure(html: str) -> str:
-    """Drawings as images that every notebook shows, and their caption."""
+def figure(html: str, number: str = "") -> str:
+    """Drawings as images that every notebook shows, and their number and caption."""
     pictures = [_image(svg) for svg in re.findall(r"<svg.*?</svg>", html, re.S)]
     caption = re.search(r"<figcaption>(.*?)</figcaption>", html, re.S)
-    return "\n\n".join([*pictures, *([f"*{caption[1].strip()}*"] if caption else [])])
+    below = [number and f"**{number}**", f"*{caption[1].strip()}*" if caption else ""]
+    return "\n\n".join(filter(None, [*pictures, " ".join(filter(None, below))]))
+
+
+SEEN = re.compile(
+    r'(?P<cell><div class="cell )|(?P<output><div class="output text_html">\s*)?'
+    r'<(?:figure|table) class="df-(?:figure|table)\b|<a class="df-number"[^>]*>(?P<said>[^<]*)</a>'
+)
+
+
+def numbers_of(page: Path) -> tuple[list[list[str]], list[str]]:
+    """The numbers of figures and tables as the built page has them (dunfold_numbers.py): of each
+    cell that it shows, and of the text's own; none where the page is not built, or is older."""
+    built = (OUT.parent / page.relative_to(ROOT)).with_suffix(".html")
+    cells: list[list[str]] = []
+    own: list[str] = []
+    inside = False
+    html = built.read_text("utf-8") if built.exists() else ""
+    for found in SEEN.finditer(html, max(html.find("<article"), 0)):
+        if found["cell"]:
+            cells.append([])
+        elif found["said"]:
+            (cells[-1] if inside and cells else own).append(found["said"])
+        else:
+            inside = bool(found["output"])
+    text = page.read_text("utf-8")
+    shown = [words for words, code in cells_of(text) if code and "remove-cell" not in words]
+    drawn = [html for html in RAW.findall(text) if 'class="df-figure' in html]
+    return (cells, own) if (len(shown), len(drawn)) == (len(cells), len(own)) else ([], [])
 
 
 def _image(svg: str) -> str:
@@ -232,7 +262,7 @@ def linked(page: Path, text: str) -> str:
     return LINK.sub(one, text)
 
 
-def markdown(page: Path, text: str, numbers: dict[str, str]) -> str:
+def markdown(page: Path, text: str, numbers: dict[str, str], figures: Iterator[str]) -> str:
     """A page's text between two cells in Markdown that needs no extension."""
     from dunfold_check import plain  # type: ignore[import-not-found]
 
@@ -240,7 +270,8 @@ def markdown(page: Path, text: str, numbers: dict[str, str]) -> str:
     text = COMMENT.sub("", text)
     numbered = lambda m: rf"\tag{{{labels()[m[1]][1][1:-1]}}} $$"
     text = TARGET.sub(r"\2", EQUATION.sub(numbered, text))
-    text = RAW.sub(lambda m: figure(m[1]), boxes(plain(text)))
+    drawn = lambda m: figure(m[1], next(figures, "") if 'class="df-figure' in m[1] else "")
+    text = RAW.sub(drawn, boxes(plain(text)))
     text = re.sub(r"^> (```\{literalinclude\})", r"\1", text, flags=re.M)
     text = INCLUDE.sub(lambda m: included(page, m[1], m[2]), text)
     text = ROLE.sub(lambda m: role(m[1], m[2], here, numbers), text)
@@ -314,10 +345,15 @@ def notebook(page: Path) -> dict[str, Any]:
     text = page.read_text("utf-8")
     numbers = quoted(page) if "{glue:text}" in text else {}
     cells = [c for c in made["cells"] if c["id"] == "setup"]
+    of_cells, of_text = numbers_of(page)
+    shown, own = iter(of_cells), iter(of_text)
     for number, (words, code) in enumerate(kept([*cells_of(text)])):
-        source = code or markdown(page, words, numbers)
+        source = code or markdown(page, words, numbers, own)
         if source:
             cells.append(cell(number, source, bool(code), bool(code) and "hide" in words))
+        if code and "remove-cell" not in words and (said := next(shown, None)):
+            told = f"Above: **{'**, **'.join(said)}**"
+            cells.append({**cell(number, told, False), "id": f"shown-{number}"})
     return made | {"cells": cells}
 
 
