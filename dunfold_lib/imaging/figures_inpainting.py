@@ -126,7 +126,7 @@ def scores() -> Table:
         ends = [tables.average(misfit, "{:.0e}"), tables.average(unseen, "{:.4f}")]
         rows.append([said, *cells, *ends])
     for truths, given in ((False, "measurements"), (True, "truths")):
-        rows.append([f"{SECOND_MOMENTS} of {given}", f"{linear(truths):.2f}", "–", "0", "–"])
+        rows.append([f"{SECOND_MOMENTS} of {given}", f"{linear(truths):.2f}", *"–––"])
     caption = (
         "PSNR in dB, mean ± half the spread over three seeds; the linear ones have no seed and are "
         "computed with this page. Misfit: ‖A x − b‖²/‖b‖². Unseen error: mean square error at the "
@@ -138,21 +138,18 @@ def scores() -> Table:
 
 
 def pictures() -> Frames:
-    """A photograph with holes, and what three networks and second moments make of it, seed 0."""
+    """What three networks, seed 0, and second moments make of a photograph with holes."""
     truth = data.small_camera()
     net = lambda name: experiment.load(f"imaging/blind-mask-{name}", "cpu", 0)
-    A = net("supervised").A
-    whole = Blockwise(A, (truth.shape[2], truth.shape[3]))
-    made = {"measured": whole.join(A.T(whole(truth).flatten(0, 1)))}
-    made |= {said: reconstruct(net(name), truth) for name, said in SAID.items()}
+    made = {said: reconstruct(net(name), truth) for name, said in SAID.items()}
     made |= {SECOND_MOMENTS: filled(truth)}
     shown = {f"{n}, {psnr(x.clamp(0, 1), truth):.1f} dB": x.clamp(0, 1) for n, x in made.items()}
     every = {**shown, "truth": truth}
     return Frames(
         images=tuple(array(x[0, 0]) for x in every.values()),
         captions=tuple(every),
-        alt="A photograph with every second pixel missing, what consistency alone, equivariance, "
-        "truths and second moments make of it, and the photograph",
+        alt="A photograph of which half of the pixels are missing: black holes by consistency, "
+        "filled with equivariance, with truths and by second moments, and the photograph",
         zoom=2,
     )
 
@@ -175,7 +172,7 @@ def quotes() -> dict[str, str]:
         "mask_bar": f"{MASK_BAR:g}",
         "mask_steps": str(recipe.steps),
         "mask_missing": f"{100 * recipe.missing:.0f}",
-        "mask_gap": f"{abs(gap()):.1f}",
+        "mask_gap": f"{abs(gap()):.2f}",
         "mask_verdict": verdict(gap()),
         "mask_start": mean("equivariant", "psnr_start_wheels"),
         "mask_alone": mean("consistency"),
