@@ -42,3 +42,27 @@ def cells_of(text: str) -> Iterator[tuple[str, str]]:
         else:
             given, code = options(part)
             yield given.get("tags", ""), code
+
+
+SEEN = re.compile(
+    r'(?P<cell><div class="cell )|(?P<output><div class="output text_html">\s*)?'
+    r'<(?:figure|table) class="df-(?:figure|table)\b|<a class="df-number"[^>]*>(?P<said>[^<]*)</a>'
+)
+
+
+def numbers_in(html: str, text: str) -> tuple[list[list[str]], list[str]]:
+    """The numbers of figures and tables of a built page (dunfold_numbers.py): of each cell that it
+    shows, and of the text's own; none where it was not built from ``text``."""
+    cells: list[list[str]] = []
+    own: list[str] = []
+    inside = False
+    for found in SEEN.finditer(html, max(html.find("<article"), 0)):
+        if found["cell"]:
+            cells.append([])
+        elif found["said"]:
+            (cells[-1] if inside and cells else own).append(found["said"])
+        else:
+            inside = bool(found["output"])
+    shown = [words for words, code in cells_of(text) if code and "remove-cell" not in words]
+    drawn = [part for part in RAW.findall(text) if 'class="df-figure' in part]
+    return (cells, own) if (len(shown), len(drawn)) == (len(cells), len(own)) else ([], [])

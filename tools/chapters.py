@@ -19,7 +19,7 @@ import yaml
 from pybtex.database import parse_file  # type: ignore[import-untyped]
 
 sys.path.insert(0, str(Path(__file__).parent))
-from blocks import FENCE, INCLUDE, RAW, cells_of, kind_of, options
+from blocks import FENCE, INCLUDE, RAW, cells_of, kind_of, numbers_in, options
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "book" / "_ext"), str(ROOT)]
@@ -176,31 +176,11 @@ def figure(html: str, number: str = "") -> str:
     return "\n\n".join(filter(None, [*pictures, " ".join(filter(None, below))]))
 
 
-SEEN = re.compile(
-    r'(?P<cell><div class="cell )|(?P<output><div class="output text_html">\s*)?'
-    r'<(?:figure|table) class="df-(?:figure|table)\b|<a class="df-number"[^>]*>(?P<said>[^<]*)</a>'
-)
-
-
 def numbers_of(page: Path) -> tuple[list[list[str]], list[str]]:
-    """The numbers of figures and tables as the built page has them (dunfold_numbers.py): of each
-    cell that it shows, and of the text's own; none where the page is not built, or is older."""
+    """The numbers of figures and tables as the built page has them, where it is built."""
     built = (OUT.parent / page.relative_to(ROOT)).with_suffix(".html")
-    cells: list[list[str]] = []
-    own: list[str] = []
-    inside = False
     html = built.read_text("utf-8") if built.exists() else ""
-    for found in SEEN.finditer(html, max(html.find("<article"), 0)):
-        if found["cell"]:
-            cells.append([])
-        elif found["said"]:
-            (cells[-1] if inside and cells else own).append(found["said"])
-        else:
-            inside = bool(found["output"])
-    text = page.read_text("utf-8")
-    shown = [words for words, code in cells_of(text) if code and "remove-cell" not in words]
-    drawn = [html for html in RAW.findall(text) if 'class="df-figure' in html]
-    return (cells, own) if (len(shown), len(drawn)) == (len(cells), len(own)) else ([], [])
+    return numbers_in(html, page.read_text("utf-8"))
 
 
 def _image(svg: str) -> str:
