@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from dunfold_lib import records
-from dunfold_lib.imaging import data, self_supervised, training
 from dunfold_lib.imaging import figures_inpainting as figures
+from dunfold_lib.imaging import masks, self_supervised, training
 from dunfold_lib.imaging.experiments import BLIND, EXPERIMENTS, MASK_BAR
 from dunfold_lib.operators import Sensing
 
@@ -24,9 +24,9 @@ def stripes(side=9):
 
 @pytest.mark.parametrize("missing", [0.0, 0.3, 0.5, 0.97])
 def test_a_mask_drops_its_share_and_its_matrix_reads_what_it_keeps(missing):
-    kept = data.kept_pixels(missing)
+    kept = masks.kept_pixels(missing)
     assert int((kept == 0).sum()) == int(missing * 33**2)
-    A = Sensing(data.mask_matrix(kept))
+    A = Sensing(masks.mask_matrix(kept))
     x = torch.rand(2, 1, 33, 33)
     assert torch.equal(A.T(A(x)), x * kept)
     assert torch.equal(A(x), x[:, 0][:, kept == 1])
@@ -36,7 +36,7 @@ def test_a_mask_drops_its_share_and_its_matrix_reads_what_it_keeps(missing):
 def test_masks_that_cannot_be_are_refused_in_a_line():
     for given, says in ((torch.zeros(3, 3), "zero everywhere"), (torch.ones(2, 3), "square")):
         with pytest.raises(ValueError, match=says):
-            data.mask_matrix(given)
+            masks.mask_matrix(given)
     with pytest.raises(ValueError, match="square"):
         self_supervised.pairs_at(torch.ones(2, 3))
     with pytest.raises(ValueError, match="8 symmetries"):
@@ -49,9 +49,9 @@ def test_masks_that_cannot_be_are_refused_in_a_line():
 def test_the_rank_counts_the_pixels_that_some_symmetry_sees(count):
     """{prf:ref}`prop-mask-seen`."""
     for missing in (0.5, 0.9):
-        kept = data.kept_pixels(missing, 7)
+        kept = masks.kept_pixels(missing, 7)
         union = self_supervised.seen_pixels(kept, STILL, count)
-        assert self_supervised.seen(data.mask_matrix(kept), count) == int(union.sum())
+        assert self_supervised.seen(masks.mask_matrix(kept), count) == int(union.sum())
 
 
 def test_one_kept_pixel_and_all_shifts_see_everything_and_turns_do_not():
@@ -73,7 +73,7 @@ def test_a_chessboard_of_odd_side_is_its_own_turn_and_a_shift_sees_its_other_hal
 
 
 def test_pairs_are_counted_as_by_hand():
-    kept = data.kept_pixels(0.4, 5)
+    kept = masks.kept_pixels(0.4, 5)
     at = [tuple(p) for p in kept.nonzero().tolist()]
     by_hand = torch.zeros(5, 5)
     for i, p in enumerate(at):
@@ -83,7 +83,7 @@ def test_pairs_are_counted_as_by_hand():
 
 
 def test_the_covariance_from_holes_is_the_mean_over_kept_pairs():
-    kept, g = data.kept_pixels(0.4, 4).double(), torch.Generator().manual_seed(0)
+    kept, g = masks.kept_pixels(0.4, 4).double(), torch.Generator().manual_seed(0)
     d = torch.arange(4).double()
     C = self_supervised.by_distance(torch.exp(-0.3 * (d[:, None] + d)))
     x = torch.randn(60_000, 16, generator=g).double() @ torch.linalg.cholesky(C).T
@@ -128,7 +128,7 @@ def test_the_bar_was_1_5_dB_and_the_runs_differ_in_their_loss_alone():
 def test_a_network_for_a_mask_begins_with_zeros_in_the_holes():
     net = training.build_blind(25, training.Blind(missing=0.5, channels=2, phases=1))
     x = torch.rand(1, 1, 33, 33)
-    holes = x * data.kept_pixels(0.5)
+    holes = x * masks.kept_pixels(0.5)
     assert (net(net.A(x)) - holes).abs().max() < 1e-3
 
 
@@ -146,7 +146,7 @@ def test_the_solutions():
     assert share(20, 3, 4) == 0
     found = [
         float(
-            (self_supervised.seen_pixels(data.kept_pixels(0.5, 6, s), figures.shifts(3, 6)) == 0)
+            (self_supervised.seen_pixels(masks.kept_pixels(0.5, 6, s), figures.shifts(3, 6)) == 0)
             .double()
             .mean()
         )
@@ -161,4 +161,4 @@ def test_the_solutions():
     i, j = torch.meshgrid(torch.arange(9), torch.arange(9), indexing="ij")
     assert torch.equal(SOLUTIONS.never_seen(stripes(), turns=False), j % 2 == 1)
     assert torch.equal(SOLUTIONS.never_seen(stripes()), (i % 2 == 1) & (j % 2 == 1))
-    assert not SOLUTIONS.never_seen(data.kept_pixels(0.5))[:17, :17].any()
+    assert not SOLUTIONS.never_seen(masks.kept_pixels(0.5))[:17, :17].any()

@@ -63,7 +63,13 @@ MODULES = (
     *("sparse.coherence", "sparse.data"),
     *("imaging.model", "imaging.baselines", "imaging.denoisers", "imaging.plug_and_play"),
     *("imaging.fast", "imaging.theory", "imaging.data", "imaging.released"),
-    *("imaging.langevin", "imaging.equilibrium", "imaging.self_supervised", "imaging.generative"),
+    *(
+        "imaging.masks",
+        "imaging.langevin",
+        "imaging.equilibrium",
+        "imaging.self_supervised",
+        "imaging.generative",
+    ),
     *("hyperspectral.model", "hyperspectral.measurement"),
     *("hyperspectral.algorithm", "hyperspectral.lowrank"),
     *("hyperspectral.patches", "hyperspectral.baselines", "hyperspectral.classify"),
@@ -108,6 +114,7 @@ INTERNAL = {
         "phase.data.halves",
     ),
     "imaging.data.training_images",  # reads all photographs
+    "imaging.masks.is_mask",  # a check
     # losses, as ``fit`` calls them, and their pieces
     *(f"imaging.self_supervised.{n}" for n in ("joined", "cut", "by_distance", "consistency")),
     *(f"imaging.self_supervised.{n}" for n in ("equivariance", "sure", "supervised", "alone")),

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from dunfold_lib import experiment, fetch, records, tables
 from dunfold_lib.explore import Explorer, Guess, Slider
-from dunfold_lib.imaging import data, self_supervised, training
+from dunfold_lib.imaging import data, masks, self_supervised, training
 from dunfold_lib.imaging.experiments import BLIND, EXPERIMENTS, MASK_BAR
 from dunfold_lib.imaging.fast import reconstruct
 from dunfold_lib.metrics import psnr
@@ -42,7 +42,7 @@ def shifts(count: int, side: int = data.SIDE, seed: int = 0) -> list[tuple[int, 
 @cache
 def _seen(missing: float, group: str) -> tuple[Tensor, Tensor]:
     """(the mask, what the group sees of a block)."""
-    kept = data.kept_pixels(missing)
+    kept = masks.kept_pixels(missing)
     count, moves = GROUPS[group]
     return kept, self_supervised.seen_pixels(kept, shifts(moves), count)
 
@@ -90,9 +90,9 @@ def values(name: str, score: str = "psnr_wheels") -> list[float]:
 @fetch.cached(fetch.nowhere)
 def moments(truths: bool = False) -> Tensor:
     """Q (1089, m) of the recipes' mask, from blocks with holes, or from the blocks themselves."""
-    kept = data.kept_pixels(BLIND["mask-supervised"].missing)
+    kept = masks.kept_pixels(BLIND["mask-supervised"].missing)
     C = training.patch_covariance("wheels") if truths else _measured(kept)
-    return data.linear_start(data.mask_matrix(kept), C)
+    return data.linear_start(masks.mask_matrix(kept), C)
 
 
 def _measured(kept: Tensor) -> Tensor:
@@ -105,7 +105,7 @@ def _measured(kept: Tensor) -> Tensor:
 
 def filled(image: Tensor, truths: bool = False) -> Tensor:
     """Q b of an image (1, 1, h, w) of any size, block by block."""
-    A = Sensing(data.mask_matrix(data.kept_pixels(BLIND["mask-supervised"].missing)))
+    A = Sensing(masks.mask_matrix(masks.kept_pixels(BLIND["mask-supervised"].missing)))
     whole = Blockwise(A, (image.shape[2], image.shape[3]))
     b = whole(image).flatten(0, 1)
     return whole.join((b @ moments(truths).T).unflatten(1, A.domain))

@@ -26,7 +26,8 @@ import torch
 from torch import Tensor
 
 from dunfold_lib import checks
-from dunfold_lib.imaging.data import is_mask, turned
+from dunfold_lib.imaging.data import turned
+from dunfold_lib.imaging.masks import is_mask
 from dunfold_lib.operators import Linear
 
 Net = Callable[[Tensor], Tensor]

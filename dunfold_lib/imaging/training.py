@@ -13,7 +13,7 @@ from torch.nn import functional
 from torch.nn.utils import parametrize
 
 from dunfold_lib import checks, fetch, records
-from dunfold_lib.imaging import data, self_supervised
+from dunfold_lib.imaging import data, masks, self_supervised
 from dunfold_lib.imaging.denoisers import BoundedDenoiser, Denoiser, LearnedProx
 from dunfold_lib.imaging.equilibrium import Equilibrium, Tied, square_loss
 from dunfold_lib.imaging.fast import plus_loss
@@ -227,7 +227,7 @@ def build_blind(ratio: int, recipe: Blind, seed: int = 0) -> ISTANetPlus:
     """An ISTA-Net+ that begins where the recipe says."""
     Phi, Q = data.sensing_matrix(ratio), None
     if recipe.missing:
-        Phi = data.mask_matrix(data.kept_pixels(recipe.missing))
+        Phi = masks.mask_matrix(masks.kept_pixels(recipe.missing))
     if recipe.start != "transpose":
         known = recipe.start == "measurements"
         C = measured_covariance(ratio) if known else patch_covariance(recipe.data)
