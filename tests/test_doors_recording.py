@@ -220,6 +220,8 @@ def test_every_recorded_run_names_a_commit_of_this_history():
     if said.returncode:
         pytest.skip(f"git log: {said.stderr.strip()}")
     history = said.stdout.split()
+    if len(history) < 100:
+        pytest.skip(f"{len(history)} commits are a copy without the history")
     short = {commit[:7] for commit in history}
     for path in sorted(records.results_root().glob("*/*/*/run.json")):
         named = json.loads(path.read_text("utf-8"))["commit"].removesuffix("+")
