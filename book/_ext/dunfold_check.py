@@ -143,10 +143,9 @@ def _open_choice(self: Any, node: check_choice) -> None:
 
 
 def _open_said(self: Any, node: check_said) -> None:
-    number = node.parent.parent.index(
-        node.parent
-    )  # a choice may be a formula: its fold needs words
-    for link in [*node.findall(nodes.reference)]:  # a fold is one button: its links would be lost
+    number = node.parent.parent.index(node.parent)
+    # a choice may be a formula, so its fold needs words; and it is one button, so links are lost
+    for link in [*node.findall(nodes.reference)]:
         link.replace_self(link.children)
     words = f'<span class="visually-hidden">Choice {number}: </span>'
     self.body.append(f"<summary>{words}<span>")

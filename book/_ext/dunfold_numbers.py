@@ -120,7 +120,7 @@ def write(app: Any, page: str, template: str, context: dict[str, Any], doctree: 
     """Number a page."""
     if page not in shown(app.env) or not context.get("body"):
         return
-    at, before = starts(app.env).get(page, (chapter(app.env, page), Counter()))
+    at, before = app.env.dunfold_starts.get(page, (chapter(app.env, page), Counter()))
     if counted(context["body"]) != app.env.dunfold_shown[page]:
         words = "%s shows other figures and tables than were counted"
         logging.getLogger(__name__).warning(words, page, location=page)
