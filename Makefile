@@ -39,7 +39,7 @@ slides: book  ## a deck of slides for each chapter, from its built page
 # at once, for the last part of a build leaves a core idle
 test: $(DEV)  ## checks, the book, and every test
 	@$(MAKE) --no-print-directory -j2 book check
-	$(BIN)/python -m pytest -rfEs -n 2 --dist loadgroup --no-loadscope-reorder
+	$(BIN)/python -m pytest -rfEs -n 2 --no-loadscope-reorder
 
 lab: $(READY)  ## JupyterLab on the notebooks
 	$(BIN)/jupyter lab --notebook-dir=. notebooks/sparse.ipynb

@@ -1,7 +1,9 @@
 """What every test starts from: one thread, fixed examples, and one small problem in float64."""
 
 import os
+import re
 import signal
+from typing import Any
 
 import pytest
 import torch
@@ -22,25 +24,41 @@ def pytest_configure() -> None:
     settings.load_profile("dunfold")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """In several processes: the longest first, each notebook and page alone, other files whole.
+FIRST = (
+    "test_every_cell_runs",
+    "test_a_chapter_runs",
+    "tests/browser/",
+    "test_training",
+    "test_doors",
+)
+PAGE = re.compile(r"tests/browser/.*\[([\w/-]+\.html)")
+
+
+def group(nodeid: str) -> str:
+    """What runs in one process: a file, but each notebook and each page of the book by itself.
 
     The browser's tests of one page follow each other, so that it is opened once for them.
     """
-    alone = ("test_every_cell_runs", "test_a_chapter_runs")
-    first = (*alone, "tests/browser/", "test_training", "test_doors")
-    rank = lambda item: [name not in item.nodeid for name in first]
-    items.sort(key=lambda item: (rank(item), page_of(item)))
-    for item in items:
-        own = any(name in item.nodeid for name in alone)
-        group = item.nodeid if own else page_of(item) or item.nodeid.split("::")[0]
-        item.add_marker(pytest.mark.xdist_group(group))
+    if page := PAGE.match(nodeid):
+        return page[1]
+    return nodeid if any(name in nodeid for name in FIRST[:2]) else nodeid.split("::")[0]
 
 
-def page_of(item: pytest.Item) -> str:
-    """The page of the book that a browser's test shares with others, or nothing."""
-    params = item.callspec.params if hasattr(item, "callspec") else {}
-    return next((str(params[kind]) for kind in ("desk", "night", "phone") if kind in params), "")
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest first, the tests of one group together, and of a page those by night last."""
+    rank = lambda name: [part not in name for part in FIRST]
+    order = lambda name: (rank(name), group(name), "by_night" in name)
+    items.sort(key=lambda item: order(item.nodeid))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Whole groups to each process. xdist's own `loadgroup` marks ids, which pytest 9.2 ignores."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    scheduler = LoadScopeScheduling(config, log)
+    scheduler._split_scope = group
+    return scheduler
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ import os
 import shutil
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cache, partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -211,7 +211,9 @@ def visit(opened: Callable[..., Any]) -> Iterator[Callable[..., Visit]]:
 
 
 @pytest.fixture(scope="session")
-def kept(opened: Callable[..., Any], site: str) -> Iterator[Callable[[str, str], Visit]]:
+def kept(
+    opened: Callable[..., Any], site: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[str, str], Visit]]:
     """``kept(kind, path)``: a page that stays open until another of its kind is asked for.
 
     tests/conftest.py sorts the tests by pages, so each page is opened once for each kind, and each
@@ -219,9 +221,22 @@ def kept(opened: Callable[..., Any], site: str) -> Iterator[Callable[[str, str],
     but for its theme.
     """
     last: dict[str, tuple[str, Visit]] = {}
+    worker, run = (os.environ.get(f"PYTEST_XDIST_{n}") for n in ("WORKER", "TESTRUNUID"))
+    seen = tmp_path_factory.getbasetemp().parent / f"pages-{run}"
+
+    def mine(path: str) -> None:
+        """That no other process of this run opens the page: that cost minutes once."""
+        seen.mkdir(exist_ok=True)
+        by = seen / path.replace("/", "-")
+        with suppress(FileExistsError), by.open("x") as file:
+            file.write(str(worker))
+        assert by.read_text() == worker, f"two processes open {path}: see group in tests/conftest"
+
     with ExitStack() as tabs:
 
         def visit(kind: str, path: str) -> Visit:
+            if worker:
+                mine(path)
             if kind not in last:
                 last[kind] = path, tabs.enter_context(opened(path, **KINDS[kind]))
             elif last[kind][0] != path:

@@ -47,8 +47,8 @@ COLOURS = """(drawings) => {
         .map((c) => seen(e, c, e.closest('[id*="-line-"]').id)));
   }
   const words = (e) => [...e.childNodes].some((n) => n.nodeType === 3 && n.data.trim());
-  const texts = all('article *')
-    .filter((e) => !e.closest('svg, mjx-assistive-mml') && (words(e) || e.matches('mjx-c')))
+  const texts = all('article :not(mjx-container *), mjx-container [style*=color]')
+    .filter((e) => !e.closest('svg') && (words(e) || e.matches('mjx-container, mjx-container *')))
     .map((e) => seen(e, ink(e, 'color'), e.textContent.trim().slice(0, 40) || e.className));
   const labels = all('article svg[role=img] [id*="text_"] use')
     .map((e) => seen(e, ink(e, 'fill'), `label in ${e.closest('svg').ariaLabel}`));

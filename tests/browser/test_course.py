@@ -31,7 +31,10 @@ def answers(choice: Locator) -> None:
 
 
 def answer_all(page: Page, source: str) -> None:
-    """Each question's choices say nothing until they are opened, then whether they are right."""
+    """Each choice says nothing until it is opened, then whether it is right.
+
+    Keys are pressed at the first choice and at the last: the rest are folds of the same kind.
+    """
     groups = page.locator(".df-check").all()
     assert len(groups) == source.count(":::{check}") > 0
     for group in groups:
@@ -40,8 +43,8 @@ def answer_all(page: Page, source: str) -> None:
         for right, visible, why in choices.evaluate_all(REASONS):
             assert not visible
             assert re.match(r"Right\. \S" if right else r"No\. \S", why)
-        answers(choices.first)
-        answers(choices.last)
+    answers(groups[0].locator("details.df-choice").first)
+    answers(groups[-1].locator("details.df-choice").last)
 
 
 written = lambda path: Path(ROOT / path).with_suffix(".md").read_text("utf-8")
