@@ -48,7 +48,7 @@ check: $(DEV)  ## format, lint, types, floors
 	$(BIN)/ruff format --check -q .
 	$(BIN)/ruff check -q .
 	$(BIN)/mypy
-	$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
+	$(BIN)/lint-imports --no-logo
 	$(BIN)/python tools/map.py --check
 
 format: $(DEV)  ## format and mend what the linter can
