@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from hatchling.builders.sdist import SdistBuilder
 
 from dunfold_lib import ROOMS
 from tools import stamp
@@ -222,9 +223,17 @@ def test_what_the_stamp_takes_for_the_address_is_that_of_the_configuration():
     assert f'Repository = "{url}"' in (ROOT / "pyproject.toml").read_text(encoding="utf-8")
 
 
+def committed() -> list[Path]:
+    """The files that git tracks; without git, as in a source distribution, those to be packed."""
+    if not (ROOT / ".git").exists():
+        return [Path(f.path) for f in SdistBuilder(str(ROOT)).recurse_included_files()]
+    done = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True)
+    return [ROOT / name for name in done.stdout.decode().split("\0") if name]
+
+
 def test_nothing_that_is_committed_is_large_or_data():
-    done = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
-    files = [ROOT / line for line in done.stdout.splitlines()]
-    for path in filter(Path.is_file, files):
+    files = [*filter(Path.is_file, committed())]
+    assert Path(__file__) in files
+    for path in files:
         assert path.stat().st_size <= 2 * 2**20, path
         assert path.suffix not in {".mat", ".npz", ".pt", ".pth", ".pkl", ".h5"}, path

@@ -53,13 +53,27 @@ assert main(["evaluate", away.rpartition("/")[0], "--recipe", away.rpartition("/
 """
 
 
+def built(target: str, source: Path, place: Path) -> Path:
+    """The wheel or the source distribution of a folder."""
+    command = [sys.executable, "-m", "hatchling", "build", "-t", target, "-d", str(place)]
+    subprocess.run(command, cwd=source, check=True, capture_output=True)
+    (made,) = place.glob("dunfold_lib-*")
+    return made
+
+
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    place = tmp_path_factory.mktemp("dist")
-    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(place)]
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
-    (made,) = place.glob("*.whl")
-    return made
+    return built("wheel", ROOT, tmp_path_factory.mktemp("dist"))
+
+
+@pytest.fixture(scope="module")
+def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The source distribution, unpacked."""
+    place = tmp_path_factory.mktemp("sdist")
+    with tarfile.open(built("sdist", ROOT, place)) as made:
+        made.extractall(place, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))
+    (folder,) = filter(Path.is_dir, place.iterdir())
+    return folder
 
 
 def write_files(place: Path) -> None:
@@ -156,15 +170,26 @@ def from_checkout(name: str, work: Path) -> np.ndarray:
     return df.load(name)(given)
 
 
-@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="needs the list of tracked files")
-def test_the_source_distribution_holds_what_tests_and_the_wheel_need(tmp_path):
-    command = [sys.executable, "-m", "hatchling", "build", "-t", "sdist", "-d", str(tmp_path)]
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
-    (made,) = tmp_path.glob("*.tar.gz")
-    with tarfile.open(made) as packed:
-        held = {n.partition("/")[2] for n in packed.getnames()}
-    tracked = subprocess.run(
-        ["git", "ls-files"], cwd=ROOT, check=True, capture_output=True, text=True
-    ).stdout.split()
-    assert {*tracked} <= held | {".gitattributes"}
-    assert {name for name in held if name.startswith(("_build", "runs", ".venv"))} == set()
+def files_of(folder: Path) -> set[str]:
+    return {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="only git knows what is tracked")
+def test_the_source_distribution_holds_all_that_git_tracks_and_nothing_that_it_ignores(sdist):
+    kinds = ["--cached", "--others", "--exclude-per-directory=.gitignore"]
+    command = ["git", "ls-files", "-z", *kinds]
+    said = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    assert files_of(sdist) == {*filter(None, said.stdout.split("\0")), "PKG-INFO"}
+
+
+def test_the_files_of_the_source_distribution_are_those_of_this_folder(sdist):
+    runs = lambda path: os.access(path, os.X_OK)
+    for name in files_of(sdist) - {"PKG-INFO"}:  # written when it is packed
+        assert (sdist / name).read_bytes() == (ROOT / name).read_bytes(), name
+        assert runs(sdist / name) == runs(ROOT / name), name
+
+
+def test_the_source_distribution_makes_the_same_wheel(wheel, sdist, tmp_path):
+    with zipfile.ZipFile(wheel) as here, zipfile.ZipFile(built("wheel", sdist, tmp_path)) as there:
+        sums = [{f.filename: f.CRC for f in made.infolist()} for made in (here, there)]
+    assert sums[0] == sums[1]

@@ -1,4 +1,7 @@
-"""The notebook as a reader runs it: JupyterLab, every cell, a slider by keyboard, a new figure."""
+"""Notebooks as a reader runs them: JupyterLab, every cell, a slider by keyboard, a new figure.
+
+One is a laboratory, one a chapter, of which JupyterLab must understand all that is written.
+"""
 
 import json
 import os
@@ -9,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -19,9 +22,14 @@ import pytest
 from conftest import PATIENCE, ROOT, watched
 from playwright.sync_api import Browser, Page, expect
 
+sys.path.insert(0, str(ROOT / "tools"))
+import chapters
+
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
-NOTEBOOK = ROOT / "notebooks" / "sparse.ipynb"
+LABORATORY = ROOT / "notebooks" / "sparse.ipynb"
+# cheap to run, and it has each thing that a chapter is written in
+CHAPTER = ROOT / "book" / "hyperspectral" / "star_net_gradients.md"
 FOLDERS = ("CONFIG_DIR", "DATA_DIR", "RUNTIME_DIR")
 SETTINGS = (
     "--no-browser",
@@ -70,25 +78,26 @@ def surroundings(home: Path) -> dict[str, str]:
     return kept | own | lab | rest | {"OMP_NUM_THREADS": "1", "DUNFOLD_SMOKE": "1"}
 
 
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    """A folder with nothing but a copy of the notebook."""
-    folder = tmp_path / "root"
-    folder.mkdir()
-    shutil.copy(NOTEBOOK, folder)
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with nothing but the two notebooks."""
+    folder = tmp_path_factory.mktemp("root")
+    shutil.copy(LABORATORY, folder)
+    text = json.dumps(chapters.notebook(CHAPTER), ensure_ascii=False)
+    (folder / chapters.name_of(CHAPTER)).write_text(text, "utf-8")
     return folder
 
 
-@pytest.fixture
-def lab(root: Path, tmp_path: Path) -> Iterator[str]:
-    """The address of a JupyterLab of this environment on ``root``, ended after the test."""
-    port, log = free_port(), tmp_path / "lab.log"
-    address = f"http://127.0.0.1:{port}"
+@pytest.fixture(scope="module")
+def lab(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a JupyterLab of this environment on ``root``, ended after the tests."""
+    home, port = tmp_path_factory.mktemp("home"), free_port()
+    address, log = f"http://127.0.0.1:{port}", home / "lab.log"
     where = (f"--ServerApp.port={port}", f"--ServerApp.root_dir={root}")
     with log.open("w") as out:
         server = subprocess.Popen(
             [sys.executable, "-m", "jupyterlab", *SETTINGS, *where],
-            env=surroundings(tmp_path),
+            env=surroundings(home),
             stdout=out,
             stderr=subprocess.STDOUT,
             start_new_session=True,
@@ -119,14 +128,14 @@ def stop(server: "subprocess.Popen[bytes]") -> None:
         server.wait(5)
 
 
-def settle(page: Page, lab: str) -> None:
+def settle(page: Page, lab: str, name: str) -> None:
     """Until the kernel is idle, for the server and for the page.
 
     Before that, Run All opens a dialog that asks for a kernel and runs nothing.
     """
 
     def idle() -> bool:
-        kernels = get(f"{lab}/api/kernels")
+        kernels = [s["kernel"] for s in get(f"{lab}/api/sessions") if s["path"] == name]
         return any(k["execution_state"] == "idle" and k["connections"] > 0 for k in kernels)
 
     until("the kernel is idle and connected", idle)
@@ -163,30 +172,81 @@ def complaints(cells: list[dict[str, Any]]) -> list[Any]:
     return [o for o in outputs if o["output_type"] == "error" or o.get("name") == "stderr"]
 
 
-def test_a_slider_moves_a_figure_in_jupyterlab(browser: Browser, lab: str, root: Path) -> None:
-    context = browser.new_context(viewport={"width": 1280, "height": 1400})
+def texts(cells: list[dict[str, Any]]) -> list[str]:
+    """What the cells of text are written as."""
+    return ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown"]
+
+
+@contextmanager
+def opened(browser: Browser, lab: str, notebook: Path) -> Iterator[Page]:
+    """A notebook that was opened and run from its first cell to its last, without a complaint."""
+    context = browser.new_context(viewport=VIEW)
     with context, watched(context, lab) as visit:
         page = visit.page
-        page.goto(f"{lab}/lab/tree/{NOTEBOOK.name}")
+        page.goto(f"{lab}/lab/workspaces/{notebook.stem}/tree/{notebook.name}")
         page.locator(".jp-Notebook .jp-Cell").first.wait_for()
-        settle(page, lab)
-        cells = run_all(page, root / NOTEBOOK.name)
+        settle(page, lab, notebook.name)
+        cells = run_all(page, notebook)
         assert all(cell["execution_count"] for cell in cells), "a cell did not run"
         assert complaints(cells) == []
-        explorer = page.locator(".jp-OutputArea .widget-vbox").first
-        handle, figure = explorer.get_by_role("slider").first, explorer.locator("svg, img").first
-        value, before = explorer.locator(".widget-readout").first, figure.evaluate(LOOK)
-        text = value.inner_text()
-        handle.focus()
-        handle.press("ArrowRight")
-        expect(value).not_to_have_text(text)
-        page.wait_for_function(CHANGED, arg=before)
-        assert complaints(saved(page, root / NOTEBOOK.name)) == []
+        yield page
+        assert complaints(saved(page, notebook)) == []
         assert visit.foreign == []
 
 
-LOOK = "(e) => e.closest('.widget-html-content, .widget-html').innerHTML"
-CHANGED = """(before) => {
-  const figure = document.querySelector('.jp-OutputArea .widget-vbox :is(svg, img)');
-  return figure && figure.closest('.widget-html-content, .widget-html').innerHTML !== before;
+def move(page: Page) -> None:
+    """Move the first explorer's slider by keyboard, and see its value and its picture change."""
+    explorer = page.locator(".jp-OutputArea .widget-vbox").first
+    handle, value = explorer.get_by_role("slider").first, explorer.locator(".widget-readout").first
+    picture = explorer.locator(".widget-html-content").filter(has=page.locator("svg, img"))
+    before, text = picture.evaluate(DRAWN), value.inner_text()
+    handle.focus()
+    handle.press("ArrowRight")
+    expect(value).not_to_have_text(text)
+    changed = f"([picture, before]) => ![before, ''].includes(({DRAWN})(picture))"
+    page.wait_for_function(changed, arg=[picture.element_handle(), before])
+
+
+def test_a_slider_moves_a_figure_in_a_laboratory(browser: Browser, lab: str, root: Path) -> None:
+    with opened(browser, lab, root / LABORATORY.name) as page:
+        move(page)
+
+
+def test_a_chapter_reads_and_moves_in_jupyterlab(browser: Browser, lab: str, root: Path) -> None:
+    notebook = root / chapters.name_of(CHAPTER)
+    with opened(browser, lab, notebook) as page:
+        cells = json.loads(notebook.read_text())["cells"]
+        page.wait_for_function(f"({SEEN})().unset.length === 0")
+        seen = page.evaluate(SEEN)
+        assert seen.pop("cells") == len(cells), "a cell is not on the page"
+        assert seen.pop("below") <= 0, "a cell is out of view: make the window higher"
+        assert seen.pop("formulas") > sum("$" in text for text in texts(cells))
+        assert seen == {"fences": [], "red": [], "unset": []}
+        move(page)
+
+
+VIEW: Any = {"width": 1280, "height": 12_000}  # JupyterLab draws only the cells in view
+# without the words, and without the ids, which are new in each drawing
+DRAWN = """(e) => [...e.querySelectorAll('svg, img')]
+  .map((drawing) => drawing.innerHTML + drawing.getAttribute('src'))
+  .join().replace(/ (id|clip-path)="[^"]*"| (xlink:)?href="#[^"]*"/g, '')"""
+# red is a formula that MathJax could not read, or a macro that it does not know
+SEEN = """() => {
+  const all = [...document.querySelectorAll('.jp-Notebook .jp-Cell')];
+  const within = (what) => all.flatMap((cell) => [...cell.querySelectorAll(what)]);
+  const plain = (e) => {
+    const copy = e.cloneNode(true);
+    copy.querySelectorAll('code, pre, mjx-container').forEach((part) => part.remove());
+    return copy.textContent;
+  };
+  const red = (e) => e.matches('mjx-merror') || getComputedStyle(e).color === 'rgb(255, 0, 0)';
+  const formula = (e) => e.closest('mjx-container').textContent;
+  return {
+    cells: all.length,
+    below: Math.max(...all.map((e) => e.getBoundingClientRect().bottom)) - window.innerHeight,
+    formulas: within('mjx-container').length,
+    fences: all.map((e) => e.textContent).filter((text) => text.includes(':::')),
+    unset: within('.jp-RenderedMarkdown').map(plain).filter((text) => /[$]|\\\\begin/.test(text)),
+    red: [...new Set(within('mjx-container *').filter(red).map(formula))],
+  };
 }"""
