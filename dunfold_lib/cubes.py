@@ -33,7 +33,9 @@ SIDES = (
 FILLS = ("_FillValue", "missing_value", "nodata", "data_ignore_value", "data ignore value")
 NO_DATA = (-99.0, -999.0, -9999.0, -32768.0)
 HUGE = 1e20  # nothing that was measured
-BELOW = 0.1  # the least share of the largest value below zero that is no noise
+# Below zero, what lies under the rest by this share of the largest value, and by half of what the
+# rest reaches down, is no noise.
+GAP = 0.1
 CAVE_BANDS = 31
 HDF5 = b"\x89HDF\r\n\x1a\n"
 MI_MATRIX, MI_COMPRESSED = 14, 15  # what the parts of a MATLAB file begin with
@@ -203,7 +205,7 @@ def no_data(a: Any, name: str, fill: float | None = None) -> None:
     usual = a[~bad]
     if usual.size:
         most = float(usual.max())
-        bad |= (a < -BELOW * most) | (np.abs(a.astype(np.float64)) > HUGE)
+        bad |= (a <= _below_noise(usual, most)) | (np.abs(a.astype(np.float64)) > HUGE)
         if a.dtype.kind in "ui" and most == np.iinfo(a.dtype).max > 255:
             rest = usual[usual < most]
             bad |= (a == most) if rest.size and 2 * float(rest.max()) < most else False
@@ -213,6 +215,18 @@ def no_data(a: Any, name: str, fill: float | None = None) -> None:
             f"{name} holds NaN, infinity or no data: {example:g} and the like, {count} of {a.size}"
             " values; cut them off or fill them first"
         )
+
+
+def _below_noise(usual: Any, most: float) -> float:
+    """The largest value below zero that noise does not lead down to; minus infinity without one."""
+    if most <= 0:
+        return most
+    under = usual < -GAP * most
+    low = np.sort(usual[under].astype(np.float64))[::-1]
+    start = min(float(usual[~under].min()), 0.0)
+    above = np.concatenate([[start], low])[:-1]
+    far = np.flatnonzero(above - low > np.maximum(GAP * most, -above / 2))
+    return float(low[far[0]]) if far.size else -np.inf
 
 
 def cave(place: Path) -> dict[str, Any]:

@@ -242,6 +242,14 @@ def test_a_tenth_below_zero_is_noise_and_more_is_no_data(tmp_path):
             refused(lambda: kept(tmp_path, "a.npy", a), ValueError, r".*no data: -20 and .*")
 
 
+def test_strong_noise_is_read_and_a_fill_value_under_it_is_not(tmp_path):
+    a = 0.5 + 0.3 * np.random.default_rng(0).standard_normal((20, 24, 5))
+    assert a.min() < -0.2 * a.max()
+    assert np.array_equal(kept(tmp_path, "a.npy", a).values, a)
+    a[3:5] = -1.0
+    refused(lambda: kept(tmp_path, "a.npy", a), ValueError, r".*no data: -1 and .*, 240 of 2400 .*")
+
+
 @pytest.mark.parametrize("value", [-99.0, -999.0, -9999.0, -32768.0])
 def test_numbers_that_stand_for_nothing_are_refused_among_large_ones(tmp_path, value):
     a = np.full((4, 5, 3), 1e6, np.float32)
