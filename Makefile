@@ -13,6 +13,8 @@ DEV := $(VENV)/.installed-dev
 HTML := _build/html/index.html
 export JUPYTER_PREFER_ENV_PATH := 1
 export PYDEVD_DISABLE_FILE_VALIDATION := 1
+# pages and tests start hundreds of processes, and each would compile the library anew
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: book slides test test-lowest test-newest lab check format map bench fuzz lock colab chapters stamp clean help
 .DEFAULT_GOAL := help

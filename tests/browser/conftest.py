@@ -241,6 +241,7 @@ def kept(
                 last[kind] = path, tabs.enter_context(opened(path, **KINDS[kind]))
             elif last[kind][0] != path:
                 tab = last.pop(kind)[1]  # where this fails the next test gets a tab of its own
+                tab.page.goto("about:blank")  # not to paint the old page by day
                 tab.page.emulate_media(color_scheme="light")
                 _go(tab, site, path, KINDS[kind].get("script", True))
                 last[kind] = path, tab
@@ -252,11 +253,13 @@ def kept(
 AT_REST = """(theme) => document.documentElement.dataset.theme === theme
   && document.getAnimations().every((a) => a.playState !== 'running')"""
 THEME = "document.documentElement.dataset.theme"
+STILL = "*, *::before, *::after { transition: none !important; }"  # they cost more than the colours
 
 
 def turned(page: Page, theme: str) -> Page:
     """The page while the reader's system is light or dark, its colours at rest."""
     if page.evaluate(THEME) != theme:
+        page.add_style_tag(content=STILL)
         page.emulate_media(color_scheme=cast(Literal["light", "dark"], theme))
         page.wait_for_function(AT_REST, arg=theme)
     return page
