@@ -24,13 +24,8 @@ def pytest_configure() -> None:
     settings.load_profile("dunfold")
 
 
-FIRST = (
-    "test_every_cell_runs",
-    "test_a_chapter_runs",
-    "tests/browser/",
-    "test_training",
-    "test_doors",
-)
+ALONE = ("test_every_cell_runs", "test_a_chapter_runs")  # each case is long
+FIRST = (*ALONE, "tests/browser/", "test_training", "test_doors")
 PAGE = re.compile(r"tests/browser/.*\[([\w/-]+\.html)")
 
 
@@ -41,7 +36,7 @@ def group(nodeid: str) -> str:
     """
     if page := PAGE.match(nodeid):
         return page[1]
-    return nodeid if any(name in nodeid for name in FIRST[:2]) else nodeid.split("::")[0]
+    return nodeid if any(name in nodeid for name in ALONE) else nodeid.split("::")[0]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
