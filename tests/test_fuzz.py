@@ -136,3 +136,10 @@ def test_a_door_takes_numpys_numbers_and_tells_torchs_errors_in_one_line():
         f(torch.ones(3, 2), 1.0)
     with pytest.raises(ValueError, match=r"f failed inside on x \(3, 5\), k 1: .*"):
         f(torch.ones(3, 5), 1)
+
+
+@pytest.mark.parametrize("more", [[], ["--all"]])
+def test_doors_that_do_not_exist_are_said_in_one_line(more, capsys):
+    with pytest.raises(SystemExit):
+        fuzz.main(["5", "--only", "nothing", *more])
+    assert "'nothing'" in capsys.readouterr().err.splitlines()[-1]
