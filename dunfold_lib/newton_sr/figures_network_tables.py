@@ -243,6 +243,7 @@ def quotes() -> dict[str, str]:
         "bicubic_art": average(of("bicubic-4", "rmse_art")),
         "made_art": average(of("newton-4", "rmse_art", "cpu")),
         "variant_seeds": str(trainings([*CHANGED][2:])),
+        "home_seeds": str(trainings(["newton-4", "learned-inverse-4"], HOME)),
         "planes_seeds": str(trainings([f"{stem}-4" for stem in networks[1:]])),
         "coarse_seeds": str(trainings([f"{stem}-{r}" for r in (8, 16) for stem in networks])),
         "band_seeds": str(trainings(bands, "", "psnr")),
