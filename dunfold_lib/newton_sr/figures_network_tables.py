@@ -245,6 +245,6 @@ def quotes() -> dict[str, str]:
         "variant_seeds": str(trainings([*CHANGED][2:])),
         "home_seeds": str(trainings(["newton-4", "learned-inverse-4"], HOME)),
         "planes_seeds": str(trainings([f"{stem}-4" for stem in networks[1:]])),
-        "coarse_seeds": str(trainings([f"{stem}-{r}" for r in (8, 16) for stem in networks])),
+        **{f"seeds_{r}": str(trainings([f"{stem}-{r}" for stem in networks])) for r in (8, 16)},
         "band_seeds": str(trainings(bands, "", "psnr")),
     }
