@@ -156,7 +156,7 @@ def test_the_intermediate_images_of_newton_are_the_best_and_moebius_gets_worse_f
 
 def test_which_seeds_share_their_initial_weights():
     """Sentences: "Those of `PlainSR` start from weights of their own, too"; "the other networks'
-    share the initial weights of seed 0"."""
+    share those of seed 0"."""
     for stem in tables.NETWORKS.values():
         for run in records.recorded(f"newton_sr/{stem}-4"):
             own = run["seed"] if stem == "plain" else 0
