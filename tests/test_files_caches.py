@@ -232,7 +232,7 @@ def test_the_first_axis_is_the_bands_only_where_it_is_at_most_half_of_the_others
     assert kept(tmp_path, "b.npy", a[:7]).values.shape == (15, 16, 7)
 
 
-def test_a_tenth_below_zero_is_noise_and_more_is_no_data(tmp_path):
+def test_a_tenth_below_zero_is_noise_and_more_by_itself_is_no_data(tmp_path):
     a = np.full((4, 5, 3), 100.0, np.float32)
     for value, kind in ((-9.0, "noise"), (-20.0, "no data")):
         a[1, 2, 0] = value

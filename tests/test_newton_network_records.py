@@ -52,6 +52,7 @@ def test_newton_is_ahead_on_moebius_and_art_is_not_decided():
 
 
 def test_whether_planes_teach_the_other_networks_more_is_not_decided():
+    """Sentence: "Not decided here: whether that holds for the other networks"."""
     for name in UNROLLED[1:]:
         at = lambda recipe, name=name: of(name, "rmse_art", recipe)
         assert records.undecided(at(tables.HOME), at("cpu"))
