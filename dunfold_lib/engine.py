@@ -1,9 +1,11 @@
 """What makes a training step cheaper, or its result better, the same for every network.
 
-Both leave the networks' lines as the chapters show them: convolutions are computed in bfloat16
-wherever they stand, and the average of the weights over the steps takes the place of the last.
+All leave the networks' lines as the chapters show them: convolutions are computed in bfloat16
+wherever they stand, a GPU is given a whole step at once, and the average of the weights over the
+steps takes the place of the last.
 """
 
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -22,6 +24,7 @@ CONVOLUTIONS = {
 }
 UNITS = ("amx_bf16", "avx512_bf16")  # what a processor calls its instructions for bfloat16
 WIDE = 32  # channels
+WARM = 3  # steps on a GPU before one is recorded: in them libraries choose their kernels
 UNTIL = 10  # steps: while there are few the average forgets sooner
 
 
@@ -74,6 +77,60 @@ def order(device: str, channels: int) -> torch.memory_format:
     """
     slow = channels >= WIDE and device == "cpu" and not has_units(device)
     return torch.contiguous_format if slow else torch.channels_last
+
+
+class Recorded:
+    """A training step on a GPU, recorded once as a CUDA graph and from then on launched as one.
+
+    A small network's step is a thousand kernels, which Python launches slower than the GPU runs
+    them. step : (b, truth) -> the loss, of tensors on the GPU; what Python decides in it is
+    decided once, so it must do the same every time, with a ``capturable`` optimiser. Other threads
+    may use the GPU meanwhile.
+    """
+
+    RECORDING = threading.Lock()
+
+    def __init__(self, step: Callable[[Any, Tensor], Tensor]):
+        self.step, self.warm, self.stream = step, 0, torch.cuda.Stream()
+        self.graph, self.given = torch.cuda.CUDAGraph(), list[Tensor]()
+        self.loss: Tensor | None = None
+
+    def __call__(self, b: Any, truth: Tensor) -> Tensor:
+        """The loss of a step; RuntimeError where it cannot be recorded."""
+        if self.warm < WARM:
+            self.warm += 1
+            self.stream.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(self.stream):
+                loss = self.step(b, truth)
+            torch.cuda.current_stream().wait_stream(self.stream)
+            return loss
+        if self.loss is None:
+            self.loss = self._record(_clone(b), truth.clone())
+        for held, new in zip(self.given, _parts((b, truth)), strict=True):
+            held.copy_(new)
+        self.graph.replay()
+        return self.loss
+
+    def _record(self, b: Any, truth: Tensor) -> Tensor:
+        self.given = _parts((b, truth))
+        alone = torch.cuda.graph(self.graph, stream=self.stream, capture_error_mode="thread_local")
+        try:
+            with self.RECORDING, alone:
+                return self.step(b, truth)
+        except (RuntimeError, ValueError) as error:
+            reason = str(error).splitlines()[0]
+            says = "it must do the same every time, without asking for a value"
+            raise RuntimeError(f"the step cannot be recorded ({reason}); {says}") from error
+
+
+def _parts(x: Any) -> list[Tensor]:
+    """The tensors of a tensor, or of tuples of tensors."""
+    return [x] if isinstance(x, Tensor) else [t for part in x for t in _parts(part)]
+
+
+def _clone(x: Any) -> Any:
+    """A copy of a tensor, or of a named tuple of tensors."""
+    return x.clone() if isinstance(x, Tensor) else type(x)(*map(_clone, x))
 
 
 class Average:

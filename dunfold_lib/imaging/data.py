@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from dunfold_lib import checks, fetch, images
 from dunfold_lib.checks import AnyTensor
-from dunfold_lib.datasets import bell
+from dunfold_lib.datasets import bell, crop
 from dunfold_lib.fetch import Brought
 from dunfold_lib.operators import Blockwise, Blur, Sensing
 
@@ -140,6 +140,25 @@ def head_slices(part: str = "train") -> Tensor:
         z for z in range(30, 150) if (z % 10 == 5) == (part == "test") and z % 10 not in (4, 6)
     ]
     return torch.cat([_centred(volume[:, :, z].T.flip(0)) for z in chosen])
+
+
+@checks.door
+@fetch.cached(lambda: [_head_copy()])
+def slices_and_photographs() -> Tensor:
+    """The training slices of ``head_slices`` and as many crops of the wheel's training photographs.
+
+    An average of 152 heads is smoother than one head; photographs have edges and grain. Every other
+    crop is seen through an ellipse, dark around it as around a head. (168, 1, 256, 256) in [0, 1].
+    """
+    g, slices = torch.Generator().manual_seed(0), head_slices("train")
+    side = slices.shape[-1]
+    large = [x for x in training_images("wheels").values() if min(x.shape[2:]) >= side]
+    at, windows = torch.linspace(-1, 1, side), list[Tensor]()
+    for i, n in enumerate(torch.randint(len(large), (len(slices),), generator=g).tolist()):
+        high, wide = 0.6 + 0.3 * torch.rand(2, generator=g)
+        inside = (at[:, None] / high) ** 2 + (at / wide) ** 2 <= 1
+        windows.append(crop(large[n], side, g) * (inside if i % 2 else 1.0))
+    return torch.cat([slices, *windows])
 
 
 def _head_copy() -> Path | None:

@@ -32,7 +32,7 @@ class Training(Recipe):
     """How to train one network; its size is part of the recipe.
 
     data      : images to train on, "wheels" (inside scikit-image) or "T91" (data folder); for MRI
-                "head", the volume inside nilearn.
+                "head", the volume inside nilearn, or "head+wheels", it and photographs.
     phases, channels : the network's K and its number of features.
     steps, batch, lr, end, clip : as in ``training.Recipe``; a batch counts blocks, or MR slices.
     symmetry  : weight of the symmetry loss.
@@ -133,8 +133,11 @@ def build_constrained(kind: type[Network], ratio: int, recipe: Training, seed: i
 
 def sampler(recipe: Training) -> Callable[[int, torch.Generator], Tensor]:
     """Draws truths: (batch, generator) -> blocks or slices, each in one of 8 symmetries."""
-    head = recipe.data == "head"
-    images = data.head_slices("train") if head else training_set(recipe.data)
+    slices: dict[str, Callable[[], Tensor]] = {
+        "head": partial(data.head_slices, "train"),
+        "head+wheels": data.slices_and_photographs,
+    }
+    images = slices.get(recipe.data, partial(training_set, recipe.data))()
 
     def draw(batch: int, g: torch.Generator) -> Tensor:
         truth = images[torch.randint(len(images), (batch,), generator=g)]
