@@ -91,7 +91,9 @@ class Recorded:
     RECORDING = threading.Lock()
 
     def __init__(self, step: Callable[[Any, Tensor], Tensor]):
-        self.step, self.warm, self.stream = step, 0, torch.cuda.Stream()
+        self.step, self.warm = step, 0
+        here = torch.cuda.current_stream()  # of a thread that has its own: streams are few
+        self.stream = torch.cuda.Stream() if here == torch.cuda.default_stream() else here
         self.graph, self.given = torch.cuda.CUDAGraph(), list[Tensor]()
         self.loss: Tensor | None = None
 
