@@ -84,8 +84,8 @@ class Recorded:
 
     A small network's step is a thousand kernels, which Python launches slower than the GPU runs
     them. step : (b, truth) -> the loss, of tensors on the GPU; what Python decides in it is
-    decided once, so it must do the same every time, with a ``capturable`` optimiser. Other threads
-    may use the GPU meanwhile.
+    decided once, so it must do the same every time, with a ``capturable`` optimiser. Threads record
+    one after the other.
     """
 
     RECORDING = threading.Lock()

@@ -128,8 +128,8 @@ def quiet(net):
 
 
 def constrained(net):
-    parametrize.register_parametrization(shaken(net), "rho", imaging_training.Within(0.0, 2.0))
-    parametrize.register_parametrization(net, "theta", imaging_training.Within(0.0))
+    parametrize.register_parametrization(shaken(net), "rho", model.Within(0.0, 2.0))
+    parametrize.register_parametrization(net, "theta", model.Within(0.0))
     return net
 
 

@@ -65,15 +65,7 @@ _SHORT = Training(steps=1200)  # for the ratios of less worth: two minutes
 _DEEP = Deep()
 _T91 = Training(data="T91")
 # the paper's size: 200 epochs of 88,912 patches in batches of 64
-_GPU = Training(
-    data="T91",
-    phases=9,
-    channels=32,
-    steps=278_000,
-    batch=64,
-    lr=1e-3,
-    quiet=True,
-)
+_GPU = Training(data="T91", phases=9, channels=32, steps=278_000, batch=64, lr=1e-3)
 # the paper's size in hours on two cores: a hundredth of the paper's patches
 _FULL = replace(_GPU, steps=20_000, batch=32, warmup=200, average=0.999, precision="bf16")
 # the paper's size in minutes of a GPU
@@ -82,7 +74,11 @@ _GPU_SHORT = replace(
 )
 _MRI_CPU = Training(data="head", phases=3, channels=16, steps=400, batch=1)
 _MRI_SHORT = replace(_GPU_SHORT, data="head+wheels", steps=5000, batch=2)
+# and on from there on a CPU, each ratio from the network of 20 %
+_BEGIN = "mri-istanet-plus-20/gpu-short-s0"
+_MRI_ON = replace(_MRI_SHORT, begin=_BEGIN, steps=600, batch=1, lr=5e-4, warmup=20)
 _MRI_GPU = Training(data="head", phases=9, channels=32, steps=40_000, batch=4)
+_MRI = {"cpu": _MRI_CPU, "gpu-short": _MRI_SHORT, "continued": _MRI_ON, "gpu": _MRI_GPU}
 _DENOISERS = {
     "cnn": Recipe(steps=900, batch=16, lr=3e-3),
     "prox": Recipe(steps=900, batch=16, lr=1e-2),
@@ -122,7 +118,7 @@ def _slices(kind: str, ratio: int) -> Experiment:
         measure=partial(measure, mri_tests),
         own=("folder",),
         train=train,
-        recipes={"cpu": _MRI_CPU, "gpu-short": _MRI_SHORT, "gpu": _MRI_GPU},
+        recipes=_MRI,
         released=partial(load_experiment, KINDS[kind], None, share=ratio / 100),
     )
 

@@ -253,6 +253,25 @@ def _begin(net: ISTANet | ISTANetPlus, A: Linear, K: int, channels: int, Q: Tens
     net.theta = nn.Parameter(torch.full((K,), THETA, dtype=precision(A)))
 
 
+class Within(nn.Module):
+    """Keeps a learned number in (low, high) by a sigmoid, or above low by softplus."""
+
+    def __init__(self, low: float, high: float | None = None):
+        super().__init__()
+        self.low, self.high = low, high
+
+    def forward(self, free: Tensor) -> Tensor:
+        if self.high is None:
+            return self.low + functional.softplus(free)
+        return self.low + (self.high - self.low) * free.sigmoid()
+
+    def right_inverse(self, value: Tensor) -> Tensor:
+        """The free number behind a value."""
+        if self.high is None:
+            return (value - self.low).clamp(min=1e-6).expm1().log()
+        return ((value - self.low) / (self.high - self.low)).logit()
+
+
 def names(net: ISTANet | ISTANetPlus) -> Sequence[str]:
     """The filters of a network, in the order in which a phase applies them."""
     plus = isinstance(net, ISTANetPlus)

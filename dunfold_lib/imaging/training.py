@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import Tensor
 from torch.nn.utils import parametrize
 
 from dunfold_lib import checks, fetch, records
-from dunfold_lib.imaging import data, masks, self_supervised
+from dunfold_lib.imaging import data, masks, model, self_supervised
 from dunfold_lib.imaging.denoisers import BoundedDenoiser, Denoiser, LearnedProx
 from dunfold_lib.imaging.equilibrium import Equilibrium, Tied, square_loss
 from dunfold_lib.imaging.fast import plus_loss
@@ -37,6 +36,8 @@ class Training(Recipe):
     steps, batch, lr, end, clip : as in ``training.Recipe``; a batch counts blocks, or MR slices.
     symmetry  : weight of the symmetry loss.
     quiet     : begin at the linear start (``model.start_quietly``) and not at the paper's weights.
+    begin     : or with the weights of a recorded run of this room, ``NAME/RUN``, which may be of
+                another ratio: what images have in common is the same.
     precision, compile : as in ``training.Recipe``, for a GPU.
     """
 
@@ -48,6 +49,7 @@ class Training(Recipe):
     lr: float = 2e-3
     symmetry: float = 0.01
     quiet: bool = True
+    begin: str = ""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -104,30 +106,11 @@ def build_mri(kind: type[Network], ratio: int, recipe: Training, seed: int = 0) 
     return net
 
 
-class Within(nn.Module):
-    """Keeps a learned number in (low, high) by a sigmoid, or above low by softplus."""
-
-    def __init__(self, low: float, high: float | None = None):
-        super().__init__()
-        self.low, self.high = low, high
-
-    def forward(self, free: Tensor) -> Tensor:
-        if self.high is None:
-            return self.low + functional.softplus(free)
-        return self.low + (self.high - self.low) * free.sigmoid()
-
-    def right_inverse(self, value: Tensor) -> Tensor:
-        """The free number behind a value."""
-        if self.high is None:
-            return (value - self.low).clamp(min=1e-6).expm1().log()
-        return ((value - self.low) / (self.high - self.low)).logit()
-
-
 def build_constrained(kind: type[Network], ratio: int, recipe: Training, seed: int = 0) -> Network:
     """The same network with steps in (0, 2) and thresholds above zero, as theory has them."""
     net = build(kind, ratio, recipe, seed)
-    parametrize.register_parametrization(net, "rho", Within(0.0, 2.0))
-    parametrize.register_parametrization(net, "theta", Within(0.0))
+    parametrize.register_parametrization(net, "rho", model.Within(0.0, 2.0))
+    parametrize.register_parametrization(net, "theta", model.Within(0.0))
     return net
 
 
@@ -147,9 +130,23 @@ def sampler(recipe: Training) -> Callable[[int, torch.Generator], Tensor]:
     return draw
 
 
+def take_weights(net: Network, run: str) -> None:
+    """Give a network the weights of a recorded run of this room, ``NAME/RUN``."""
+    path = records.results_root() / "imaging" / run / records.WEIGHTS
+    if not path.is_file():
+        raise ValueError(f"begin is {run!r}; it must be a recorded run with weights: no {path}")
+    try:
+        net.load_state_dict(records.tensors_of(path, path.read_bytes())[0])
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise ValueError(f"begin is {run!r}; its network is of another size ({reason})") from None
+
+
 def train(net: Network, recipe: Training, context: Context = ALONE) -> list[float]:
     """Train a network by a recipe; the loss of every step."""
     draw = sampler(recipe)
+    if recipe.begin:
+        take_weights(net, recipe.begin)
 
     def sample(batch: int, g: torch.Generator) -> tuple[Tensor, Tensor]:
         truth = draw(batch, g)

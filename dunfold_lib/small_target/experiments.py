@@ -107,8 +107,8 @@ _GPU_SHORT = replace(
 )
 
 
-# three times as many steps, with room for them: each is launched as one
-_GPU_LONG = replace(_GPU_SHORT, steps=7000, every=250, cuda_graph=True)
+# as many steps as fitted into half an hour of such a GPU; each is launched as one
+_GPU_LONG = replace(_GPU_SHORT, steps=4000, every=250, cuda_graph=True)
 _FULL_SIZE = {"full": _FULL, "gpu-short": _GPU_SHORT, "gpu-long": _GPU_LONG}
 
 
