@@ -168,11 +168,11 @@ def file_hash(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def load_weights(path: Path, net: Any) -> None:
+def load_weights(path: Path, net: Any, any_matrix: bool = False) -> None:
     """Put the weights of a file into a network; ValueError in one line if they do not fit.
 
     A run.json beside the file names the file's sha256, and the matrix they were trained for, which
-    must be the network's.
+    must be the network's unless ``any_matrix``.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load as from_bytes
@@ -182,7 +182,7 @@ def load_weights(path: Path, net: Any) -> None:
         made, named = run.get("matrix"), dict(run.get("weights") or {}).get("sha256")
         if named and path.name == WEIGHTS and path.exists() and file_hash(path) != named:
             raise ValueError(f"{path}: is not the file of its run.json (other sha256)")
-        if made and made != here:
+        if made and made != here and not any_matrix:
             raise ValueError(f"{path}: was trained for the matrix {made}; this network's is {here}")
     try:
         net.load_state_dict(from_bytes(weights_file(path).read_bytes()))

@@ -210,3 +210,21 @@ def test_the_linear_start_from_the_wheels_images_reaches_its_bar():
             lambda x, net=net: evaluation.started(net, x), data.read_folder(folder)
         )
         assert low <= made["psnr"] <= high
+
+
+def test_a_training_begins_with_recorded_weights_of_another_ratio(tmp_path, monkeypatch):
+    monkeypatch.setattr(records, "results_root", lambda: tmp_path)
+    monkeypatch.setattr(data, "head_slices", lambda part: uniform(5, 1, 12, 12).float())
+    recipe = replace(TINY, data="head", steps=0, begin="mri-20/cpu-s0")
+    make = lambda ratio: ISTANetPlus(Fourier(data.radial_mask(ratio, 12)), 2, 4)
+    other = make(20)
+    with torch.no_grad():
+        other.rho.fill_(0.25)
+    with pytest.raises(ValueError, match=r"mri-20/cpu-s0/weights.safetensors: cannot be read"):
+        imaging_training.train(make(50), recipe)
+    records.save_run(tmp_path / "imaging/mri-20/cpu-s0", {"scores": {}}, other, [])
+    net = make(50)
+    imaging_training.train(net, recipe)
+    assert_close(net.rho, other.rho)
+    with pytest.raises(ValueError, match="holds no weights of this network"):
+        imaging_training.train(ISTANetPlus(Fourier(data.radial_mask(50, 12)), 2, 6), recipe)

@@ -130,23 +130,12 @@ def sampler(recipe: Training) -> Callable[[int, torch.Generator], Tensor]:
     return draw
 
 
-def take_weights(net: Network, run: str) -> None:
-    """Give a network the weights of a recorded run of this room, ``NAME/RUN``."""
-    path = records.results_root() / "imaging" / run / records.WEIGHTS
-    if not path.is_file():
-        raise ValueError(f"begin is {run!r}; it must be a recorded run with weights: no {path}")
-    try:
-        net.load_state_dict(records.tensors_of(path, path.read_bytes())[0])
-    except RuntimeError as error:
-        reason = str(error).splitlines()[-1].strip()
-        raise ValueError(f"begin is {run!r}; its network is of another size ({reason})") from None
-
-
 def train(net: Network, recipe: Training, context: Context = ALONE) -> list[float]:
     """Train a network by a recipe; the loss of every step."""
     draw = sampler(recipe)
     if recipe.begin:
-        take_weights(net, recipe.begin)
+        path = records.results_root() / "imaging" / recipe.begin / records.WEIGHTS
+        records.load_weights(path, net, any_matrix=True)
 
     def sample(batch: int, g: torch.Generator) -> tuple[Tensor, Tensor]:
         truth = draw(batch, g)
