@@ -135,6 +135,8 @@ PSNR = {
     ("istanet-plus-25", "cpu-t91"): (29.8, 40),
     ("istanet-plus-25", "cpu"): (29.0, 40),
     ("istanet-plus-25", "gpu-short"): (32.0, 40),
+    ("istanet-plus-10", "gpu-short"): (26.2, 40),
+    ("istanet-25", "gpu-short"): (31.2, 40),
 }
 
 

@@ -24,9 +24,10 @@ RECIPES = {
     "cpu": "wheels, CPU",
     "cpu-t91": "T91, CPU",
     "full": "full size, CPU",
-    "gpu-short": "full size, 11 min",
+    "gpu-short": "full size, short",
     "gpu": "full size, GPU",
 }
+LARGE = ("istanet-plus-25", "istanet-plus-10", "istanet-25")  # of the paper's size
 PAIR = {"free": "istanet-plus-25", "constrained": "istanet-plus-25-constrained"}
 
 
@@ -178,7 +179,9 @@ def quotes() -> dict[str, str]:
         "tv_25": tables.average(scores("tv-25")),
         "pnp_25": tables.average(scores("pnp-admm-cnn-25")),
         "large_25": tables.average(scores("istanet-plus-25", "gpu-short")),
-        "large_25_seeds": str(trainings(["istanet-plus-25"], "gpu-short")),
+        "large_10": tables.average(scores("istanet-plus-10", "gpu-short")),
+        "large_plain_25": tables.average(scores("istanet-25", "gpu-short")),
+        "large_25_seeds": str(trainings(LARGE, "gpu-short")),
         "plus_25": tables.average(scores("istanet-plus-25", "cpu-t91")),
         "plus_25_seeds": str(trainings(["istanet-plus-25"], "cpu-t91")),
         "mri_tv": tables.between(over, 1),
