@@ -109,6 +109,9 @@ class Recorded:
         if self.loss is None:
             self.loss = self._record(_clone(b), truth.clone())
         for held, new in zip(self.given, _parts((b, truth)), strict=True):
+            if held.shape != new.shape:
+                shapes = f"{tuple(new.shape)}; recorded was a step of {tuple(held.shape)}"
+                raise ValueError(f"the batch has shape {shapes}: every batch must be alike")
             held.copy_(new)
         self.graph.replay()
         return self.loss
