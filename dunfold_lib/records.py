@@ -20,8 +20,6 @@ import torch
 from torch import Tensor, nn
 
 from dunfold_lib import download
-from dunfold_lib.machine import PACKAGES as PACKAGES
-from dunfold_lib.machine import commit as commit
 from dunfold_lib.machine import environment as environment
 
 PART = ".part"  # the end of the name of a file that is still being written

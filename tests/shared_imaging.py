@@ -7,6 +7,7 @@ from torch.nn.functional import conv2d
 from torch.nn.utils import parametrize
 from torch.testing import assert_close
 
+from dunfold_lib import images
 from dunfold_lib.imaging import data, model
 from dunfold_lib.imaging import training as imaging_training
 from dunfold_lib.imaging.model import (
@@ -58,6 +59,12 @@ def structural(x, y, peak):
 
 
 # data: luminance and files
+
+
+def luminance(pixels):
+    """An array as luminance (1, 1, height, width)."""
+    return torch.from_numpy(images.luminance(images.of_array(pixels, "image")))[None, None]
+
 
 GREY = np.array([[0, 51, 255], [102, 204, 153]], dtype=np.uint8)
 

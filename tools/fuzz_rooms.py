@@ -102,7 +102,6 @@ IMAGING: Makers = {
     "net": lambda: im.ISTANetPlus(block_operator(), 2, 2),
     "truth": lambda: rand(2, 1, 6, 6),
     "image": lambda: rand(1, 1, 8, 13),
-    "pixels": lambda: rand(6, 5).numpy(),
     "images": lambda: [rand(1, 1, 8, 8), rand(1, 1, 7, 9)],
     "side": lambda: 3,
     "stride": lambda: 2,

@@ -90,7 +90,6 @@ SPECIAL: Makers = {
     "sparse.theory.local_rate.support": lambda: torch.tensor([1, 0, 1, 0, 0, 0, 0, 0]) > 0,
     "sparse.coherence.generalised_coherence.gap": lambda: 0.1,
     "sparse.data.SparseProblem.A": lambda: None,
-    "sparse.data.gaussian_kernel.side": lambda: 5,
     "imaging.model.ISTANetPlus.transform.u": lambda: rand(2, 2, 6, 6),
     "imaging.model.*.b": lambda: rand(2, 12),
     "imaging.model.*.x": lambda: rand(2, 1, 6, 6),

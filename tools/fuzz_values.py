@@ -75,7 +75,6 @@ PIECES = {
     "deblurring.algorithm": "step begin differences",
     "deblurring.data": "draw seen photographs",
     "phase.algorithm": "measured settled largest",
-    "phase.data": "halves",
     "imaging.model": "conv channels_last filters precision names",
     "imaging.baselines": "rounding",
     "imaging.denoisers": "relaxed",

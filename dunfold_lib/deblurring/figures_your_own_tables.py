@@ -7,8 +7,6 @@ from dunfold_lib.deblurring.experiments import BARS, EXPERIMENTS
 from dunfold_lib.show import Curves, line
 from dunfold_lib.tables import Table
 
-NETWORKS = ("steps", "filters", "prox")
-
 
 def each(name: str, score: str = "psnr") -> list[float]:
     """A score of every recorded run of an experiment of this room."""

@@ -4,7 +4,6 @@ Their data, crops and noise are not ours (the noisy rows are above what σ/255 g
 order can be compared with ours, and absolute figures cannot.
 """
 
-SOURCE = "Liu et al., STAR-Net, Pattern Recognition 172:112496 (2026), tables for ICVL and PaviaU"
 SIGMAS = (10, 30, 50, 70)  # of 255; the last number of every row is the printed average
 MISPRINT = "ICVL, noisy, σ = 10: the text of the table has 20.018; the average says 29.018"
 PARAMETERS = {

@@ -96,11 +96,6 @@ def turned(x: Tensor, angle: float, width: int = 2) -> Tensor:
     return torch.cat([turn.cos() * re - turn.sin() * im, turn.sin() * re + turn.cos() * im], 1)
 
 
-def halves(x: Tensor, width: int) -> Tensor:
-    """x (batch, d) as (batch, c, n)."""
-    return x.unflatten(1, (width, -1))
-
-
 @checks.door
 def aligned(x: Tensor, truth: Tensor, width: int = 1) -> Tensor:
     """x (batch, d), each row turned by the phase (for width 1 the sign) that brings it nearest."""

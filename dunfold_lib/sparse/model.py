@@ -41,12 +41,6 @@ from torch import Tensor, nn
 from dunfold_lib import checks
 from dunfold_lib.operators import Matrix, fits, norm
 from dunfold_lib.prox import soft_select
-from dunfold_lib.sparse.algorithm import extrapolated as extrapolated
-from dunfold_lib.sparse.algorithm import fista as fista
-from dunfold_lib.sparse.algorithm import ista as ista
-from dunfold_lib.sparse.algorithm import ista_step as ista_step
-from dunfold_lib.sparse.algorithm import nesterov as nesterov
-from dunfold_lib.sparse.algorithm import objective as objective
 from dunfold_lib.sparse.coherence import analytic_weights, rank_tolerance
 from dunfold_lib.unroll import Unrolled
 
