@@ -75,6 +75,7 @@ PIECES = {
     "deblurring.algorithm": "step begin differences",
     "deblurring.data": "draw seen photographs",
     "phase.algorithm": "measured settled largest",
+    "sparse.model": "Layers",
     "imaging.model": "conv channels_last filters precision names",
     "imaging.baselines": "rounding",
     "imaging.denoisers": "relaxed",
