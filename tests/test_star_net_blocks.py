@@ -128,7 +128,7 @@ def test_the_block_S_earns_its_place_and_training_pays():
 EXACT = (28.13, 18.59, 14.15, 11.23)  # white noise on a scale of peak 1, dB
 
 
-PRINTED = {n: {m: v["PSNR"] for m, v in cube.items()} for n, cube in printed.CUBES.items()}
+PRINTED = {name: cube["PSNR"] for name, cube in printed.CUBES.items()}
 
 
 def test_the_printed_noisy_rows_are_higher_than_white_noise_can_be():
