@@ -1,7 +1,5 @@
 """The room's networks on amplitudes of one's own."""
 
-from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -52,12 +50,8 @@ def _joined(x: np.ndarray) -> Any:
     return (re + 1j * im).astype(np.complex64)
 
 
-def read(paths: Sequence[Path]) -> list[Callable[[], tuple[Any, ...]]]:
-    """What reads each file: its arrays y (m,) and A (m, n)."""
-    return [partial(_read, path) for path in paths]
-
-
-def _read(path: Path) -> tuple[Any, ...]:
+def read(path: Path) -> tuple[Any, ...]:
+    """A file's arrays y (m,) and A (m, n)."""
     found = cubes.arrays(path)
     lacking = [name for name in NAMES if name not in found]
     if lacking:
