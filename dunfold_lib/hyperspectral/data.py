@@ -207,8 +207,7 @@ class Noise:
     def __call__(self, truth: Tensor, g: torch.Generator) -> Tensor:
         """A noisy copy of cubes (N, B, H, W), not clipped; drawn on the CPU."""
         checks.finite("truth", truth)
-        if truth.ndim != 4:
-            raise ValueError(f"truth has shape {tuple(truth.shape)}; it must be (batch, B, H, W)")
+        checks.shaped("truth", truth, ("batch", "B", "H", "W"))
         N, B, H, W = truth.shape
         rand = lambda *shape: torch.rand(*shape, generator=g, dtype=truth.dtype)
         deviation = self.sigma / 255 * (rand(N, B, 1, 1) if self.varying else 1)

@@ -197,23 +197,16 @@ def _without_noise(
 
 def _image_and_level(v: Tensor, sigma: Tensor | float) -> None:
     """Refuse what is no image, and a noise level that is no number, nor one for each image."""
-    _image(v)
+    checks.shaped("v", v, ("batch", 1, "height", "width"))
     if isinstance(sigma, Tensor):
         checks.rows("sigma", sigma, (1, 1, 1))
     else:
         checks.number("sigma", sigma, 0)
 
 
-def _image(v: Tensor) -> None:
-    checks.real("v", v)
-    if v.ndim != 4 or v.shape[1] != 1:
-        given = tuple(v.shape)
-        raise ValueError(f"v has shape {given}; it must be (batch, 1, height, width)")
-
-
 def _each(denoise: Callable[[Any], Any], v: Tensor, sigma: float) -> Tensor:
     """A NumPy denoiser on every image of a batch, after a look at the arguments."""
-    _image(v)
+    checks.shaped("v", v, ("batch", 1, "height", "width"))
     checks.finite("v", v)
     checks.number("sigma", sigma, 0)
     if sigma <= torch.finfo(v.dtype).eps * float(v.abs().max()):

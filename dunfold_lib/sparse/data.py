@@ -120,9 +120,7 @@ def masked(truth: Tensor, kept: float, noise: float, seed: int = 0) -> tuple[Com
 def _size(truth: Tensor) -> tuple[int, int]:
     """(height, width) of images (batch, 1, height, width)."""
     checks.finite("truth", truth)
-    if truth.ndim != 4:
-        given = tuple(truth.shape)
-        raise ValueError(f"truth has shape {given}; it must be (batch, 1, height, width)")
+    checks.shaped("truth", truth, ("batch", 1, "height", "width"))
     return truth.shape[-2], truth.shape[-1]
 
 
