@@ -33,12 +33,9 @@ def html(*parts: Any) -> str:
     made: list[str] = []
     for drawn, group in itertools.groupby(flat, lambda p: isinstance(p, Curves | Frames)):
         some = [*group]
-        made += [show.page(*some).text] if drawn else [_text(p) for p in some]
+        text = lambda p: p.text if isinstance(p, Html) else f"<p>{escape(p)}</p>"
+        made += [show.page(*some).text] if drawn else map(text, some)
     return explore.STYLE + "".join(made)
-
-
-def _text(part: Html | str) -> str:
-    return part.text if isinstance(part, Html) else f"<p>{escape(part)}</p>"
 
 
 def first_line(error: BaseException) -> str:

@@ -95,11 +95,9 @@ def _form(net: Any) -> tuple[Any, ...]:
 @cache
 def _known() -> dict[str, tuple[Any, ...]]:
     """The book's networks, and what their losses see."""
-    return {n: (_form(e.build()), _seen(e)) for n, e in EXPERIMENTS.items() if e.recipes}
-
-
-def _seen(e: Experiment) -> tuple[Any, ...]:
-    return _loss(e.recipes["cpu"])
+    return {
+        n: (_form(e.build()), _loss(e.recipes["cpu"])) for n, e in EXPERIMENTS.items() if e.recipes
+    }
 
 
 def _loss(recipe: training.Training) -> tuple[Any, ...]:

@@ -170,7 +170,8 @@ class HyperLISTA(Unrolled):
         W, _ = _weights(A, K, 0.0, analytic_weights if W is None else W)
         self.A, self.K = A, K
         self.register_buffer("W", W.clone(), persistent=False)
-        self.register_buffer("pinv", _pinv(A.A), persistent=False)
+        pinv = torch.linalg.pinv(A.A.double(), rtol=rank_tolerance(A.A)).to(A.A)  # of its rank
+        self.register_buffer("pinv", pinv, persistent=False)
         if len(c) != 3:
             raise ValueError(
                 f"c has {len(c)} numbers; it must have 3: threshold, momentum, support"
@@ -202,11 +203,6 @@ def _zero(A: Matrix, b: Tensor) -> Tensor:
     if b.dtype != A.A.dtype:
         raise TypeError(f"b has dtype {b.dtype}; the network's matrix has {A.A.dtype}")
     return b.new_zeros(len(b), *A.domain)
-
-
-def _pinv(A: Tensor) -> Tensor:
-    """A⁺ in float64, of the rank that the dtype of A can tell."""
-    return torch.linalg.pinv(A.double(), rtol=rank_tolerance(A)).to(A)
 
 
 def _weights(
