@@ -88,17 +88,14 @@ def training_images(name: str) -> dict[str, Tensor]:
     """
     if name in ("wheels", "wheels-part"):
         reduce = torch.nn.functional.avg_pool2d
-        chosen = {k: v for k, v in wheel_images("train").items() if not _held(name, k)}
+        out = HELD_OUT if name == "wheels-part" else ()
+        chosen = {k: v for k, v in wheel_images("train").items() if k not in out}
         whole = {k: reduce(v, REDUCED.get(k, 1)) for k, v in chosen.items()}
         half = {f"{k}, half": reduce(v, 2) for k, v in whole.items() if min(v.shape[2:]) >= 200}
         return whole | half
     if name != "T91":
         raise ValueError(f"data is {name!r}; it must be 'wheels', 'wheels-part' or 'T91'")
     return read_folder(fetch.required("images/T91"))
-
-
-def _held(name: str, photograph: str) -> bool:
-    return name == "wheels-part" and photograph in HELD_OUT
 
 
 @fetch.cached(lambda: [])

@@ -33,7 +33,10 @@ def apply(net: FlowNet, y: np.ndarray, A: np.ndarray) -> Any:
     if not np.isfinite(scale) or scale == 0:
         raise ValueError("A is zero or holds NaN or infinity; it must be finite and not zero")
     x = net(Seen(amplitudes[None], _pairs(A / scale)[None]))[0].numpy() / scale
-    return _joined(x) if np.iscomplexobj(A) else x
+    if not np.iscomplexobj(A):
+        return x
+    re, im = np.split(x, 2)
+    return (re + 1j * im).astype(np.complex64)
 
 
 def _pairs(A: np.ndarray) -> Tensor:
@@ -43,11 +46,6 @@ def _pairs(A: np.ndarray) -> Tensor:
         return re[:, None]
     im = fetch.tensor(A.imag, "A")
     return torch.stack([torch.cat([re, -im], 1), torch.cat([im, re], 1)], 1)
-
-
-def _joined(x: np.ndarray) -> Any:
-    re, im = np.split(x, 2)
-    return (re + 1j * im).astype(np.complex64)
 
 
 def read(path: Path) -> tuple[Any, ...]:
