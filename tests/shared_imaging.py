@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import shared_random
 import torch
 from torch.nn.functional import conv2d
 from torch.nn.utils import parametrize
@@ -16,6 +17,9 @@ from dunfold_lib.imaging.model import (
     start_quietly,
 )
 from dunfold_lib.operators import Fourier, Sensing
+
+count = shared_random.count
+
 
 SIDE = 5  # of the small blocks below
 
@@ -108,10 +112,6 @@ def measured(net, n=3, seed=7):
 def mri(Network, K=3, channels=4):
     """A small network for slices."""
     return small(Network, K, channels, Q=None, A=Fourier(bits(6, 9, share=0.6)))
-
-
-def count(net):
-    return sum(p.numel() for p in net.parameters())
 
 
 def written_out(net, b):
