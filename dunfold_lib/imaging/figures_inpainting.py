@@ -10,7 +10,7 @@ from dunfold_lib.explore import Explorer, Guess, Slider
 from dunfold_lib.imaging import data, masks, self_supervised, training
 from dunfold_lib.imaging.experiments import BLIND, EXPERIMENTS, MASK_BAR
 from dunfold_lib.imaging.fast import reconstruct
-from dunfold_lib.imaging.figures_blind_tables import HEAD, SAID, gap, row, values, verdict
+from dunfold_lib.imaging.scores import HEAD, SAID, gap, row, values, verdict
 from dunfold_lib.metrics import psnr
 from dunfold_lib.operators import Blockwise, Sensing
 from dunfold_lib.show import Frames, array

@@ -11,7 +11,7 @@ from dunfold_lib.imaging import self_supervised
 from dunfold_lib.imaging.data import small_camera
 from dunfold_lib.imaging.experiments import BLIND, BLIND_BAR, EXPERIMENTS
 from dunfold_lib.imaging.fast import reconstruct
-from dunfold_lib.imaging.figures_blind_tables import HEAD, SAID, gap, row, values, verdict
+from dunfold_lib.imaging.scores import HEAD, SAID, gap, row, values, verdict
 from dunfold_lib.metrics import psnr
 from dunfold_lib.prox import soft
 from dunfold_lib.show import Curves, Frames, array, line

@@ -1,4 +1,4 @@
-"""What both pages on learning without ground truth say of a record: a table's row, a verdict."""
+"""Scores of recorded runs without ground truth, as both pages say them: a row, a verdict."""
 
 from dunfold_lib import records, tables
 
