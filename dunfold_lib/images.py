@@ -198,10 +198,10 @@ def photographs(names: Sequence[str]) -> dict[str, Any]:
     return {name: luminance(read(files[name])) for name in names}
 
 
-def luminance(image: Stored) -> Any:
-    """An image (h, w) in [0, 1], float32; its scale is its own."""
-    grey_ = grey(scale([image], image.name)(image))
-    return np.array(grey_, dtype=np.float32, order="C")
+def luminance(image: Stored, by: Scale | None = None) -> Any:
+    """An image (h, w) in [0, 1], float32; its scale is its own, unless one is given."""
+    by = by or scale([image], image.name)
+    return np.array(grey(by(image)), dtype=np.float32, order="C")
 
 
 def as_bytes(image: Stored, scale: Scale) -> Any:

@@ -4,7 +4,8 @@ net = load("small_target/lrpcanet-sirst")   the network, its weights and its ope
 T = net(image)                              an array or a tensor, in its usual shape
 net.run(Path("frames"), Path("found"))      every file of a folder
 
-What a network takes and gives stands in its room's ``inference.apply``; which files, in ``read``.
+What a network takes and gives stands in its room's ``inference.apply``; which files, in ``read``,
+which is given what all files share, where there is a ``scale`` of them.
 """
 
 import inspect
@@ -71,14 +72,16 @@ class Recorded:
         if not paths:
             raise ValueError(f"{source} holds no file that ends in {', '.join(room.SUFFIXES)}")
         targets = self._targets(source, target, paths)
-        guides = _guides(paths, guide) if "guides" in _parameters(room.read) else []
+        guided = "guide" in inspect.signature(room.read).parameters
+        guides = _guides(paths, guide) if guided else []
         if guide and not guides:
             raise ValueError(f"{self.name} takes no guide")
-        reads = room.read(paths, guides) if guides else room.read(paths)
+        shared = [room.scale(paths)] if hasattr(room, "scale") else []
         failed: list[tuple[Path, str]] = []
         for i, path in enumerate(tqdm(paths, unit=" files", disable=None if folder else True)):
             try:
-                _write(targets[i], self(*reads[i](), **own), room)
+                arrays = room.read(path, *guides[i : i + 1], *shared)
+                _write(targets[i], self(*arrays, **own), room)
             except (ValueError, TypeError, OSError) as error:
                 if not folder:
                     raise
@@ -158,10 +161,6 @@ def _room(name: str) -> Any:
         if error.name != where:
             raise
         raise ValueError(f"the room of {name} has no inference on data of one's own") from None
-
-
-def _parameters(f: Any) -> Sequence[str]:
-    return [*inspect.signature(f).parameters]
 
 
 def _guides(paths: Sequence[Path], guide: Path | None) -> list[Path]:

@@ -33,12 +33,9 @@ def html(*parts: Any) -> str:
     made: list[str] = []
     for drawn, group in itertools.groupby(flat, lambda p: isinstance(p, Curves | Frames)):
         some = [*group]
-        made += [show.page(*some).text] if drawn else [_text(p) for p in some]
+        text = lambda p: p.text if isinstance(p, Html) else f"<p>{escape(p)}</p>"
+        made += [show.page(*some).text] if drawn else map(text, some)
     return explore.STYLE + "".join(made)
-
-
-def _text(part: Html | str) -> str:
-    return part.text if isinstance(part, Html) else f"<p>{escape(part)}</p>"
 
 
 def first_line(error: BaseException) -> str:
@@ -264,28 +261,31 @@ class Room(session.Session):
 
         return self.panel(draw, {"place": text("data folder", os.environ.get(fetch.VARIABLE, ""))})
 
-    def opener(self, names: Sequence[str], build: Draw | None = None) -> Any:
-        """A panel that opens weights: recorded ones, or the reader's file."""
+    def opener(self, names: Sequence[str] = (), build: Draw | None = None) -> Any:
+        """A panel that opens weights: recorded ones, or the reader's file.
+
+        names : of the experiments that are offered; by default all that are trained.
+        """
 
         def draw(experiment: str, file: str) -> Any:
             said = self.open(experiment, file, build)
             self.refresh()
             return said
 
-        recorded_first = sorted(names, key=lambda name: not self.weights(name))
+        recorded_first = sorted(names or self.learned, key=lambda name: not self.weights(name))
         controls = {
             "experiment": menu("experiment", recorded_first),
             "file": text("file or folder"),
         }
         return Panel(draw, controls, word="Open").box
 
-    def comparer(self, names: Sequence[str]) -> Any:
-        """A panel that compares two runs of an experiment, the reader's or recorded ones."""
+    def comparer(self, names: Sequence[str] = ()) -> Any:
+        """A panel that compares two runs of an experiment of ``names``, as in ``opener``."""
         runs = {"first": menu("first run"), "second": menu("second run")}
         of = lambda experiment, **_: self.runs(experiment) or ["none yet"]
         return self.panel(
             lambda experiment, first, second: self.compare(first, second),
-            {"experiment": menu("experiment", names), **runs},
+            {"experiment": menu("experiment", names or self.learned), **runs},
             dict.fromkeys(runs, of),
             "Compare",
         )

@@ -122,5 +122,4 @@ def _by_band(estimate: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _bands(truth: Tensor) -> None:
-    if truth.ndim != 4:
-        raise ValueError(f"truth has shape {tuple(truth.shape)}; it must be (batch, C, h, w)")
+    checks.shaped("truth", truth, ("batch", "C", "h", "w"))

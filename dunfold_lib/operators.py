@@ -101,23 +101,24 @@ class Matrix(Linear):
         return float(torch.linalg.matrix_norm(self.A.double(), 2))
 
 
-def _zeros_and_ones(mask: Tensor) -> None:
-    checks.finite("mask", mask)
-    if mask.ndim != 2 or not bool(((mask == 0) | (mask == 1)).all()):
-        raise ValueError(f"mask has shape {tuple(mask.shape)}; it must be 2-D and hold 0 and 1")
-
-
-class Mask(Linear):
-    """Keep the pixels where ``mask`` (height, width) is 1 and zero those where it is 0."""
+class _Masked(Linear):
+    """A map of images (1, height, width) that a mask of 0 and 1 decides."""
 
     mask: Tensor
+    channels = 1  # of what it gives
 
     @checks.door
     def __init__(self, mask: Tensor):
         super().__init__()
-        _zeros_and_ones(mask)
+        checks.finite("mask", mask)
+        if mask.ndim != 2 or not bool(((mask == 0) | (mask == 1)).all()):
+            raise ValueError(f"mask has shape {tuple(mask.shape)}; it must be 2-D and hold 0 and 1")
         self.register_buffer("mask", mask.detach().clone(), persistent=False)
-        self.domain = self.codomain = (1, *mask.shape)
+        self.domain, self.codomain = (1, *mask.shape), (self.channels, *mask.shape)
+
+
+class Mask(_Masked):
+    """Keep the pixels where ``mask`` (height, width) is 1 and zero those where it is 0."""
 
     def forward(self, x: Tensor) -> Tensor:  # (batch, 1, height, width), both sides
         checks.rows("x", x, self.domain)
@@ -218,21 +219,14 @@ class Blockwise(Linear):
         return self.block.known_norm() if min(self.size) >= self.block.side else None
 
 
-class Fourier(Linear):
+class Fourier(_Masked):
     """Magnetic resonance: the orthonormal Fourier transform of a real image where ``mask`` is 1.
 
     mask : (height, width) of 0 and 1, zero frequency at [0, 0]. b holds the real and the imaginary
     part as two channels; ⟨·, ·⟩ is the real part, so ``T`` gives the real part.
     """
 
-    mask: Tensor
-
-    @checks.door
-    def __init__(self, mask: Tensor):
-        super().__init__()
-        _zeros_and_ones(mask)
-        self.register_buffer("mask", mask.detach().clone(), persistent=False)
-        self.domain, self.codomain = (1, *mask.shape), (2, *mask.shape)
+    channels = 2
 
     @checks.door
     def forward(self, x: Tensor) -> Tensor:  # (batch, 1, height, width) -> (batch, 2, …)

@@ -20,8 +20,6 @@ import torch
 from torch import Tensor, nn
 
 from dunfold_lib import download
-from dunfold_lib.machine import PACKAGES as PACKAGES
-from dunfold_lib.machine import commit as commit
 from dunfold_lib.machine import environment as environment
 
 PART = ".part"  # the end of the name of a file that is still being written
@@ -223,7 +221,8 @@ def weights_file(path: Path) -> Path:
     path : in the run's folder, whether it is there or not.  ValueError in one line with the command
     that trains them where they can not be had.
     """
-    run = path.parent.relative_to(results_root()).as_posix() if _is_recorded(path) else ""
+    ours = path.resolve().is_relative_to(results_root().resolve())
+    run = path.parent.relative_to(results_root()).as_posix() if ours else ""
     if path.exists() or path.name != WEIGHTS or run not in elsewhere():
         return path
     about, base = elsewhere()[run], address()
@@ -238,10 +237,6 @@ def weights_file(path: Path) -> Path:
         return download.file(f"{base}/{run}/{WEIGHTS}", about["sha256"], about["bytes"], target)
     except ValueError as error:
         raise ValueError(f"{error}; or {make}") from None
-
-
-def _is_recorded(path: Path) -> bool:
-    return path.resolve().is_relative_to(results_root().resolve())
 
 
 def at_hand(path: Path) -> bool:

@@ -93,6 +93,11 @@ class Session:
         chosen = {recipe: seeds[min(seeds)] for recipe, seeds in found.items()}
         return {recipe: path for recipe, path in chosen.items() if records.at_hand(path)}
 
+    @property
+    def learned(self) -> list[str]:
+        """The names of the experiments that are trained."""
+        return [name for name, e in self.experiments.items() if e.recipes]
+
     def recorded(self, name: str, recipe: str = "") -> Any:
         """A recorded network, of this recipe or of the last one that is recorded; or None."""
         found = self.weights(name) if name in self.experiments else {}

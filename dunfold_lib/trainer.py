@@ -16,6 +16,8 @@ from dunfold_lib.live import Live, loss_curves, spoken
 from dunfold_lib.session import SMOKE, Run
 from dunfold_lib.show import Curves
 
+LABELS = {"compile": "torch.compile", "lr": "learning rate"}  # of fields that every recipe has
+
 
 @dataclass(frozen=True, kw_only=True)
 class Form:
@@ -23,11 +25,12 @@ class Form:
 
     methods, tasks : what the menus say, and what ``find`` is given.
     find    : (method, task, recipe or None) -> (name, experiment); without a recipe the experiment
-              whose recipes are offered.
+              whose recipes are offered.  By default the name is the method and then the task.
     start   : the method and task that are trained first.
     quick   : of the CPU recipe's steps, the share that the quick one has.  least : fields in tests.
     options : by text field of a recipe, task -> what it may be.
-    labels  : by field, what its control says.  unused : by method, the fields that mean nothing.
+    labels  : by field, what its control says, beside ``LABELS``.
+    unused  : by method, the fields that mean nothing.
     steps   : (recipe, experiment) -> how many losses a training gives.
     sized   : whether a changed field is answered with the network's number of learned numbers.
     looks   : whether a training looks at a validation part.
@@ -36,8 +39,8 @@ class Form:
     """
 
     methods: Mapping[str, str]
-    find: Callable[[str, str, Any], tuple[str, Experiment]]
     tasks: Mapping[str, str] = field(default_factory=lambda: {"the data below": ""})
+    find: Callable[[str, str, Any], tuple[str, Experiment]] | None = None
     start: tuple[str, str] | None = None
     quick: float = 0.2
     least: Mapping[str, Any] = field(default_factory=dict)
@@ -91,9 +94,16 @@ class Trainer:
 
     # The form
 
+    def found(self, recipe: Any = None) -> tuple[str, Experiment]:
+        """The name and the experiment that the menus stand for, with a recipe or without one."""
+        method, task = self.method.value, self.task.value
+        if self.form.find:
+            return self.form.find(method, task, recipe)
+        return method + task, self.room.experiments[method + task]
+
     def base(self) -> Any:
         """The recipe that the menus stand for."""
-        _, e = self.form.find(self.method.value, self.task.value, None)
+        _, e = self.found()
         quick = self.scale.value not in e.recipes
         recipe = e.recipes["cpu" if quick and "cpu" in e.recipes else self.scale.value or "cpu"]
         if SMOKE:
@@ -110,11 +120,11 @@ class Trainer:
         self.said.value = lab.answered(self._filled)
 
     def _filled(self) -> tuple[()]:
-        _, e = self.form.find(self.method.value, self.task.value, None)
+        _, e = self.found()
         lab.offer(self.scale, ["quick"] * ("cpu" in e.recipes) + [*e.recipes])
         base, unused = self.base(), self.form.unused.get(self.method.value, ())
         if type(base) is not self.kind:
-            self.kind, label = type(base), self.form.labels.get
+            self.kind, label = type(base), {**LABELS, **self.form.labels}.get
             values = {f.name: getattr(base, f.name) for f in fields(base)}
             made = {n: lab.typed(label(n, n), v, self._options(n, v)) for n, v in values.items()}
             self.fields, self.lower.children = made, [lab.in_rows(made.values())]
@@ -184,7 +194,7 @@ class Trainer:
 
     def job(self) -> session.Job:
         """The training that the form asks for."""
-        name, e = self.form.find(self.method.value, self.task.value, self.recipe())
+        name, e = self.found(self.recipe())
         chosen = (self.recipe(), self.base(), self.scale.value, self.seed.value, self.device.value)
         more = (self.keep.value, self.tested.value, self.form.looks)
         return session.Job(name, e, *chosen, *more)

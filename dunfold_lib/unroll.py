@@ -25,7 +25,8 @@ class Unrolled(nn.Module):
         super().__init_subclass__(**kwargs)
         for name, f in list(vars(cls).items()):
             if inspect.isfunction(f) and (name == "__init__" or not name.startswith("_")):
-                setattr(cls, name, _of_a_layer(f) if "k" in _names(f) else checks.door(f))
+                of_layer = "k" in inspect.signature(f).parameters
+                setattr(cls, name, _of_a_layer(f) if of_layer else checks.door(f))
 
     def start(self, b: Any) -> Any:
         """x⁰."""
@@ -60,10 +61,6 @@ class Unrolled(nn.Module):
         """The estimate after K layers."""
         *_, x = self.states(b)
         return self.readout(x)
-
-
-def _names(f: Callable[..., Any]) -> list[str]:
-    return [*inspect.signature(f).parameters]
 
 
 def _of_a_layer(f: Callable[..., Any]) -> Callable[..., Any]:

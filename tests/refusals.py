@@ -2,9 +2,12 @@
 
 import math
 import re
+from pathlib import Path
 
 import pytest
 import torch
+
+from dunfold_lib.__main__ import main
 
 NAN, INF = math.nan, math.inf
 
@@ -32,3 +35,24 @@ def spoilt(x, value=NAN):
     x = x.clone()
     x.view(-1)[0] = value
     return x
+
+
+class Malicious:
+    """A pickle that, loaded without care, makes a file."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+def evaluated_in_one_line(command, says, capsys):
+    """``evaluate`` refuses a command in one line on stderr that holds ``says``."""
+    capsys.readouterr()
+    assert main(["evaluate", *command.split()]) == 2
+    out, error = capsys.readouterr()
+    assert out == ""
+    assert error.count("\n") == 1
+    assert error.startswith("python -m dunfold_lib: ")
+    assert says in error

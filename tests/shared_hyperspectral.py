@@ -1,5 +1,6 @@
 """What the tests ``test_hyperspectral*`` share."""
 
+import shared_random
 import torch
 
 from dunfold_lib.hyperspectral import (
@@ -12,23 +13,16 @@ from dunfold_lib.hyperspectral.model import (
     STARNetS,
 )
 
+seeded = shared_random.seeded
+randn = shared_random.randn
+count = shared_random.count
+
+
 F64 = torch.float64
 
 NETWORKS_HERE = (SMDSNet, STARNet, STARNetS, STARNetPaper)
 
 SMALL = {"K": 3, "side": 4, "r": 3, "stride": 2}
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
-
-
-def randn(*shape, seed=0):
-    return torch.randn(*shape, generator=seeded(seed), dtype=F64)
-
-
-def count(net):
-    return sum(p.numel() for p in net.parameters())
 
 
 def units(seed=0, size=(14, 13), bands=8, level=0.05):
@@ -40,9 +34,4 @@ def units(seed=0, size=(14, 13), bands=8, level=0.05):
 
 def network(kind=STARNet, **sizes):
     """A small one in float64 whose weights are not the fresh ones, so that nothing is zero."""
-    net = kind(**SMALL | sizes).double()
-    g = seeded(5)
-    with torch.no_grad():
-        for p in net.parameters():
-            p.add_(0.05 * torch.randn(p.shape, generator=g, dtype=F64))
-    return net
+    return shared_random.moved(kind(**SMALL | sizes))

@@ -2,11 +2,13 @@
 
 import numpy as np
 import pytest
+import shared_random
 import torch
 from torch.nn.functional import conv2d
 from torch.nn.utils import parametrize
 from torch.testing import assert_close
 
+from dunfold_lib import images
 from dunfold_lib.imaging import data, model
 from dunfold_lib.imaging import training as imaging_training
 from dunfold_lib.imaging.model import (
@@ -15,6 +17,9 @@ from dunfold_lib.imaging.model import (
     start_quietly,
 )
 from dunfold_lib.operators import Fourier, Sensing
+
+count = shared_random.count
+
 
 SIDE = 5  # of the small blocks below
 
@@ -59,6 +64,12 @@ def structural(x, y, peak):
 
 # data: luminance and files
 
+
+def luminance(pixels):
+    """An array as luminance (1, 1, height, width)."""
+    return torch.from_numpy(images.luminance(images.of_array(pixels, "image")))[None, None]
+
+
 GREY = np.array([[0, 51, 255], [102, 204, 153]], dtype=np.uint8)
 
 # networks
@@ -101,10 +112,6 @@ def measured(net, n=3, seed=7):
 def mri(Network, K=3, channels=4):
     """A small network for slices."""
     return small(Network, K, channels, Q=None, A=Fourier(bits(6, 9, share=0.6)))
-
-
-def count(net):
-    return sum(p.numel() for p in net.parameters())
 
 
 def written_out(net, b):

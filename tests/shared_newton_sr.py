@@ -1,6 +1,7 @@
 """What the tests ``test_newton_sr*`` share."""
 
 import numpy as np
+import shared_random
 import torch
 from PIL import Image
 
@@ -16,21 +17,14 @@ from dunfold_lib.newton_sr.model import (
     Pair,
 )
 
+seeded = shared_random.seeded
+randn = shared_random.randn
+rand = shared_random.rand
+
+
 F64 = torch.float64
 
 NETWORKS = (NewtonSR, LearnedInverseSR, FirstOrderSR)
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
-
-
-def randn(*shape, seed=0):
-    return torch.randn(*shape, generator=seeded(seed), dtype=F64)
-
-
-def rand(*shape, seed=0):
-    return torch.rand(*shape, generator=seeded(seed), dtype=F64)
 
 
 def pair(rows=2, side=12, ratio=4, channels=1, guides=1, seed=0):
@@ -40,12 +34,7 @@ def pair(rows=2, side=12, ratio=4, channels=1, guides=1, seed=0):
 
 def network(kind=NewtonSR, **sizes):
     """A small one in float64 whose weights are not the fresh ones, so that nothing is zero."""
-    net = kind(c=3, f=4, **sizes).double()
-    g = seeded(5)
-    with torch.no_grad():
-        for p in net.parameters():
-            p.add_(0.05 * torch.randn(p.shape, generator=g, dtype=F64))
-    return net
+    return shared_random.moved(kind(c=3, f=4, **sizes))
 
 
 class Orthonormal:

@@ -1,5 +1,6 @@
 """What the tests ``test_plug_and_play*`` share."""
 
+import shared_random
 import torch
 
 from dunfold_lib.imaging import data
@@ -12,11 +13,10 @@ from dunfold_lib.operators import (
     Sensing,
 )
 
+seeded = shared_random.seeded
+
+
 F64 = torch.float64
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 def picture(side=32, rows=1, seed=0):

@@ -1,10 +1,9 @@
 """What the tests ``test_settings*`` share."""
 
+import shared_random
 import torch
 
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
+seeded = shared_random.seeded
 
 
 def normal(*shape, seed=0):

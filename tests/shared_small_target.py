@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import shared_random
 import torch
 from PIL import Image
 from torch.testing import assert_close
@@ -15,6 +16,12 @@ from dunfold_lib.small_target import (
 )
 from dunfold_lib.small_target import training as small_target_training
 
+seeded = shared_random.seeded
+randn = shared_random.randn
+rand = shared_random.rand
+count = shared_random.count
+
+
 F64 = torch.float64
 
 SYNTHETIC = data.synthetic
@@ -24,22 +31,6 @@ DATA = os.environ.get("DUNFOLD_DATA", "")
 has_sirst = pytest.mark.skipif(
     not (DATA and (Path(DATA) / "istd/SIRSTv1").is_dir()), reason="the data folder lacks SIRST v1"
 )
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
-
-
-def randn(*shape, seed=0):
-    return torch.randn(*shape, generator=seeded(seed), dtype=F64)
-
-
-def rand(*shape, seed=0):
-    return torch.rand(*shape, generator=seeded(seed), dtype=F64)
-
-
-def count(net):
-    return sum(p.numel() for p in net.parameters())
 
 
 def close(x, y, tolerance=1e-12):

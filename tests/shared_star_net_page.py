@@ -3,6 +3,7 @@
 import pages
 import torch
 
+from dunfold_lib import records
 from dunfold_lib.hyperspectral import figures_star_net as figures
 from dunfold_lib.hyperspectral.experiments import EXPERIMENTS
 
@@ -17,3 +18,8 @@ F64 = torch.float64
 
 def settings(name, recipe="cpu"):
     return EXPERIMENTS[name].recipes[recipe]
+
+
+def above(found):
+    """Whether differences of the same seed put the first before the second."""
+    return records.ranks(found, [0.0] * len(found))

@@ -13,7 +13,7 @@ import pytest
 import shared_doors
 from shared_doors import SMALL, fake
 
-from dunfold_lib import experiment, processes, records, tables
+from dunfold_lib import experiment, machine, processes, records, tables
 from dunfold_lib.__main__ import main
 
 results = shared_doors.results
@@ -133,15 +133,15 @@ def test_only_a_checkout_that_tracks_this_package_has_a_commit(tmp_path, monkeyp
     git(tmp_path, "init")
     git(tmp_path, "add", "other")
     git(tmp_path, "commit", "-m", "of another project")
-    assert records.commit(package) == ""  # it lies there, untracked, as in a .venv
+    assert machine.commit(package) == ""  # it lies there, untracked, as in a .venv
     git(tmp_path, "add", "dunfold_lib")
     git(tmp_path, "commit", "-m", "of this one")
     head = git(tmp_path, "rev-parse", "--short", "HEAD")
-    assert records.commit(package) == head
+    assert machine.commit(package) == head
     monkeypatch.setenv("GIT_DIR", str(tmp_path / "nowhere"))  # as a hook of another has it
-    assert records.commit(package) == head
+    assert machine.commit(package) == head
     (package / "records.py").write_text("x = 2\n")
-    assert records.commit(package) == head + "+"
+    assert machine.commit(package) == head + "+"
 
 
 def test_an_interrupted_command_says_how_to_go_on(monkeypatch, capsys):
@@ -209,7 +209,7 @@ def test_a_score_that_is_not_a_number_is_refused(tmp_path):
 
 
 def test_outside_a_checkout_there_is_no_commit(tmp_path):
-    assert records.commit(tmp_path) == ""
+    assert machine.commit(tmp_path) == ""
 
 
 def test_every_recorded_run_names_a_commit_of_this_history():

@@ -13,8 +13,8 @@ from shared_doors import SMALL, fake
 
 from dunfold_lib import experiment, records, tables
 from dunfold_lib.__main__ import main
+from dunfold_lib.sparse import coherence
 from dunfold_lib.sparse import experiments as sparse_experiments
-from dunfold_lib.sparse import theory
 from dunfold_lib.training import Recipe
 
 results = shared_doors.results
@@ -171,7 +171,7 @@ def start_of(net):
 def weighed_once(monkeypatch):
     """Weights that are of the matrix alone are found once for each matrix."""
     for name in ("analytic_weights", "lp_weights"):
-        monkeypatch.setattr(sparse_experiments, name, of_its_matrix(getattr(theory, name)))
+        monkeypatch.setattr(sparse_experiments, name, of_its_matrix(getattr(coherence, name)))
 
 
 def of_its_matrix(weights):

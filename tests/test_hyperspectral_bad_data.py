@@ -38,9 +38,6 @@ def test_noise_refuses(given, error, says):
     (lambda: data.part("all"), ValueError, "part is 'all'; it must be one of train, test, .*"),
     (lambda: data.synthetic(seeded(), (0, 3)), ValueError, r"size is \(0, 3\); it must be .*"),
     (lambda: data.synthetic(seeded(), bands=0), ValueError, "bands is 0; it must be at least 1"),
-    (lambda: data.crops(CUBE, 1, 13, seeded()), ValueError, r"the cube .* holds no crop of 13×13"),
-    (lambda: data.crops(CUBE, 1, 13, seeded()), ValueError, r"the cube .* holds no crop of 13×13"),
-    (lambda: data.crops(CUBE, 0, 3, seeded()), ValueError, "batch is 0; it must be at least 1"),
     (
         lambda: data.scaled(np.ones((3, 3)), "mine"),
         ValueError,

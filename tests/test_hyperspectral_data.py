@@ -7,7 +7,7 @@ from PIL import Image
 from scipy.io import savemat
 from shared_hyperspectral import F64, randn, seeded
 
-from dunfold_lib import fetch
+from dunfold_lib import datasets, fetch
 from dunfold_lib.hyperspectral import (
     baselines,
     data,
@@ -160,8 +160,8 @@ def test_made_up_cubes_have_their_rank_and_range():
 
 
 def test_crops_are_cut_from_the_cube():
-    cube = torch.arange(35.0).reshape(1, 1, 5, 7)
-    for crop in data.crops(cube, 8, 3, seeded()):
+    cube, g = torch.arange(35.0).reshape(1, 1, 5, 7), seeded()
+    for crop in (datasets.crop(cube, 3, g) for _ in range(8)):
         values = crop.flatten().sort().values
         inside = [cube[0, 0, i : i + 3, j : j + 3].flatten() for i in range(3) for j in range(5)]
         assert any(torch.equal(values, v) for v in inside)

@@ -7,6 +7,7 @@ import pytest
 import torch
 from PIL import Image
 from refusals import INF, NAN, cases, ones, refused, spoilt
+from shared_imaging import luminance
 from shared_imaging_bad_input import COMPLEX, EMPTY, LIST, ONE_BAD, WHOLE
 
 from dunfold_lib import fetch, metrics
@@ -148,7 +149,7 @@ DEPTH = "it must be 8 or 16 bit, or floating point"
     (np.array([[0.5, INF]]), ValueError, r"image holds values from 0.5 to inf; allowed: \[0, 1\]"),
 )
 def test_luminance_refuses(given, error, says):
-    refused(lambda: data.luminance(given), error, says)
+    refused(lambda: luminance(given), error, says)
 
 
 def unreadable(path):

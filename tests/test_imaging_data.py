@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from shared_imaging import GREY, close, normal, uniform
+from shared_imaging import GREY, close, luminance, normal, uniform
 
 from dunfold_lib.imaging import data
 from dunfold_lib.imaging import training as imaging_training
@@ -35,7 +35,7 @@ WEIGHTED = (COLOUR / 255.0) @ np.array([0.299, 0.587, 0.114])
     ids=["uint8", "uint16", "float32", "float64", "one channel", "RGB", "RGBA", "list"],
 )
 def test_luminance_of_grey_pixels_is_their_share_of_white(pixels):
-    x = data.luminance(pixels)
+    x = luminance(pixels)
     assert x.shape == (1, 1, 2, 3)
     assert x.dtype == torch.float32
     close(x[0, 0], SHADES, 1e-7)
@@ -43,23 +43,23 @@ def test_luminance_of_grey_pixels_is_their_share_of_white(pixels):
 
 
 def test_luminance_of_colours_is_weighted_and_alpha_left_out():
-    close(data.luminance(COLOUR)[0, 0].double(), torch.from_numpy(WEIGHTED), 1e-7)
+    close(luminance(COLOUR)[0, 0].double(), torch.from_numpy(WEIGHTED), 1e-7)
     alpha = np.concatenate([COLOUR, GREY[..., None]], axis=2)
-    assert torch.equal(data.luminance(alpha), data.luminance(COLOUR))
+    assert torch.equal(luminance(alpha), luminance(COLOUR))
     pure = np.eye(3, dtype=np.uint8)[None] * 255
-    close(data.luminance(pure).flatten(), torch.tensor([0.299, 0.587, 0.114]), 1e-7)
+    close(luminance(pure).flatten(), torch.tensor([0.299, 0.587, 0.114]), 1e-7)
 
 
 def test_luminance_is_a_copy():
     pixels = SHADES.numpy().copy()
     pixels.setflags(write=False)
-    x = data.luminance(pixels)
+    x = luminance(pixels)
     x += 1
     assert pixels.max() == 1
 
 
 def test_luminance_of_a_black_and_white_picture_is_0_and_1():
-    assert data.luminance(GREY > 100).flatten().tolist() == [0, 0, 1, 1, 1, 1]
+    assert luminance(GREY > 100).flatten().tolist() == [0, 0, 1, 1, 1, 1]
 
 
 def palette(pixels, colours):

@@ -180,7 +180,7 @@ def test_the_ranks_of_the_recorded_losses():
     assert records.ranks(truths, equi)
     start = figures.values("equivariant", "psnr_start_wheels")
     assert max(alone) < start[0] + 0.1 < min(equi) - 10
-    assert figures.verdict([figures.gap()]) == "missed"
+    assert figures.verdict(figures.gap(), BLIND_BAR) == "missed"
 
 
 def test_from_the_better_start_the_bar_is_met_by_the_start():
@@ -191,9 +191,9 @@ def test_from_the_better_start_the_bar_is_met_by_the_start():
     assert len(ends) >= records.SEEDS
     assert records.ranks(starts, ends)
     assert max(starts) - min(ends) < 0.3
-    assert figures.verdict([figures.gap("-q")]) == "met"
-    assert figures.verdict([BLIND_BAR]) == "met"
-    assert figures.verdict([BLIND_BAR + 0.01]) == "missed"
+    assert figures.verdict(figures.gap("{}-q"), BLIND_BAR) == "met"
+    assert figures.verdict(BLIND_BAR, BLIND_BAR) == "met"
+    assert figures.verdict(BLIND_BAR + 0.01, BLIND_BAR) == "missed"
 
 
 def test_with_noise_a_truth_is_worth_most_and_the_two_without_are_not_ranked():

@@ -305,10 +305,10 @@ def test_amplitudes_of_ones_own_come_back_in_their_own_units(width, tmp_path):
     assert made.dtype == (np.float32 if width == 1 else np.complex64)
     assert np.linalg.norm(made * inner / abs(inner) - x) < 1e-2 * np.linalg.norm(x)
     np.savez(tmp_path / "mine.npz", y=y, A=7 * A)
-    np.testing.assert_allclose(apply(net, *read([tmp_path / "mine.npz"])[0]()), made)
+    np.testing.assert_allclose(apply(net, *read(tmp_path / "mine.npz")), made)
     np.savez(tmp_path / "half.npz", y=y)
     with pytest.raises(ValueError, match="it must hold y"):
-        read([tmp_path / "half.npz"])[0]()
+        read(tmp_path / "half.npz")
 
 
 SEEN = drawn(1)[0]

@@ -2,12 +2,12 @@
 
 import pickle
 from collections import OrderedDict
-from pathlib import Path
 
 import numpy as np
 import pytest
 import scipy.io
 import torch
+from refusals import Malicious
 from shared_released import SMALL, held, matlab_73, operator, random, refused, weights, write
 from torch.testing import assert_close
 
@@ -82,16 +82,6 @@ def test_an_operator_and_a_start_that_do_not_fit_are_refused():
     A, Q = operator()
     refused(lambda: load_released(W, A, Q[:, :5]), ValueError, "Q has shape (81, 5)", "(81, 12)")
     refused(lambda: load_released(W, Q, Q), TypeError, "A is a Tensor")
-
-
-class Malicious:
-    """A pickle that, loaded without care, makes a file."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def __reduce__(self):
-        return Path.touch, (self.path,)
 
 
 def test_a_pickle_with_code_in_it_is_refused_and_not_run(tmp_path):

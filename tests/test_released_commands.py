@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import refusals
 import shared_released
 import torch
 from PIL import Image
@@ -96,13 +97,7 @@ PLUS25 = "imaging/istanet-plus-25 --released {0}/plus.npz --operator {0}/o25.npz
     ],
 )
 def test_what_cannot_be_evaluated_is_answered_in_one_line(command, says, shelf, quick, capsys):
-    capsys.readouterr()
-    assert main(["evaluate", *command.format(shelf).split()]) == 2
-    out, error = capsys.readouterr()
-    assert out == ""
-    assert error.count("\n") == 1
-    assert error.startswith("python -m dunfold_lib: ")
-    assert says in error
+    refusals.evaluated_in_one_line(command.format(shelf), says, capsys)
 
 
 @pytest.mark.parametrize(

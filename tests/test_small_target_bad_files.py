@@ -4,12 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import refusals
 import torch
 from PIL import Image
 from refusals import NAN, cases, ones, refused, spoilt
 from shared_small_target_bad_input import BAD, g, tiny
 
-from dunfold_lib.__main__ import main
 from dunfold_lib.small_target import (
     maps,
     readers,
@@ -235,9 +235,4 @@ def test_commands_answer_in_one_line(command, says, shelf, capsys, monkeypatch):
     (shelf / "nowhere").mkdir()
     monkeypatch.setenv("DUNFOLD_DATA", str(shelf / "nowhere"))
     torch.save(state(), shelf / "r.pkl")
-    assert main(["evaluate", *command.format(shelf).split()]) == 2
-    out, error = capsys.readouterr()
-    assert out == ""
-    assert error.count("\n") == 1
-    assert error.startswith("python -m dunfold_lib: ")
-    assert says in error
+    refusals.evaluated_in_one_line(command.format(shelf), says, capsys)

@@ -3,11 +3,11 @@
 import json
 import pickle
 from collections import OrderedDict
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from refusals import Malicious
 from shared_small_target import close, count, rand, seeded, tiny_set
 from torch.nn import functional
 
@@ -181,16 +181,6 @@ def test_released_files_and_their_wrappers_are_read(wrap, name, tmp_path):
     b = rand(1, 1, 9, 9).float()
     with torch.no_grad():
         assert torch.equal(load_released(path)(b), load_released(w)(b))
-
-
-class Malicious:
-    """A pickle that, loaded without care, makes a file."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def __reduce__(self):
-        return Path.touch, (self.path,)
 
 
 def test_a_pickle_with_code_in_it_is_refused_and_not_run(tmp_path):

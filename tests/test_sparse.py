@@ -21,7 +21,7 @@ from dunfold_lib.sparse import (
     path,
     theory,
 )
-from dunfold_lib.sparse.data import SparseProblem, blurred, masked, photograph
+from dunfold_lib.sparse.data import SparseProblem, masked, photograph
 
 ROUNDING = 1e-12  # of sums of a few hundred float64 terms of size one
 
@@ -313,11 +313,10 @@ def test_a_seed_names_one_matrix_in_both_precisions():
     assert not torch.equal(SparseProblem(seed=6).operator().A, wide.float())
 
 
-@pytest.mark.parametrize("observe", [lambda x: blurred(x, 1.5, 0.01), lambda x: masked(x, 0.5, 0)])
-def test_a_photograph_comes_back_better_than_it_was_measured(observe):
-    """FISTA in wavelets gains at least 2 dB over the measurement, from both kinds of damage."""
+def test_a_photograph_comes_back_better_than_it_was_measured():
+    """FISTA in wavelets gains at least 2 dB over the measurement, half of the pixels."""
     truth = photograph(256)
-    A, b = observe(truth)
+    A, b = masked(truth, 0.5, 0)
     before = (b - truth).square().mean()
     after = (A.inner(fista(A, b, 0.003, 60)[-1]) - truth).square().mean()
     assert 10 * (before / after).log10() > 2

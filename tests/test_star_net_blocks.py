@@ -3,7 +3,7 @@
 from itertools import pairwise
 
 import pytest
-from shared_star_net_page import SOLUTIONS, cleared, settings
+from shared_star_net_page import SOLUTIONS, above, cleared, settings
 
 from dunfold_lib import records
 from dunfold_lib.hyperspectral import (
@@ -46,19 +46,19 @@ def test_three_seeds_are_recorded_of_each_block_that_the_page_ranks(name):
 
 def test_SVT_brings_most_at_low_noise_for_each_seed():
     brings = studies.svt_brings()
-    assert all(map(tables.above, brings.values()))
+    assert all(map(above, brings.values()))
     assert mean(brings[10]) > 5 * mean(brings[50])
 
 
 def test_G_in_every_layer_brings_nothing():
     first, *rest = studies.blend_costs()
-    assert tables.above(first)
+    assert above(first)
     assert max(first) < 0.2
     assert max(abs(v) for row in rest for v in row) < 0.05
 
 
 def test_one_Procrustes_step_at_the_end_brings_something_for_each_seed():
-    assert all(map(tables.above, studies.procrustes_brings().values()))
+    assert all(map(above, studies.procrustes_brings().values()))
 
 
 @pytest.mark.parametrize("name", studies.LONE)
@@ -121,14 +121,14 @@ def test_the_classical_S_is_ahead_of_its_sweeps_without_S_on_impulses():
 
 def test_the_block_S_earns_its_place_and_training_pays():
     for found in (*studies.s_brings().values(), *studies.s_over_classical().values()):
-        assert tables.above(found)
+        assert above(found)
         assert min(found) > 1
 
 
 EXACT = (28.13, 18.59, 14.15, 11.23)  # white noise on a scale of peak 1, dB
 
 
-PRINTED = {n: {m: v["PSNR"] for m, v in cube.items()} for n, cube in printed.CUBES.items()}
+PRINTED = {name: cube["PSNR"] for name, cube in printed.CUBES.items()}
 
 
 def test_the_printed_noisy_rows_are_higher_than_white_noise_can_be():
@@ -163,7 +163,7 @@ def test_as_printed_the_gain_is_positive_at_every_level_from_a_tenth_to_more_tha
 
 def test_our_gain_is_positive_for_every_seed_and_shrinks_as_the_noise_grows():
     gain = studies.net_gain()
-    assert all(map(tables.above, gain.values()))
+    assert all(map(above, gain.values()))
     assert mean(gain[10]) > 3 * mean(gain[70])
 
 

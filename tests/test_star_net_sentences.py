@@ -4,7 +4,7 @@ import inspect
 
 import pytest
 import torch
-from shared_star_net_page import F64, settings
+from shared_star_net_page import F64, above, settings
 
 from dunfold_lib import records
 from dunfold_lib.hyperspectral import (
@@ -149,27 +149,27 @@ def test_PCA_keeps_two_spectra_at_sigma_70():
 
 def below(found):
     """Every difference is negative, of as many seeds as rank."""
-    return tables.above([-v for v in found])
+    return above([-v for v in found])
 
 
 def test_STARNet_is_ahead_of_the_sweeps_for_each_seed_from_30_on_and_at_10_they_disagree():
     lead = studies.lead()
-    assert all(tables.above(lead[s]) for s in (30, 50, 70))
-    assert not tables.above(lead[10])
+    assert all(above(lead[s]) for s in (30, 50, 70))
+    assert not above(lead[10])
     assert not below(lead[10])
 
 
 def test_SMDSNet_is_behind_the_sweeps_at_10_30_and_50_and_ahead_at_70():
     behind = studies.behind()
-    assert all(tables.above(behind[s]) for s in (10, 30, 50))
+    assert all(above(behind[s]) for s in (10, 30, 50))
     assert below(behind[70])
 
 
 def test_trained_on_repaired_columns_STARNet_is_worse_with_each_seed():
-    assert all(map(tables.above, studies.repaired().values()))
+    assert all(map(above, studies.repaired().values()))
     sound = studies.sound()
     assert all(below(sound[s]) for s in (10, 30))
-    assert all(tables.above(sound[s]) for s in (50, 70))
+    assert all(above(sound[s]) for s in (50, 70))
 
 
 def test_the_other_scores_of_STARNet_at_50():
@@ -185,20 +185,20 @@ def test_estimating_sigma_changes_the_mean_little():
 
 def test_on_Pavia_Centre_STARNet_is_ahead_of_the_classical_STAR_for_every_seed_and_level():
     found = tables.minus(studies.OURS, ("star-classical", ""), "pavia")
-    assert all(map(tables.above, found.values()))
+    assert all(map(above, found.values()))
 
 
 def test_on_Pavia_Centre_non_local_means_lead_at_10_the_network_at_70_and_between_they_disagree():
     found = tables.minus(studies.OURS, ("subspace-nlm", ""), "pavia")
     assert below(found[10])
-    assert tables.above(found[70])
-    assert not any(tables.above(found[s]) or below(found[s]) for s in (30, 50))
+    assert above(found[70])
+    assert not any(above(found[s]) or below(found[s]) for s in (30, 50))
 
 
 def test_on_Pavia_Centre_it_leads_total_variation_at_10_and_30_and_then_nothing_is_decided():
     found = tables.minus(studies.OURS, ("subspace-tv", ""), "pavia")
-    assert all(tables.above(found[s]) for s in (10, 30))
-    assert not any(tables.above(found[s]) or below(found[s]) for s in (50, 70))
+    assert all(above(found[s]) for s in (10, 30))
+    assert not any(above(found[s]) or below(found[s]) for s in (50, 70))
 
 
 def test_on_the_simulated_cube_total_variation_is_ahead_and_at_10_and_30_the_classical_STAR():
@@ -210,11 +210,11 @@ def test_on_the_simulated_cube_total_variation_is_ahead_and_at_10_and_30_the_cla
 @pytest.mark.parametrize("scene", ["pavia", "simu"])
 def test_STARNet_stays_ahead_of_SMDSNet_on_both_scenes(scene):
     for s in figures.LEVELS:
-        assert tables.above(tables.against("star", "smds", f"psnr_{s}_{scene}"))
+        assert above(tables.against("star", "smds", f"psnr_{s}_{scene}"))
 
 
 def test_on_the_file_as_it_is_STARNet_led_the_sweeps_at_10():
-    assert tables.above(studies.over_as_is())
+    assert above(studies.over_as_is())
 
 
 def test_the_last_four_accuracies_are_close_and_non_local_means_above_them():

@@ -110,13 +110,9 @@ def _known(door: Door) -> bool:
 def _class(path: str, kind: type) -> list[Door]:
     """A class: its constructor, unless a tuple's, and the public methods of a good instance."""
     name = f"{path}.{kind.__name__}"
-    made = (
-        []
-        if issubclass(kind, tuple) or getattr(kind, "_is_protocol", False)
-        else [_door(path, kind)]
-    )
-    if f"{name}()" in good.INTERNAL or getattr(kind, "_is_protocol", False):
+    if getattr(kind, "_is_protocol", False):
         return []
+    made = [] if issubclass(kind, tuple) else [_door(path, kind)]
     for method in dir(kind):
         found = inspect.getattr_static(kind, method)
         if isinstance(found, property) or f"{name}.{method}" in good.INTERNAL:
@@ -155,9 +151,6 @@ def _door(path: str, f: Callable[..., Any], owner: type | None = None) -> Door:
         return target(*[rest.pop(k) for k in given if k in only], **rest)
 
     return Door(title, tuple(p.name for p in parameters), make, call, optional)
-
-
-# hostile values
 
 
 # outcomes

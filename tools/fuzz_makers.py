@@ -161,7 +161,6 @@ FLOOR: Makers = {
     "steps": lambda: 3,
     "start": lambda: normal(2, 4) + 1,
     "iterations": lambda: 5,
-    "seed": lambda: 3,
     "mask": lambda: (rand(6, 6) > 0.5).float(),
     "size": lambda: (8, 8),
     "kernel": lambda: rand(3, 3),
@@ -192,7 +191,6 @@ FLOOR: Makers = {
     "ylabel": lambda: "y",
     "xlim": lambda: (0.0, 1.0),
     "ylim": lambda: (0.0, 1.0),
-    "size_": lambda: (5.2, 3.3),
 }
 
 
@@ -218,8 +216,6 @@ SPARSE: Makers = {
     "W": lambda: normal(5, 8) + 1,
     "support": lambda: (0.1, 0.5),
     "c": lambda: (0.1, 0.01, 0.1),
-    "k": lambda: 1,
-    "depth": lambda: 1,
     "gap": lambda: 1e-3,
     "limit": lambda: 4000,
     "lams": lambda: [0.5, 0.2],
@@ -238,17 +234,14 @@ SPARSE: Makers = {
     "sigma": lambda: 1.5,
     "truth": lambda: rand(1, 1, 32, 32),
     "kept": lambda: 0.5,
-    "batch": lambda: 2,
     "first": lambda: 1.0,
     "E": lambda: [3.0, 2.0, 1.0],
     "smallest": lambda: 0.5,
     "trusted": lambda: [1, 2],
     "gain": lambda: 0.5,
-    "g": generator,
     "p": lambda: 0.3,
     "condition": lambda: 2.0,
     "snr_db": lambda: 20.0,
-    "dtype": lambda: torch.float64,
 }
 
 
@@ -273,7 +266,6 @@ PHASE: Makers = {
     "truth": lambda: normal(2, 6),
     "start": lambda: normal(2, 6),
     "angle": lambda: 0.5,
-    "batch": lambda: 2,
     "m": lambda: 9,
     "n": lambda: 3,
     "width": lambda: 2,
@@ -282,9 +274,4 @@ PHASE: Makers = {
     "eta": lambda: 0.5,
     "beta": lambda: 0.3,
     "delta": lambda: 2.0,
-    "K": lambda: 2,
-    "k": lambda: 1,
-    "depth": lambda: 1,
-    "g": generator,
-    "dtype": lambda: torch.float64,
 }

@@ -26,6 +26,7 @@ from fuzz_makers import (
     rand,
     target_net,
 )
+from fuzz_rooms import COMMON
 from fuzz_rooms import ROOMS as ROOMS
 from fuzz_special import SPECIAL
 
@@ -44,104 +45,73 @@ from dunfold_lib.small_target import model as tm
 from dunfold_lib.sparse import data as sparse_data
 from dunfold_lib.sparse import model as sm
 
-MODULES = (
-    *(
-        "prox",
-        "operators",
-        "wavelets",
-        "datasets",
-        "metrics",
-        "solvers",
-        "blocks",
-        "show",
-        "explore",
-        "conformal",
-    ),
-    *("deblurring.model", "deblurring.algorithm", "deblurring.data"),
-    *("phase.model", "phase.algorithm", "phase.data", "phase.theory"),
-    *("sparse.model", "sparse.algorithm", "sparse.duality", "sparse.theory"),
-    *("sparse.coherence", "sparse.data"),
-    *("imaging.model", "imaging.baselines", "imaging.denoisers", "imaging.plug_and_play"),
-    *("imaging.fast", "imaging.theory", "imaging.data", "imaging.released"),
-    *(
-        "imaging.masks",
-        "imaging.langevin",
-        "imaging.equilibrium",
-        "imaging.self_supervised",
-        "imaging.generative",
-    ),
-    *("hyperspectral.model", "hyperspectral.measurement"),
-    *("hyperspectral.algorithm", "hyperspectral.lowrank"),
-    *("hyperspectral.patches", "hyperspectral.baselines", "hyperspectral.classify"),
-    *("hyperspectral.data", "hyperspectral.fast"),
-    *("newton_sr.model", "newton_sr.algorithm", "newton_sr.ssnal", "newton_sr.jacobians"),
-    *("newton_sr.lasso", "newton_sr.envelope"),
-    *("newton_sr.downsampling", "newton_sr.baselines", "newton_sr.data"),
-    *("small_target.model", "small_target.layers", "small_target.weights"),
-    *("small_target.baselines", "small_target.scores"),
-    *("small_target.fast", "small_target.theory", "small_target.data", "small_target.released"),
+MODULES = tuple(
+    f"{room}{module}"
+    for room, modules in {
+        "": "prox operators wavelets datasets metrics solvers blocks show explore conformal",
+        "deblurring.": "model algorithm data",
+        "phase.": "model algorithm data theory",
+        "sparse.": "model algorithm duality theory coherence data",
+        "imaging.": "model baselines denoisers plug_and_play fast theory data released masks "
+        "langevin equilibrium self_supervised generative",
+        "hyperspectral.": "model measurement algorithm lowrank patches baselines classify data "
+        "fast",
+        "newton_sr.": "model algorithm ssnal jacobians lasso envelope downsampling baselines data",
+        "small_target.": "model layers weights baselines scores fast theory data released",
+    }.items()
+    for module in modules.split()
 )
 
 # What no reader calls: pieces of one function, and bases that have nothing to call. Files are
 # the other fuzzer's.
-INTERNAL = {
-    "hyperspectral.measurement.is_noisy",  # shapes and types alone, of a caller's own r
-    "operators.Linear",
-    "hyperspectral.patches.strongest",
-    "solvers.starting_point",
-    *("datasets.bell", "datasets.cells"),  # of a caller's own grid and width
-    "show.figure",
-    "show.axes_box",
-    "show.svg",
-    "show.Html",
-    "show.unique",
-    "show.panel_html",
-    "explore.Explorer.widget",
-    "explore.Slider.html",
-    *(f"blocks.{n}" for n in ("along", "rim", "Less", "edges")),
-    *(f"imaging.fast.{n}" for n in ("into", "Shrink", "shrunk")),
-    *(f"imaging.fast.{n}" for n in ("plus_phase", "on_image")),
-    *(f"imaging.model.{n}" for n in ("conv", "channels_last", "filters", "precision")),
-    *("imaging.baselines.rounding", "imaging.model.names"),
-    *(f"imaging.data.{n}" for n in ("read_image", "read_folder", "data_folder", "head_slices")),
-    *("deblurring.algorithm.step", "deblurring.algorithm.begin", "deblurring.model.fresh"),
-    *(f"deblurring.data.{n}" for n in ("draw", "seen", "photographs")),
-    "deblurring.algorithm.differences",
-    *(
-        "phase.algorithm.measured",
-        "phase.algorithm.settled",
-        "phase.algorithm.largest",
-        "phase.data.halves",
-    ),
-    "imaging.data.training_images",  # reads all photographs
-    "imaging.masks.is_mask",  # a check
+PIECES = {
+    "operators": "Linear",
+    "datasets": "bell cells",  # of a caller's own grid and width
+    "solvers": "starting_point",
+    "blocks": "along rim Less edges",
+    "show": "figure axes_box svg Html unique panel_html",
+    "explore": "Explorer.widget Slider.html",
+    "deblurring.model": "fresh",
+    "deblurring.algorithm": "step begin differences",
+    "deblurring.data": "draw seen photographs",
+    "phase.algorithm": "measured settled largest",
+    "sparse.model": "Layers",
+    "imaging.model": "Phases conv channels_last filters precision names",
+    "imaging.baselines": "rounding",
+    "imaging.denoisers": "relaxed",
+    "imaging.fast": "into Shrink shrunk plus_phase on_image",
+    # the last one reads all photographs
+    "imaging.data": "read_image read_folder data_folder head_slices training_images",
+    "imaging.released": "load_experiment load_operator",
+    "imaging.masks": "is_mask",  # a check
     # losses, as ``fit`` calls them, and their pieces
-    *(f"imaging.self_supervised.{n}" for n in ("joined", "cut", "by_distance", "consistency")),
-    *(f"imaging.self_supervised.{n}" for n in ("equivariance", "sure", "supervised", "alone")),
-    *("imaging.self_supervised.equivariant", "imaging.equilibrium.square_loss"),
-    *(f"imaging.generative.{n}" for n in ("noisy", "build", "train", "restored", "measure")),
-    *("imaging.released.load_experiment", "imaging.released.load_operator"),
-    "hyperspectral.model.Sweeps",
-    *(f"hyperspectral.data.{n}" for n in ("indian_pines", "labels", "part")),
-    *(f"newton_sr.model.{n}" for n in ("Stages", "Filters", "Response")),
-    *("newton_sr.ssnal.Counted", "newton_sr.ssnal.counted", "newton_sr.jacobians.Transform"),
-    *("newton_sr.ssnal.Solution.noted", "newton_sr.ssnal.descended"),
-    *(f"newton_sr.lasso.{n}" for n in ("checked", "doubled", "largest")),
-    *(f"newton_sr.data.{n}" for n in ("read", "stored", "read_pairs", "data_folder")),
-    *(f"newton_sr.data.{n}" for n in ("required", "middlebury", "motorcycle", "worldview")),
-    *(f"small_target.layers.{n}" for n in ("Excite", "Learned", "conv", "layers", "neck")),
-    *("small_target.model.Stages", "small_target.model.Light"),
-    *(f"small_target.fast.{n}" for n in ("folded", "mean_after", "Compact", "Merged")),
-    *(f"small_target.data.{n}" for n in ("Draw", "fractal", "sky", "cloud", "horizon", "ground")),
-    *("small_target.scores.components", "small_target.scores.scores_of"),
-    *("small_target.released.load_experiment", "imaging.denoisers.relaxed"),
+    "imaging.equilibrium": "square_loss",
+    "imaging.self_supervised": "joined cut by_distance consistency equivariance sure supervised "
+    "alone equivariant",
+    "imaging.generative": "noisy build train restored measure",
+    "hyperspectral.model": "Sweeps",
+    "hyperspectral.measurement": "is_noisy",  # shapes and types alone, of a caller's own r
+    "hyperspectral.patches": "strongest",
+    "hyperspectral.data": "indian_pines labels part",
+    "newton_sr.model": "Stages Filters Response",
+    "newton_sr.ssnal": "Counted counted Solution.noted descended",
+    "newton_sr.jacobians": "Transform",
+    "newton_sr.lasso": "checked doubled largest",
+    "newton_sr.data": "read stored read_pairs data_folder required middlebury motorcycle worldview",
+    "small_target.model": "Stages Light",
+    "small_target.layers": "Excite Learned conv layers neck",
+    "small_target.scores": "components scores_of",
+    "small_target.fast": "folded mean_after Compact Merged",
+    "small_target.data": "Draw fractal sky cloud horizon ground",
+    "small_target.released": "load_experiment",
 }
+INTERNAL = {f"{module}.{name}" for module, names in PIECES.items() for name in names.split()}
 
 
 def value(door: str, parameter: inspect.Parameter) -> Any:
     """A good value for a parameter of a door."""
     name = f"{door}.{parameter.name}"
-    room = ROOMS.get(door.split(".")[0], FLOOR)
+    room = COMMON | ROOMS.get(door.split(".")[0], FLOOR)
     for pattern, make in SPECIAL.items():
         if fnmatch(name, pattern):
             return make()

@@ -4,7 +4,7 @@ Images are luminance in [0, 1], (batch, 1, height, width). The blur takes an ima
 what leaves one edge enters at the other.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -70,13 +70,10 @@ def cropped(x: Tensor, g: torch.Generator, rim: int = REACH) -> tuple[Tensor, Te
 
 def draw(batch: int, g: torch.Generator) -> tuple[Tensor, Tensor]:
     """Training pairs (b, truth), each (batch, 1, 48, 48): crops in one of their 8 symmetries."""
-    truth = _crops([*photographs("train").values()], batch, g)
-    return observed(truth, g), truth
-
-
-def _crops(among: Sequence[Tensor], batch: int, g: torch.Generator) -> Tensor:
+    among = [*photographs("train").values()]
     which = torch.randint(len(among), (batch,), generator=g)
-    return torch.cat([crop(among[int(i)], SIDE, g) for i in which])
+    truth = torch.cat([crop(among[int(i)], SIDE, g) for i in which])
+    return observed(truth, g), truth
 
 
 def seen(photos: Mapping[str, Tensor], seed: int) -> dict[str, tuple[Tensor, Tensor]]:

@@ -7,8 +7,6 @@ from dunfold_lib.deblurring.experiments import BARS, EXPERIMENTS
 from dunfold_lib.show import Curves, line
 from dunfold_lib.tables import Table
 
-NETWORKS = ("steps", "filters", "prox")
-
 
 def each(name: str, score: str = "psnr") -> list[float]:
     """A score of every recorded run of an experiment of this room."""
@@ -41,16 +39,11 @@ def leads() -> dict[str, float]:
 
 def bars() -> Table:
     """Each bar, stated before the runs, and what was measured."""
-    rows = [
-        [name, f"≥ {BARS[name]:.1f}", tables.minus_sign(f"{found:.2f}"), said(found, BARS[name])]
-        for name, found in leads().items()
-    ]
+    rows = []
+    for name, found in leads().items():
+        said = "met" if found >= BARS[name] else "missed"
+        rows.append([name, f"≥ {BARS[name]:.1f}", tables.minus_sign(f"{found:.2f}"), said])
     return ["lead, dB", "bar", "measured", ""], rows, "Means over the recorded seeds"
-
-
-def said(found: float, bar: float) -> str:
-    """Whether a bar was met, in a word."""
-    return "met" if found >= bar else "missed"
 
 
 def constants() -> Curves:

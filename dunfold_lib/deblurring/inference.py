@@ -1,7 +1,5 @@
 """The room's networks on blurred images of one's own."""
 
-from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +28,8 @@ def apply(net: PrimalDualNet, image: np.ndarray) -> Any:
     return net(b)[0, 0].clamp(0, 1).numpy()
 
 
-def read(paths: Sequence[Path]) -> list[Callable[[], tuple[Any, ...]]]:
-    """What reads each image file, in [0, 1]."""
-    return [partial(_read, path) for path in paths]
-
-
-def _read(path: Path) -> tuple[Any, ...]:
+def read(path: Path) -> tuple[Any, ...]:
+    """An image file, in [0, 1]."""
     return (images.luminance(images.read(path)),)
 
 

@@ -309,8 +309,7 @@ def star_s(Y: Tensor, sigma: float | Tensor, r: int = 9) -> Tensor:
 def in_units(Y: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
     """(Y/σ, σ), after a look at both."""
     checks.finite("Y", Y)
-    if Y.ndim != 4:
-        raise ValueError(f"Y has shape {tuple(Y.shape)}; it must be (batch, B, H, W)")
+    checks.shaped("Y", Y, ("batch", "B", "H", "W"))
     level = torch.as_tensor(sigma, dtype=Y.dtype, device=Y.device)
     if not bool(torch.isfinite(level).all()) or not bool((level > 0).all()):
         raise ValueError("sigma must be finite and above 0; every threshold is in its units")

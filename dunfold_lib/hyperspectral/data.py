@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from dunfold_lib import checks, fetch
-from dunfold_lib.datasets import cells, crop
+from dunfold_lib.datasets import cells
 
 LABELS = "Indian_pines_gt.npy"
 TRAIN_COLUMNS = 80  # columns 0–79 are trained on
@@ -207,8 +207,7 @@ class Noise:
     def __call__(self, truth: Tensor, g: torch.Generator) -> Tensor:
         """A noisy copy of cubes (N, B, H, W), not clipped; drawn on the CPU."""
         checks.finite("truth", truth)
-        if truth.ndim != 4:
-            raise ValueError(f"truth has shape {tuple(truth.shape)}; it must be (batch, B, H, W)")
+        checks.shaped("truth", truth, ("batch", "B", "H", "W"))
         N, B, H, W = truth.shape
         rand = lambda *shape: torch.rand(*shape, generator=g, dtype=truth.dtype)
         deviation = self.sigma / 255 * (rand(N, B, 1, 1) if self.varying else 1)
@@ -237,13 +236,3 @@ NOISES: Mapping[str, Noise] = {
     "dead": Noise(10, dead=0.1),
     "mixed": Noise(10, impulse=0.02, stripes=0.1, dead=0.05),
 }
-
-
-@checks.door
-def crops(cube: Tensor, batch: int, side: int, g: torch.Generator) -> Tensor:
-    """Random crops (batch, B, side, side) of one cube, each in one of 8 symmetries."""
-    checks.whole("batch", batch, 1)
-    checks.whole("side", side, 1)
-    if cube.ndim != 4 or len(cube) != 1 or min(cube.shape[2:]) < side:
-        raise ValueError(f"the cube {tuple(cube.shape)} holds no crop of {side}×{side}")
-    return torch.cat([crop(cube, side, g) for _ in range(batch)])

@@ -13,15 +13,15 @@ DIGITS = {"SSIM": 3, "SAM": 3, "ERGAS": 1}
 
 def psnr(name: str) -> Table:
     """PSNR as printed for a cube of ``CUBES``."""
-    rows = [[m, *(f"{v:.2f}" for v in scores["PSNR"])] for m, scores in CUBES[name].items()]
+    rows = [[m, *(f"{v:.2f}" for v in scores)] for m, scores in CUBES[name]["PSNR"].items()]
     return _head(name), rows, f"PSNR in dB as printed for {name}"
 
 
 def others(name: str) -> Table:
     """SSIM, SAM and ERGAS as printed for a cube of ``CUBES``."""
     rows = [
-        [f"{method}: {key}", *(f"{v:.{d}f}" for v in scores[key])]
-        for method, scores in CUBES[name].items()
+        [f"{method}: {key}", *(f"{v:.{d}f}" for v in CUBES[name][key][method])]
+        for method in CUBES[name]["PSNR"]
         for key, d in DIGITS.items()
     ]
     note = "the released codes put in ERGAS a band's squared error over its mean"
@@ -40,6 +40,6 @@ def times() -> list[list[str]]:
 
 def gain(name: str) -> list[float]:
     """PSNR of STAR-Net minus that of SMDS-Net at every level, as printed for a cube."""
-    cube = CUBES[name]
-    pairs = zip(cube["STAR-Net"]["PSNR"], cube["SMDS-Net"]["PSNR"], strict=True)
+    psnr = CUBES[name]["PSNR"]
+    pairs = zip(psnr["STAR-Net"], psnr["SMDS-Net"], strict=True)
     return [a - b for a, b in pairs][: len(LEVELS)]

@@ -38,20 +38,9 @@ ABLATION = {
     "smds": "SMDSNet: none of G, SVT, A",
 }
 LONE = ("star-every-a", "star-mixed", "star-squared")
-DEPTHS = {
-    1: "star-k1",
-    2: "star-k2",
-    3: "star-k3",
-    4: "star-k4",
-    5: "star-k5",
-    6: "star",
-    7: "star-k7",
-    8: "star-k8",
-    9: "star-k9",
-}
-KINDS = {"impulse": "5 % impulses", "stripes": "stripes", "dead": "dead columns"} | {
-    "mixed": "all three"
-}
+DEPTHS = {K: "star" if K == 6 else f"star-k{K}" for K in range(1, 10)}
+KINDS = {"impulse": "5 % impulses", "stripes": "stripes", "dead": "dead columns"}
+KINDS |= {"mixed": "all three"}
 SPARSE: dict[str, Named] = {
     "noisy": ("noisy-sparse", ""),
     "LRTDTV": ("lrtdtv-sparse", ""),

@@ -3,7 +3,7 @@
 Each function returns what ``show.table`` takes; scores are read from ``results/hyperspectral``.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -227,8 +227,3 @@ def against(name: str, other: str, score: str) -> list[float]:
     }
     a, b = seeds(name), seeds(other)
     return [a[s] - b[s] for s in sorted(a.keys() & b.keys())]
-
-
-def above(found: Sequence[float]) -> bool:
-    """Whether differences of the same seed put the first before the second."""
-    return records.ranks(found, [0.0] * len(found))

@@ -1,7 +1,5 @@
 """The chapter's networks on cubes of one's own."""
 
-from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +30,6 @@ def apply(net: Sweeps, cube: np.ndarray, sigma: float | None = None) -> Any:
     return np.ascontiguousarray(np.moveaxis(largest * made[0].numpy(), 0, 2))
 
 
-def read(paths: Sequence[Path]) -> list[Callable[[], tuple[Any, ...]]]:
-    """What reads the one cube of each file; how axes are told: ``dunfold_lib.cubes``."""
-    return [partial(_read, path) for path in paths]
-
-
-def _read(path: Path) -> tuple[Any, ...]:
+def read(path: Path) -> tuple[Any, ...]:
+    """The one cube of a file; how axes are told: ``dunfold_lib.cubes``."""
     return (cubes.read(path).values,)

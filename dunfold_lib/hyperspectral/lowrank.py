@@ -148,8 +148,7 @@ def expand(G: Tensor, A: Tensor) -> Tensor:
 def correlation(Y: Tensor) -> Tensor:
     """Y₍₃₎Y₍₃₎ᵀ over the number of pixels, (N, B, B), in float64."""
     checks.finite("Y", Y)
-    if Y.ndim != 4:
-        raise ValueError(f"Y has shape {tuple(Y.shape)}; it must be (batch, B, H, W)")
+    checks.shaped("Y", Y, ("batch", "B", "H", "W"))
     spectra = Y.flatten(2).double()
     return spectra @ spectra.mT / spectra.shape[2]
 

@@ -33,9 +33,7 @@ def is_noisy(b: Noisy, r: int) -> None:
     """Refuse what is no measurement with r eigen-images: shape and dtype only."""
     if not isinstance(b, Noisy):
         raise TypeError(f"b is a {type(b).__name__}; it must be a hyperspectral.Noisy(Y, A)")
-    checks.real("Y", b.Y)
-    if b.Y.ndim != 4:
-        raise ValueError(f"Y has shape {tuple(b.Y.shape)}; it must be (batch, B, H, W)")
+    checks.shaped("Y", b.Y, ("batch", "B", "H", "W"))
     checks.rows("A", b.A, (b.Y.shape[1], r))
     if len(b.A) != len(b.Y) or b.A.dtype != b.Y.dtype:
         other = f"{len(b.A)} rows of {b.A.dtype}"

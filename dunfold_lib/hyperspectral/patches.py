@@ -72,9 +72,7 @@ class Patches:
 
     @checks.door
     def __call__(self, G: Tensor) -> Tensor:  # (N, r, H, W) -> (N, r, p², n)
-        checks.real("G", G)
-        if G.ndim != 4:
-            raise ValueError(f"G has shape {tuple(G.shape)}; it must be (batch, r, H, W)")
+        checks.shaped("G", G, ("batch", "r", "H", "W"))
         down, across = self.more((G.shape[2], G.shape[3]))
         if down or across:
             G = functional.pad(G, (0, across, 0, down), mode="reflect")

@@ -48,10 +48,8 @@ LABELS = {  # what the fields say in a form
     "sparse": "sparse noise",
     "whole": "all bands",
     "patch": "crop",
-    "lr": "learning rate",
     "end": "last rate, of it",
     "clip": "largest gradient",
-    "compile": "torch.compile",
     "blend": "G in every layer",
     "low_rank": "SVT",
     "procrustes": "A moves in",
@@ -97,11 +95,9 @@ def _form(net: Any) -> tuple[Any, ...]:
 @cache
 def _known() -> dict[str, tuple[Any, ...]]:
     """The book's networks, and what their losses see."""
-    return {n: (_form(e.build()), _seen(e)) for n, e in EXPERIMENTS.items() if e.recipes}
-
-
-def _seen(e: Experiment) -> tuple[Any, ...]:
-    return _loss(e.recipes["cpu"])
+    return {
+        n: (_form(e.build()), _loss(e.recipes["cpu"])) for n, e in EXPERIMENTS.items() if e.recipes
+    }
 
 
 def _loss(recipe: training.Training) -> tuple[Any, ...]:

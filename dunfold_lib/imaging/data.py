@@ -37,26 +37,9 @@ BLUR, BLUR_NOISE = 1.6, 2 / 255  # deviation of the Gaussian in pixels; of the n
 SUFFIXES = images.SUFFIXES
 
 
-@checks.door
-def luminance(pixels: Any, name: str = "image") -> Tensor:
-    """A grey, RGB or RGBA array as luminance (1, 1, height, width) in [0, 1].
-
-    8 bit is divided by 255, deeper whole numbers and floating point by ``images.scale``, of this
-    array alone. Colour is weighted 0.299, 0.587, 0.114 (BT.601); an alpha channel is left out.
-    """
-    stored = images.of_array(pixels, name)
-    return _luminance(stored, images.scale([stored], name))
-
-
-def _luminance(stored: images.Stored, scale: images.Scale) -> Tensor:
-    grey = np.array(images.grey(scale(stored)), dtype=np.float32, order="C")
-    return torch.from_numpy(grey)[None, None]
-
-
 def read_image(path: Path) -> Tensor:
     """An image file as luminance (1, 1, height, width) in [0, 1]; palettes are resolved."""
-    stored = images.read(path)
-    return _luminance(stored, images.scale([stored], str(path)))
+    return torch.from_numpy(images.luminance(images.read(path)))[None, None]
 
 
 def read_folder(folder: Path) -> Brought[Tensor]:
@@ -74,7 +57,8 @@ def read_folder(folder: Path) -> Brought[Tensor]:
     scale = images.scale(held, str(folder))
     stems = [p.stem for p in files]
     names = [p.stem if stems.count(p.stem) == 1 else p.name for p in files]
-    read = {name: _luminance(x, scale) for name, x in zip(names, held, strict=True)}
+    grey = (torch.from_numpy(images.luminance(x, scale))[None, None] for x in held)
+    read = dict(zip(names, grey, strict=True))
     return Brought(read, f"data: {folder}; {len(read)} images, {scale.said}, luminance")
 
 
@@ -104,17 +88,14 @@ def training_images(name: str) -> dict[str, Tensor]:
     """
     if name in ("wheels", "wheels-part"):
         reduce = torch.nn.functional.avg_pool2d
-        chosen = {k: v for k, v in wheel_images("train").items() if not _held(name, k)}
+        out = HELD_OUT if name == "wheels-part" else ()
+        chosen = {k: v for k, v in wheel_images("train").items() if k not in out}
         whole = {k: reduce(v, REDUCED.get(k, 1)) for k, v in chosen.items()}
         half = {f"{k}, half": reduce(v, 2) for k, v in whole.items() if min(v.shape[2:]) >= 200}
         return whole | half
     if name != "T91":
         raise ValueError(f"data is {name!r}; it must be 'wheels', 'wheels-part' or 'T91'")
     return read_folder(fetch.required("images/T91"))
-
-
-def _held(name: str, photograph: str) -> bool:
-    return name == "wheels-part" and photograph in HELD_OUT
 
 
 @fetch.cached(lambda: [])

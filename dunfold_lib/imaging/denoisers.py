@@ -5,7 +5,8 @@ shape, dtype and device, and returns v where σ is 0, or below what v's numbers 
 run on the CPU and pass no gradient.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from importlib.util import find_spec
 from itertools import pairwise
 from math import cos, pi
@@ -93,13 +94,7 @@ class Denoiser(nn.Module):
     @checks.door
     def forward(self, v: Tensor, sigma: Tensor | float) -> Tensor:
         """The image in v. sigma : a number, or one for each image, (batch, 1, 1, 1)."""
-        _image_and_level(v, sigma)
-        if not isinstance(sigma, Tensor):
-            sigma = v.new_full((len(v), 1, 1, 1), sigma)
-        h = torch.cat([v, sigma.expand_as(v)], 1)
-        for conv in self.convs[:-1]:
-            h = conv(h).relu()
-        return v - self.convs[-1](h) * (sigma > 0)
+        return _without_noise([*self.convs], v, sigma)
 
 
 class BoundedDenoiser(nn.Module):
@@ -128,17 +123,13 @@ class BoundedDenoiser(nn.Module):
     @checks.door
     def forward(self, v: Tensor, sigma: Tensor | float) -> Tensor:
         """The image in v. sigma : a number, or one for each image, (batch, 1, 1, 1)."""
-        _image_and_level(v, sigma)
-        if not isinstance(sigma, Tensor):
-            sigma = v.new_full((len(v), 1, 1, 1), sigma)
-        h = torch.cat([v, sigma.expand_as(v)], 1)
-        last = len(self.inner.convs) - 1
-        for i, conv in enumerate(self.inner.convs):
-            assert isinstance(conv, nn.Conv2d)
-            w = self._bounded(conv.weight, 1 if i == 0 else h.shape[1])
-            h = functional.conv2d(h, w, conv.bias, padding=1)
-            h = h.relu() if i < last else h
-        return v - h * (sigma > 0)
+        held = [partial(self._held, conv, i == 0) for i, conv in enumerate(self.inner.convs)]
+        return _without_noise(held, v, sigma)
+
+    def _held(self, conv: Any, first: bool, h: Tensor) -> Tensor:
+        """A convolution, held to its share; of the first one's input only v is a map's."""
+        w = self._bounded(conv.weight, 1 if first else h.shape[1])
+        return functional.conv2d(h, w, conv.bias, padding=1)
 
 
 class LearnedProx(nn.Module):
@@ -191,25 +182,31 @@ class LearnedProx(nn.Module):
         return v - functional.conv_transpose2d(z.clamp(-most, most), w, padding=half)
 
 
+def _without_noise(
+    convs: Sequence[Callable[[Tensor], Tensor]], v: Tensor, sigma: Tensor | float
+) -> Tensor:
+    """v minus what the convolutions see in v and σ; where σ is 0, v."""
+    _image_and_level(v, sigma)
+    if not isinstance(sigma, Tensor):
+        sigma = v.new_full((len(v), 1, 1, 1), sigma)
+    h = torch.cat([v, sigma.expand_as(v)], 1)
+    for conv in convs[:-1]:
+        h = conv(h).relu()
+    return v - convs[-1](h) * (sigma > 0)
+
+
 def _image_and_level(v: Tensor, sigma: Tensor | float) -> None:
     """Refuse what is no image, and a noise level that is no number, nor one for each image."""
-    _image(v)
+    checks.shaped("v", v, ("batch", 1, "height", "width"))
     if isinstance(sigma, Tensor):
         checks.rows("sigma", sigma, (1, 1, 1))
     else:
         checks.number("sigma", sigma, 0)
 
 
-def _image(v: Tensor) -> None:
-    checks.real("v", v)
-    if v.ndim != 4 or v.shape[1] != 1:
-        given = tuple(v.shape)
-        raise ValueError(f"v has shape {given}; it must be (batch, 1, height, width)")
-
-
 def _each(denoise: Callable[[Any], Any], v: Tensor, sigma: float) -> Tensor:
     """A NumPy denoiser on every image of a batch, after a look at the arguments."""
-    _image(v)
+    checks.shaped("v", v, ("batch", 1, "height", "width"))
     checks.finite("v", v)
     checks.number("sigma", sigma, 0)
     if sigma <= torch.finfo(v.dtype).eps * float(v.abs().max()):

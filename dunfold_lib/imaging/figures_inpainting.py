@@ -5,11 +5,12 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from dunfold_lib import experiment, fetch, records, tables
+from dunfold_lib import experiment, fetch, tables
 from dunfold_lib.explore import Explorer, Guess, Slider
 from dunfold_lib.imaging import data, masks, self_supervised, training
 from dunfold_lib.imaging.experiments import BLIND, EXPERIMENTS, MASK_BAR
 from dunfold_lib.imaging.fast import reconstruct
+from dunfold_lib.imaging.scores import HEAD, SAID, gap, row, values, verdict
 from dunfold_lib.metrics import psnr
 from dunfold_lib.operators import Blockwise, Sensing
 from dunfold_lib.show import Frames, array
@@ -23,11 +24,6 @@ GROUPS = {
     "8 shifts": (1, 8),
     "64 shifts": (1, 64),
     "both: 8 · 64": (8, 64),
-}
-SAID = {
-    "consistency": "consistency alone",
-    "equivariant": "consistency + equivariance",
-    "supervised": "supervised",
 }
 SECOND_MOMENTS = "linear, from second moments"
 
@@ -82,11 +78,6 @@ def pixels_explorer() -> Explorer:
     )
 
 
-def values(name: str, score: str = "psnr_wheels") -> list[float]:
-    """A score of the recorded runs of ``imaging/blind-mask-<name>``."""
-    return records.values(f"imaging/blind-mask-{name}", score, "cpu")
-
-
 @fetch.cached(fetch.nowhere)
 def moments(truths: bool = False) -> Tensor:
     """Q (1089, m) of the recipes' mask, from blocks with holes, or from the blocks themselves."""
@@ -119,12 +110,7 @@ def linear(truths: bool = False) -> float:
 
 def scores() -> Table:
     """Recorded scores by loss, and the linear estimates, which are computed here."""
-    rows = []
-    for name, said in SAID.items():
-        cells = [tables.summary(values(name, s)) for s in ("psnr_wheels", "psnr")]
-        misfit, unseen = (values(name, f"{s}_wheels") for s in ("misfit", "unseen"))
-        ends = [tables.average(misfit, "{:.0e}"), tables.average(unseen, "{:.4f}")]
-        rows.append([said, *cells, *ends])
+    rows = [row(said, f"mask-{name}") for name, said in SAID.items()]
     for truths, given in ((False, "measurements"), (True, "truths")):
         rows.append([f"{SECOND_MOMENTS} of {given}", f"{linear(truths):.2f}", *"–––"])
     caption = (
@@ -133,8 +119,7 @@ def scores() -> Table:
         "missing pixels per pixel of the image, camera and coffee. "
     )
     protocol = EXPERIMENTS["blind-mask-equivariant"].protocol
-    head = ["learned by", "camera, coffee", "Set11", "misfit", "unseen error"]
-    return head, rows, caption + protocol
+    return HEAD, rows, caption + protocol
 
 
 def pictures() -> Frames:
@@ -154,26 +139,17 @@ def pictures() -> Frames:
     )
 
 
-def gap() -> float:
-    """How many dB the mean of "supervised" lies above that of "equivariant"."""
-    return tables.mean(values("supervised")) - tables.mean(values("equivariant"))
-
-
-def verdict(found: float) -> str:
-    """Whether a gap in dB lies within the bar, in words."""
-    return "met" if found <= MASK_BAR else "missed"
-
-
 def quotes() -> dict[str, str]:
     """The numbers that the page's sentences quote, by name."""
-    mean = lambda name, score="psnr_wheels": tables.average(values(name, score))
+    mean = lambda name, score="psnr_wheels": tables.average(values(f"mask-{name}", score))
+    apart = gap("mask-{}")
     recipe = BLIND["mask-equivariant"]
     return {
         "mask_bar": f"{MASK_BAR:g}",
         "mask_steps": str(recipe.steps),
         "mask_missing": f"{100 * recipe.missing:.0f}",
-        "mask_gap": f"{abs(gap()):.2f}",
-        "mask_verdict": verdict(gap()),
+        "mask_gap": f"{abs(apart):.2f}",
+        "mask_verdict": verdict(apart, MASK_BAR),
         "mask_start": mean("equivariant", "psnr_start_wheels"),
         "mask_alone": mean("consistency"),
         "mask_equivariant": mean("equivariant"),

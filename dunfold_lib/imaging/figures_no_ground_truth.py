@@ -1,17 +1,17 @@
 """Figures and tables of the chapter on learning without ground truth."""
 
-from collections.abc import Sequence
 from functools import cache
 
 import torch
 from torch import Tensor
 
-from dunfold_lib import experiment, records, tables
+from dunfold_lib import experiment, tables
 from dunfold_lib.explore import Explorer, Guess, Slider
 from dunfold_lib.imaging import self_supervised
 from dunfold_lib.imaging.data import small_camera
 from dunfold_lib.imaging.experiments import BLIND, BLIND_BAR, EXPERIMENTS
 from dunfold_lib.imaging.fast import reconstruct
+from dunfold_lib.imaging.scores import HEAD, SAID, gap, row, values, verdict
 from dunfold_lib.metrics import psnr
 from dunfold_lib.prox import soft
 from dunfold_lib.show import Curves, Frames, array, line
@@ -20,11 +20,6 @@ from dunfold_lib.tables import Table
 SIDE = 6  # of the explorer's blocks
 MEASURED = (3, 4, 5, 6, 9, 12)  # numbers that are measured of a block's 36
 COUNTS = range(1, 9)
-SAID = {
-    "consistency": "consistency alone",
-    "equivariant": "consistency + equivariance",
-    "supervised": "supervised",
-}
 
 
 @cache
@@ -78,27 +73,13 @@ def directions_explorer() -> Explorer:
     )
 
 
-def values(name: str, score: str = "psnr_wheels", recipe: str = "cpu") -> list[float]:
-    """A score of the recorded runs of ``imaging/blind-<name>`` by a recipe."""
-    return records.values(f"imaging/blind-{name}", score, recipe)
-
-
-def _row(title: str, name: str, recipe: str = "cpu") -> list[str]:
-    cells = [tables.summary(values(name, s, recipe)) for s in ("psnr_wheels", "psnr")]
-    misfit, unseen = (values(name, s, recipe) for s in ("misfit_wheels", "unseen_wheels"))
-    return [title, *cells, tables.average(misfit, "{:.0e}"), tables.average(unseen, "{:.4f}")]
-
-
-HEAD = ["learned by", "camera, coffee", "Set11", "misfit", "unseen error"]
-
-
 def clean() -> Table:
     """Recorded scores without noise, by loss and by start."""
-    rows = [_row(f"{said}, from Aᵀb", name) for name, said in SAID.items()]
+    rows = [row(f"{said}, from Aᵀb", name) for name, said in SAID.items()]
     longer = [n for n in SAID if values(n, recipe="long")]
-    rows += [_row(f"{SAID[n]}, from Aᵀb, four times as long", n, "long") for n in longer]
+    rows += [row(f"{SAID[n]}, from Aᵀb, four times as long", n, "long") for n in longer]
     for n in ("equivariant", "supervised"):
-        rows.append(_row(f"{SAID[n]}, from Q b", f"{n}-q"))
+        rows.append(row(f"{SAID[n]}, from Q b", f"{n}-q"))
     caption = (
         "PSNR in dB, mean ± half the spread over three seeds. Misfit: ‖A x − b‖²/‖b‖². Unseen "
         "error: mean square error in null(A) per pixel, camera and coffee. "
@@ -159,27 +140,15 @@ def sure_curves(truth: Tensor, sigma: float, draws: int, generator: torch.Genera
     )
 
 
-def gap(suffix: str = "", recipe: str = "cpu") -> float:
-    """How many dB the mean of "supervised" lies above that of "equivariant"."""
-    mean = lambda found: sum(found) / len(found)
-    first, second = (values(n + suffix, recipe=recipe) for n in ("supervised", "equivariant"))
-    return mean(first) - mean(second)
-
-
-def verdict(gaps: Sequence[float]) -> str:
-    """Whether all gaps lie within the bar, in words."""
-    return "met" if max(gaps) <= BLIND_BAR else "missed"
-
-
 def quotes() -> dict[str, str]:
     """The recorded numbers that the chapter's sentences quote, by name."""
     mean = lambda name, score="psnr_wheels": tables.average(values(name, score))
     recipe = next(iter(BLIND.values()))
     return {
         "blind_gap": f"{gap():.1f}",
-        "blind_gap_q": f"{gap('-q'):.1f}",
-        "blind_verdict": verdict([gap()]),
-        "blind_verdict_q": verdict([gap("-q")]),
+        "blind_gap_q": f"{gap('{}-q'):.1f}",
+        "blind_verdict": verdict(gap(), BLIND_BAR),
+        "blind_verdict_q": verdict(gap("{}-q"), BLIND_BAR),
         "blind_alone": mean("consistency"),
         "blind_equivariant": mean("equivariant"),
         "blind_supervised": mean("supervised"),

@@ -53,28 +53,35 @@ def channels_last(r: Tensor) -> Tensor:
     return r.reshape(len(r), *r.shape[2:], 1).permute(0, 3, 1, 2)
 
 
-class ISTANet(Unrolled):
-    """Wavelet ISTA with a learned transform and a learned inverse (Zhang & Ghanem 2018).
-
-    A : operator on images (1, h, w).  Q : linear start (h·w, m), or None for x⁰ = Aᵀb.
-    seed : of the fresh filters.
-    """
+class Phases(Unrolled):
+    """The skeleton of both networks: operator, linear start, steps and thresholds, F and F̃."""
 
     A: Linear
     Q: Tensor | None
     rho: nn.Parameter
     theta: nn.Parameter
+    C1: nn.ParameterList
+    C2: nn.ParameterList
+    C3: nn.ParameterList
+    C4: nn.ParameterList
 
-    def __init__(
-        self, A: Linear, K: int = 9, channels: int = 32, Q: AnyTensor | None = None, seed: int = 0
-    ):
+    def __init__(self, A: Linear, K: int, channels: int, Q: AnyTensor | None):
         super().__init__()
-        _begin(self, A, K, channels, Q)
-        g = torch.Generator().manual_seed(seed)
-        self.C1 = filters(A, K, channels, 1, g)
-        self.C2 = filters(A, K, channels, channels, g)
-        self.C3 = filters(A, K, channels, channels, g)
-        self.C4 = filters(A, K, 1, channels, g)
+        is_linear("A", A)
+        if len(A.domain) != 3 or A.domain[0] != 1:
+            raise ValueError(f"A takes {A.domain}; a network needs an operator on images (1, h, w)")
+        checks.whole("K", K, 1)
+        checks.whole("channels", channels, 2)
+        if Q is not None:
+            checks.finite("Q", Q)
+            wanted = (A.domain[1] * A.domain[2], *A.codomain)
+            if tuple(Q.shape) != wanted:
+                raise ValueError(f"Q has shape {tuple(Q.shape)}; it must be {wanted}, (h·w, m)")
+            Q = Q.detach().to(precision(A), copy=True)
+        self.A, self.K = A, K
+        self.register_buffer("Q", Q, persistent=False)
+        self.rho = nn.Parameter(torch.full((K,), RHO, dtype=precision(A)))
+        self.theta = nn.Parameter(torch.full((K,), THETA, dtype=precision(A)))
 
     def start(self, b: Tensor) -> Tensor:
         return linear_estimate(self.A, self.Q, b)
@@ -89,32 +96,48 @@ class ISTANet(Unrolled):
 
     def phase(self, k: int, x: Tensor, b: Tensor) -> Phase:
         """Everything that phase k makes of xᵏ."""
+        raise NotImplementedError
+
+    def layer(self, k: int, x: Tensor, b: Tensor) -> Tensor:
+        return self.phase(k, x, b).x
+
+
+class ISTANet(Phases):
+    """Wavelet ISTA with a learned transform and a learned inverse (Zhang & Ghanem 2018).
+
+    A : operator on images (1, h, w).  Q : linear start (h·w, m), or None for x⁰ = Aᵀb.
+    seed : of the fresh filters.
+    """
+
+    def __init__(
+        self, A: Linear, K: int = 9, channels: int = 32, Q: AnyTensor | None = None, seed: int = 0
+    ):
+        super().__init__(A, K, channels, Q)
+        g = torch.Generator().manual_seed(seed)
+        self.C1 = filters(A, K, channels, 1, g)
+        self.C2 = filters(A, K, channels, channels, g)
+        self.C3 = filters(A, K, channels, channels, g)
+        self.C4 = filters(A, K, 1, channels, g)
+
+    def phase(self, k: int, x: Tensor, b: Tensor) -> Phase:
+        """Everything that phase k makes of xᵏ."""
         rows_fit(self.A, b, x)
         r = x - self.rho[k] * self.A.T(self.A(x) - b)
         u = channels_last(r)
         z = self.transform(k, u)
         return Phase(r, u, z, self.inverse(k, soft(z, self.theta[k])))
 
-    def layer(self, k: int, x: Tensor, b: Tensor) -> Tensor:
-        return self.phase(k, x, b).x
 
-
-class ISTANetPlus(Unrolled):
+class ISTANetPlus(Phases):
     """ISTA-Net that learns what is missing from r, in a residual domain (Zhang & Ghanem 2018).
 
     A, Q, seed : as in ISTA-Net. F and F̃, here C2·ReLU·C1 and C4·ReLU·C3, are the paper's H and H̃.
     """
 
-    A: Linear
-    Q: Tensor | None
-    rho: nn.Parameter
-    theta: nn.Parameter
-
     def __init__(
         self, A: Linear, K: int = 9, channels: int = 32, Q: AnyTensor | None = None, seed: int = 0
     ):
-        super().__init__()
-        _begin(self, A, K, channels, Q)
+        super().__init__(A, K, channels, Q)
         g = torch.Generator().manual_seed(seed)
         self.D = filters(A, K, channels, 1, g)
         self.C1 = filters(A, K, channels, channels, g)
@@ -123,17 +146,6 @@ class ISTANetPlus(Unrolled):
         self.C4 = filters(A, K, channels, channels, g)
         self.G = filters(A, K, 1, channels, g)
 
-    def start(self, b: Tensor) -> Tensor:
-        return linear_estimate(self.A, self.Q, b)
-
-    def transform(self, k: int, u: Tensor) -> Tensor:
-        """F (the paper's H), of phase k."""
-        return conv(conv(u, self.C1[k]).relu_(), self.C2[k])
-
-    def inverse(self, k: int, z: Tensor) -> Tensor:
-        """F̃ (the paper's H̃), of phase k."""
-        return conv(conv(z, self.C3[k]).relu_(), self.C4[k])
-
     def phase(self, k: int, x: Tensor, b: Tensor) -> Phase:
         """Everything that phase k makes of xᵏ."""
         rows_fit(self.A, b, x)
@@ -141,9 +153,6 @@ class ISTANetPlus(Unrolled):
         u = conv(channels_last(r), self.D[k])
         z = self.transform(k, u)
         return Phase(r, u, z, r + conv(self.inverse(k, soft(z, self.theta[k])), self.G[k]))
-
-    def layer(self, k: int, x: Tensor, b: Tensor) -> Tensor:
-        return self.phase(k, x, b).x
 
 
 @checks.door
@@ -232,25 +241,6 @@ def filters(A: Linear, K: int, out: int, into: int, g: torch.Generator) -> nn.Pa
     fresh = (nn.init.xavier_normal_(torch.empty(out, into, 3, 3), generator=g) for _ in range(K))
     last = torch.channels_last
     return nn.ParameterList(w.to(precision(A), memory_format=last) for w in fresh)
-
-
-def _begin(net: ISTANet | ISTANetPlus, A: Linear, K: int, channels: int, Q: Tensor | None) -> None:
-    """What both networks hold: operator, linear start, steps and thresholds."""
-    is_linear("A", A)
-    if len(A.domain) != 3 or A.domain[0] != 1:
-        raise ValueError(f"A takes {A.domain}; a network needs an operator on images (1, h, w)")
-    checks.whole("K", K, 1)
-    checks.whole("channels", channels, 2)
-    if Q is not None:
-        checks.finite("Q", Q)
-        wanted = (A.domain[1] * A.domain[2], *A.codomain)
-        if tuple(Q.shape) != wanted:
-            raise ValueError(f"Q has shape {tuple(Q.shape)}; it must be {wanted}, (h·w, m)")
-        Q = Q.detach().to(precision(A), copy=True)
-    net.A, net.K = A, K
-    net.register_buffer("Q", Q, persistent=False)
-    net.rho = nn.Parameter(torch.full((K,), RHO, dtype=precision(A)))
-    net.theta = nn.Parameter(torch.full((K,), THETA, dtype=precision(A)))
 
 
 class Within(nn.Module):

@@ -64,21 +64,24 @@ class Problem(NamedTuple):
             return fit
         return fit + 0.5 * self.alpha * (self.H(U) - self.Y).square().flatten(1).sum(1)
 
+    def _parts(self, U: Tensor) -> list[tuple[Tensor | float, Tensor, Shrink]]:
+        """(sᵢ, vᵢ = U + Lᵢ/sᵢ, prior i) of both priors, after a look at U."""
+        checks.like("U", U, "L1", self.L[0])
+        checks.like("U", U, "L2", self.L[1])
+        both = zip(self.s, self.L, self.priors, strict=True)
+        return [(s, U + L / s, prior) for s, L, prior in both]
+
     @checks.door
     def objective(self, U: Tensor) -> Tensor:
         """The model itself, one value per row: data + Σ sᵢ θᵢ‖Tᵢ U − gᵢ‖₁."""
-        checks.like("U", U, "L1", self.L[0])
-        checks.like("U", U, "L2", self.L[1])
-        priors = zip(self.s, self.priors, strict=True)
-        return self.data(U) + sum(s * prior.penalty(U) for s, prior in priors)
+        penalties = (s * prior.penalty(U) for s, _, prior in self._parts(U))
+        return self.data(U) + sum(penalties)
 
     @checks.door
     def Phi(self, U: Tensor) -> Tensor:
         """Φ(U), one value per row: the data terms and two Moreau envelopes."""
-        checks.like("U", U, "L1", self.L[0])
-        checks.like("U", U, "L2", self.L[1])
-        parts = zip(self.s, self.L, self.priors, strict=True)
-        return self.data(U) + sum(s * prior.envelope(U + L / s) for s, L, prior in parts)
+        envelopes = (s * prior.envelope(v) for s, v, prior in self._parts(U))
+        return self.data(U) + sum(envelopes)
 
     @checks.door
     def gradient(self, U: Tensor) -> Tensor:
@@ -93,12 +96,7 @@ class Problem(NamedTuple):
     @checks.door
     def multipliers(self, U: Tensor) -> tuple[Tensor, Tensor]:
         """sᵢ(vᵢ − Pᵢ(vᵢ)): the two new multipliers, and two of F's terms."""
-        checks.like("U", U, "L1", self.L[0])
-        checks.like("U", U, "L2", self.L[1])
-        one, two = (
-            s * prior.residual(U + L / s)
-            for s, L, prior in zip(self.s, self.L, self.priors, strict=True)
-        )
+        one, two = (s * prior.residual(v) for s, v, prior in self._parts(U))
         return one, two
 
     @checks.door
@@ -110,10 +108,7 @@ class Problem(NamedTuple):
     @checks.door
     def V(self, U: Tensor, eps: Tensor | float, M: Curvature) -> Callable[[Tensor], Tensor]:
         """p ↦ V p at U, with M = ``clarke`` (Newton) or ``majorised``."""
-        checks.like("U", U, "L1", self.L[0])
-        checks.like("U", U, "L2", self.L[1])
-        parts = list(zip(self.s, self.L, self.priors, strict=True))
-        curved = [(s, prior.curvature(U + L / s, M)) for s, L, prior in parts]
+        curved = [(s, prior.curvature(v, M)) for s, v, prior in self._parts(U)]
 
         def apply(p: Tensor) -> Tensor:
             q = self.D.T(self.D(p)) + eps * p
@@ -129,8 +124,7 @@ class Problem(NamedTuple):
     def kkt(self, U: Tensor) -> float:
         """max(‖∇data + L1 + L2‖, ‖U − Pᵢ(U + Lᵢ/sᵢ)‖)/(1 + ‖U‖): 0 at the model's solution."""
         stationary = self.gradient(U) + self.L[0] + self.L[1]
-        parts = zip(self.s, self.L, self.priors, strict=True)
-        split = [U - prior.prox(U + L / s) for s, L, prior in parts]
+        split = [U - prior.prox(v) for _, v, prior in self._parts(U)]
         return float(max(r.norm() for r in (stationary, *split)) / (1 + U.norm()))
 
 

@@ -126,19 +126,6 @@ def guided_tv(
 
 
 @checks.door
-def weighted_tv(U: Tensor, Z: Tensor, Y: Tensor, lam: float, contrast: float) -> Tensor:
-    """The objective of ``guided_tv``, one value per row."""
-    r = ratio_of(Z, Y)
-    D = Downsample((Y.shape[2], Y.shape[3]), r, Z.shape[1], Z.dtype).to(Z.device)
-    checks.like("U", U, "up(Z)", up(Z, r))
-    checks.number("lam", lam, 0)
-    checks.number("contrast", contrast, 0, open_low=True)
-    w = (-gradient(Y).abs() / contrast).exp()
-    fit = 0.5 * (D(U) - r * Z).square().flatten(1).sum(1)
-    return fit + lam * (w * gradient(U).abs()).flatten(1).sum(1)
-
-
-@checks.door
 def glp(Z: Tensor, Y: Tensor) -> Tensor:
     """Detail injection: up(Z) + G (Y − up(down(Y))), G each band's regression on the guide.
 

@@ -44,16 +44,13 @@ def stored(path: Path) -> images.Stored:
     if path.suffix.lower() != ".npy":
         held = images.read(path)
         a = held.values
-        return held._replace(values=a[..., 0]) if a.ndim == 3 and _equal(a) else held
+        grey = a.ndim == 3 and bool((a == a[..., :1]).all())
+        return held._replace(values=a[..., 0]) if grey else held
     a = fetch.array(path)
     if a.dtype.kind not in "uif":
         raise TypeError(f"{path} has dtype {a.dtype}; it must be whole or floating-point numbers")
     cubes.no_data(a, str(path))
     return images.Stored(a, 255.0 if a.dtype == np.uint8 else 0.0, str(path))
-
-
-def _equal(a: Any) -> bool:
-    return bool((a == a[..., :1]).all())
 
 
 @checks.door

@@ -62,16 +62,13 @@ def methods(ratio: int) -> dict[str, Method]:
     }
 
 
-def _patch(ratio: int) -> int:
-    return 64 if ratio == 16 else 40
-
-
 def _training(kind: str, data: str, ratio: int = 4, **fields: Any) -> Training:
     """The CPU recipe: three stages, or 20 channels where there are none."""
     width = 20 if kind == "plain" else Training.width
     steps = STEPS[kind] if ratio == 4 else STEPS[kind] // 2
     lr = 2e-3 if kind == "plain" else Training.lr  # by the training loss: its ReLUs die at 4e-3
-    return Training(data=data, width=width, steps=steps, patch=_patch(ratio), lr=lr, **fields)
+    patch = 64 if ratio == 16 else 40
+    return Training(data=data, width=width, steps=steps, patch=patch, lr=lr, **fields)
 
 
 def _depth(kind: str, ratio: int, title: str = "", **fields: Any) -> Experiment:

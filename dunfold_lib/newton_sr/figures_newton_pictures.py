@@ -17,7 +17,8 @@ def kink(t: float = 1.0) -> Curves:
     """Soft thresholding with threshold t, and at v = t a fan of the slopes of Clarke's Jacobian."""
     checks.number("t", t, 0, open_low=True)
     v, reach = torch.linspace(-3, 3, 241).double(), torch.tensor([-0.9, 0.9]).double()
-    fan = [line(t + reach, s * reach, _slope(s), 1, "dashed") for s in FAN]
+    said = lambda s: "slopes 0 to 1" if s == 0 else ""
+    fan = [line(t + reach, s * reach, said(s), 1, "dashed") for s in FAN]
     return Curves(
         lines=(line(v, soft(v, t), "soft(v, 1)", 0), *fan, line([t], [0.0], "", 3, "dots")),
         xlabel="v",
@@ -29,10 +30,6 @@ def kink(t: float = 1.0) -> Curves:
         alt="Soft thresholding with threshold 1: flat between -1 and 1, slope 1 outside; through "
         "the kink at 1 five lines with slopes from 0 to 1",
     )
-
-
-def _slope(s: float) -> str:
-    return "slopes 0 to 1" if s == 0 else ""
 
 
 @checks.door

@@ -119,15 +119,11 @@ def _arrived(runs: Sequence[dict[str, Any]]) -> str:
     return f"{median(times):.0f}"
 
 
-def _one(a: float | None, b: float | None) -> str:
-    """a over b with one decimal."""
-    return f"{a / b:.1f}" if a is not None and b else tables.MISSING
-
-
 def quotes() -> dict[str, str]:
     """The recorded numbers that the chapter's sentences quote, by name."""
     newton = [v for n in LASSOS[:4] for v in records.values(f"newton_sr/{n}", "newton")]
-    times = lambda score, name: _one(lasso_mean(name, score), lasso_mean("lasso-1e1", score))
+    over = lambda a, b: f"{a / b:.1f}" if a is not None and b else tables.MISSING
+    times = lambda score, name: over(lasso_mean(name, score), lasso_mean("lasso-1e1", score))
     return {
         "newton_least": f"{min(newton):.0f}",
         "newton_most": f"{max(newton):.0f}",

@@ -1,7 +1,5 @@
 """The chapter's networks on a low-resolution image of one's own and its guide."""
 
-from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +33,7 @@ def apply(net: Network, image: np.ndarray, guide: np.ndarray) -> Any:
     return made[0] if image.ndim == 2 else np.moveaxis(made, 0, 2)
 
 
-def read(paths: Sequence[Path], guides: Sequence[Path]) -> list[Callable[[], tuple[Any, ...]]]:
-    """What reads each file and its guide."""
-    return [partial(_read, *pair) for pair in zip(paths, guides, strict=True)]
-
-
-def _read(path: Path, guide: Path) -> tuple[Any, ...]:
+def read(path: Path, guide: Path) -> tuple[Any, ...]:
+    """A file and its guide."""
     Y = data.read(guide)[0].movedim(0, 2).numpy()
     return data.stored(path).values, Y[..., 0] if Y.shape[2] == 1 else Y

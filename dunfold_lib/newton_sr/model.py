@@ -333,10 +333,7 @@ def _measured(net: Stages | PlainSR, b: Pair) -> None:
     """Refuse what is no measurement of this network: shape and dtype only."""
     if not isinstance(b, Pair):
         raise TypeError(f"b is a {type(b).__name__}; it must be a newton_sr.Pair(Z, Y)")
-    checks.real("Z", b.Z)
-    if b.Z.ndim != 4 or b.Z.shape[1] != net.channels:
-        given = tuple(b.Z.shape)
-        raise ValueError(f"Z has shape {given}; it must be (batch, {net.channels}, H, W)")
+    checks.shaped("Z", b.Z, ("batch", net.channels, "H", "W"))
     checks.rows("Y", b.Y, (net.guides, *(net.ratio * n for n in b.Z.shape[2:])))
     if len(b.Y) != len(b.Z) or b.Y.dtype != b.Z.dtype:
         other = f"{len(b.Y)} rows of {b.Y.dtype}"

@@ -40,7 +40,6 @@ from dunfold_lib.solvers import conjugate_gradients
 GROWTH, MOST_SIGMA = 3.0, 1e8  # σ grows by this factor after every outer step, up to this value
 ARMIJO, SHRINK, TRIALS = 1e-4, 0.5, 40  # slope asked for, factor of the step, and how often
 NEWTON = 30  # most Newton steps in an outer one
-NEWTON = 30  # most Newton steps in an outer one
 ETA, TAU = 0.01, 1.0  # ‖V d + ∇Ψ‖ ≤ min(ETA, ‖∇Ψ‖^(1 + TAU)), and ETA·‖∇Ψ‖
 LEAST = 1e-14  # no residual below this multiple of 1 + ‖b‖ is asked for
 

@@ -26,7 +26,8 @@ class Seen(NamedTuple):
 @checks.door
 def forward(A: Tensor, x: Tensor) -> Tensor:
     """A x, (batch, m, c): row i holds the pair, or the number, whose length is y_i."""
-    _fit(A, x)
+    checks.shaped("A", A, ("batch", "m", "c", "d"))
+    checks.shaped("x", x, (len(A), A.shape[3]))
     return (A.flatten(1, 2) @ x[..., None]).unflatten(1, A.shape[1:3])[..., 0]
 
 
@@ -36,11 +37,6 @@ def adjoint(A: Tensor, r: Tensor) -> Tensor:
     checks.shaped("A", A, ("batch", "m", "c", "d"))
     checks.shaped("r", r, A.shape[:3])
     return (r.flatten(1)[:, None] @ A.flatten(1, 2))[:, 0]
-
-
-def _fit(A: Tensor, x: Tensor) -> None:
-    checks.shaped("A", A, ("batch", "m", "c", "d"))
-    checks.shaped("x", x, (len(A), A.shape[3]))
 
 
 @checks.door
@@ -94,11 +90,6 @@ def turned(x: Tensor, angle: float, width: int = 2) -> Tensor:
         return x * torch.where(turn.cos() < 0, -1.0, 1.0).to(x)
     re, im = x.chunk(2, 1)
     return torch.cat([turn.cos() * re - turn.sin() * im, turn.sin() * re + turn.cos() * im], 1)
-
-
-def halves(x: Tensor, width: int) -> Tensor:
-    """x (batch, d) as (batch, c, n)."""
-    return x.unflatten(1, (width, -1))
 
 
 @checks.door

@@ -1,7 +1,5 @@
 """The room's networks on amplitudes of one's own."""
 
-from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +33,10 @@ def apply(net: FlowNet, y: np.ndarray, A: np.ndarray) -> Any:
     if not np.isfinite(scale) or scale == 0:
         raise ValueError("A is zero or holds NaN or infinity; it must be finite and not zero")
     x = net(Seen(amplitudes[None], _pairs(A / scale)[None]))[0].numpy() / scale
-    return _joined(x) if np.iscomplexobj(A) else x
+    if not np.iscomplexobj(A):
+        return x
+    re, im = np.split(x, 2)
+    return (re + 1j * im).astype(np.complex64)
 
 
 def _pairs(A: np.ndarray) -> Tensor:
@@ -47,17 +48,8 @@ def _pairs(A: np.ndarray) -> Tensor:
     return torch.stack([torch.cat([re, -im], 1), torch.cat([im, re], 1)], 1)
 
 
-def _joined(x: np.ndarray) -> Any:
-    re, im = np.split(x, 2)
-    return (re + 1j * im).astype(np.complex64)
-
-
-def read(paths: Sequence[Path]) -> list[Callable[[], tuple[Any, ...]]]:
-    """What reads each file: its arrays y (m,) and A (m, n)."""
-    return [partial(_read, path) for path in paths]
-
-
-def _read(path: Path) -> tuple[Any, ...]:
+def read(path: Path) -> tuple[Any, ...]:
+    """A file's arrays y (m,) and A (m, n)."""
     found = cubes.arrays(path)
     lacking = [name for name in NAMES if name not in found]
     if lacking:

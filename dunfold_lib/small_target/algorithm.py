@@ -33,8 +33,7 @@ class Split(NamedTuple):
 
 def _matrix(name: str, P: Tensor) -> None:
     checks.finite(name, P)
-    if P.ndim != 2:
-        raise ValueError(f"{name} has shape {tuple(P.shape)}; it must be (rows, columns)")
+    checks.shaped(name, P, ("rows", "columns"))
 
 
 @checks.door

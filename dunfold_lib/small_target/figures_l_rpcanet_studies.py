@@ -36,15 +36,7 @@ PLAIN = ("robust-lrpcanet", "cpu-sirst")
 LARGE = figures.LARGE
 LEAST_SHARE = 0.85  # of the published IoU: below it a sentence ranks nothing
 ABLATION = {"": "se-none", "B": "se-B", "BT": "se-BT", "BTN": "se-BTN", "BTND": "se-BTND"}
-STAGES = {
-    1: "stages-1",
-    2: "stages-2",
-    3: "stages-3",
-    4: "stages-4",
-    5: "stages-5",
-    6: "stages-6",
-    7: "stages-7",
-}
+STAGES = {K: f"stages-{K}" for K in PUBLISHED_STAGES}
 VARIANTS = {
     "L-RPCANet": "lipschitz",
     "N = 0 in each stage": "noise-not-carried",
@@ -54,9 +46,9 @@ VARIANTS = {
 }
 NOISY = {"": "clean crops", "-noise": "crops with noise"}  # the ends of the names below
 ROBUST = {
-    "L-RPCANet": {"": "robust-lrpcanet", "-noise": "robust-lrpcanet-noise"},
-    "without N": {"": "robust-two-term", "-noise": "robust-two-term-noise"},
-    "RPCANet": {"": "robust-rpcanet", "-noise": "robust-rpcanet-noise"},
+    "L-RPCANet": "robust-lrpcanet",
+    "without N": "robust-two-term",
+    "RPCANet": "robust-rpcanet",
 }
 STUDIED = (*ABLATION.values(), *VARIANTS.values(), "stages-1", "stages-3")
 
@@ -148,15 +140,14 @@ def variants() -> Table:
 
 
 def _robust_recipe() -> str:
-    names = [row[end] for end in NOISY for row in ROBUST.values()]
-    return common(names, "iou_sigma")
+    return common([name + end for end in NOISY for name in ROBUST.values()], "iou_sigma")
 
 
 def _robust(key: str, levels: Sequence[float], xlabel: str, scale: float) -> Curves:
     recipe, lines = _robust_recipe(), []
-    for colour, (label, names) in enumerate(ROBUST.items()):
+    for colour, (label, name) in enumerate(ROBUST.items()):
         for end, told in NOISY.items():
-            if found := of(names[end], key, recipe):
+            if found := of(name + end, key, recipe):
                 curve = [mean(v) for v in zip(*found, strict=True)]
                 style = "path" if end else "dashed"
                 at = [scale * v for v in levels]
@@ -186,12 +177,12 @@ def robust_areas() -> Table:
         [
             label,
             *(
-                cell(names[end], area, recipe)
+                cell(name + end, area, recipe)
                 for area in ("area_sigma", "area_density")
                 for end in NOISY
             ),
         ]
-        for label, names in ROBUST.items()
+        for label, name in ROBUST.items()
     ]
     return (
         [
@@ -221,7 +212,7 @@ def gain(name: str, end: str = "") -> float:
 
 def area(label: str, kind: str, end: str = "-noise") -> float:
     """Mean IoU over the levels of a noise, "sigma" or "density", of a narrow network."""
-    found: float = one(ROBUST[label][end], f"area_{kind}")
+    found: float = one(ROBUST[label] + end, f"area_{kind}")
     return found
 
 
@@ -237,11 +228,8 @@ def fewest(names: Sequence[str]) -> int:
 
 def share_reached() -> float:
     """IoU of the narrow L-RPCANet in per cent of the one that is published for RPCANet."""
-    return 100 * mean(of(*_iou(MAIN))) / PUBLISHED_SIRST["RPCANet"][0]
-
-
-def _iou(named: tuple[str, str]) -> tuple[str, str, str]:
-    return named[0], "iou", named[1]
+    name, recipe = MAIN
+    return 100 * mean(of(name, "iou", recipe)) / PUBLISHED_SIRST["RPCANet"][0]
 
 
 def quotes() -> dict[str, str]:
@@ -320,7 +308,7 @@ def _quoted_elsewhere() -> dict[str, str]:
 
 
 def _quoted_studies() -> dict[str, str]:
-    names = [row[end] for end in NOISY for row in ROBUST.values()]
+    names = [name + end for end in NOISY for name in ROBUST.values()]
     points = PUBLISHED_SE[""]["nudt"][0] - PUBLISHED_SE["BTND"]["nudt"][0]
     added = [area("L-RPCANet", kind) - area("without N", kind) for kind in ("sigma", "density")]
     return {

@@ -62,13 +62,8 @@ ELSEWHERE = {
     "L-RPCANet, full, 2,300 steps": "lrpcanet-elsewhere-full",
 }
 MAIN = ("lrpcanet-sirst", "cpu-sirst")
-AGAINST = {
-    "IPI": ("ipi-sirst", ""),
-    "PSTNN": ("pstnn-sirst", ""),
-    "MPCM": ("mpcm-sirst", ""),
-    "top-hat": ("top-hat-sirst", ""),
-    "RPCANet, narrow": ("rpcanet-sirst", "cpu-sirst"),
-}
+AGAINST = {label: (name, "") for label, name in reversed(CLASSICAL.items())}
+AGAINST |= {"RPCANet, narrow": ("rpcanet-sirst", "cpu-sirst")}
 PARTS = {
     "L-RPCANet": "lrpcanet-sirst",
     "RPCANet": "rpcanet-sirst",

@@ -1,7 +1,6 @@
 """The chapter's networks on infrared frames of one's own."""
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,16 +28,13 @@ def apply(net: Network, image: np.ndarray) -> Any:
     return logits(net.eval(), x)[0, 0].numpy()
 
 
-def read(paths: Sequence[Path]) -> list[Callable[[], tuple[Any, ...]]]:
-    """What reads each frame as grey bytes, all on one scale, as ``readers`` has it.
-
-    One file that cannot be read refuses them all before any work.
-    """
-    scale = images.scale([images.read(path) for path in paths], "the frames", stretch=True)
-    return [partial(_read, path, scale) for path in paths]
+def scale(paths: Sequence[Path]) -> images.Scale:
+    """The one scale of all frames, as ``readers`` has it; one that cannot be read refuses all."""
+    return images.scale([images.read(path) for path in paths], "the frames", stretch=True)
 
 
-def _read(path: Path, scale: images.Scale) -> tuple[Any, ...]:
+def read(path: Path, scale: images.Scale) -> tuple[Any, ...]:
+    """A frame as grey bytes."""
     return (images.as_bytes(images.read(path), scale),)
 
 

@@ -35,8 +35,7 @@ def effective_rank(x: Tensor) -> float:
     Roy & Vetterli 2007. Is a background B^k of lower rank than its image?
     """
     checks.finite("x", x)
-    if x.ndim != 2:
-        raise ValueError(f"x has shape {tuple(x.shape)}; it must be (h, w)")
+    checks.shaped("x", x, ("h", "w"))
     s = torch.linalg.svdvals(x.double())
     share = s / s.sum().clamp(min=torch.finfo(s.dtype).tiny)
     return float((-(share * share.clamp(min=1e-300).log()).sum()).exp())

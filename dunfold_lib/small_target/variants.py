@@ -27,10 +27,8 @@ LABELS = {  # what the fields say in a form
     "merge": "channels of F_D, d",
     "positive": "around targets",
     "awake": "awake start",
-    "lr": "learning rate",
     "end": "last rate / first",
     "warmup": "warm-up",
-    "compile": "torch.compile",
     "se": "SE in",
     "carry_noise": "carry N",
 }

@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 
 from dunfold_lib import checks
-from dunfold_lib.datasets import bell
-from dunfold_lib.operators import Blur, Compose, Linear, Mask, Matrix
+from dunfold_lib.operators import Compose, Linear, Mask, Matrix
 from dunfold_lib.wavelets import Wavelet
 
 
@@ -108,29 +107,6 @@ def photograph(side: int = 256, dtype: torch.dtype = torch.float32) -> Tensor:
 
 
 @checks.door
-def gaussian_kernel(side: int, sigma: float, dtype: torch.dtype = torch.float32) -> Tensor:
-    """A Gaussian of standard deviation sigma (pixels) on (side, side) pixels, of sum 1."""
-    checks.whole("side", side, 1)
-    checks.number("sigma", sigma, 0, open_low=True)
-    if side % 2 == 0:
-        raise ValueError(f"side is {side}; it must be odd")
-    line = bell(side // 2, sigma, dtype)
-    kernel = line[:, None] * line
-    return kernel / kernel.sum()
-
-
-@checks.door
-def blurred(truth: Tensor, sigma: float, noise: float, seed: int = 0) -> tuple[Compose, Tensor]:
-    """(A, b): A is blur after wavelet synthesis, b the blurred image plus noise of that std.
-
-    truth : (1, 1, side, side).  sigma : blur in pixels (kernel 9×9).  noise : in the image's unit.
-    """
-    size = _size(truth)
-    blur = Blur(gaussian_kernel(9, sigma, truth.dtype), size)
-    return _observed(blur, truth, noise, seed)
-
-
-@checks.door
 def masked(truth: Tensor, kept: float, noise: float, seed: int = 0) -> tuple[Compose, Tensor]:
     """(A, b): A is a random mask after wavelet synthesis, which keeps this share of the pixels."""
     size = _size(truth)
@@ -144,9 +120,7 @@ def masked(truth: Tensor, kept: float, noise: float, seed: int = 0) -> tuple[Com
 def _size(truth: Tensor) -> tuple[int, int]:
     """(height, width) of images (batch, 1, height, width)."""
     checks.finite("truth", truth)
-    if truth.ndim != 4:
-        given = tuple(truth.shape)
-        raise ValueError(f"truth has shape {given}; it must be (batch, 1, height, width)")
+    checks.shaped("truth", truth, ("batch", 1, "height", "width"))
     return truth.shape[-2], truth.shape[-1]
 
 

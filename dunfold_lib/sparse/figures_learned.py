@@ -123,10 +123,11 @@ def _spectrum(G: Tensor) -> Curves:
     values = values[values.abs() > 1e-9]  # n − m of them are zero
     size = float(torch.linalg.matrix_norm(torch.eye(len(G)).double() - G, 2))
     radius = max(1.0, float((1 - values).abs().max()))  # 1 − 0 = 1 is an eigenvalue
+    angle = np.linspace(0, 2 * np.pi, 121)
     return Curves(
         lines=(
             line(values.real, values.imag, "eigenvalues of WᵀA", 0, "dots"),
-            line(*_circle(), "|1 − z| = 1", 5, "dashed"),
+            line(1 + np.cos(angle), np.sin(angle), "|1 − z| = 1", 5, "dashed"),
         ),
         xlabel="real part",
         ylabel="imaginary part",
@@ -137,11 +138,6 @@ def _spectrum(G: Tensor) -> Curves:
         size=(4.0, 3.6),
         note=f"spectral radius of I − WᵀA {radius:.2f}, its norm {size:.2f}",
     )
-
-
-def _circle() -> tuple[np.ndarray, np.ndarray]:
-    angle = np.linspace(0, 2 * np.pi, 121)
-    return 1 + np.cos(angle), np.sin(angle)
 
 
 LAYERS = (1, 2, 4, 6, 8, 10, 12, 14, 16)

@@ -1,7 +1,5 @@
 """The chapter's networks on measurements of one's own."""
 
-from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +26,8 @@ def apply(net: Unrolled, b: np.ndarray) -> Any:
     return x[0] if b.ndim == 1 else x
 
 
-def read(paths: Sequence[Path]) -> list[Callable[[], tuple[Any, ...]]]:
-    """What reads each file: its one array (m,) or (batch, m)."""
-    return [partial(_read, path) for path in paths]
-
-
-def _read(path: Path) -> tuple[Any, ...]:
+def read(path: Path) -> tuple[Any, ...]:
+    """A file's one array (m,) or (batch, m)."""
     found = {k: a for k, a in cubes.arrays(path).items() if a.size > 1}
     if len(found) != 1:
         names = ", ".join(found) or "none"

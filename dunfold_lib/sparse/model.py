@@ -41,12 +41,6 @@ from torch import Tensor, nn
 from dunfold_lib import checks
 from dunfold_lib.operators import Matrix, fits, norm
 from dunfold_lib.prox import soft_select
-from dunfold_lib.sparse.algorithm import extrapolated as extrapolated
-from dunfold_lib.sparse.algorithm import fista as fista
-from dunfold_lib.sparse.algorithm import ista as ista
-from dunfold_lib.sparse.algorithm import ista_step as ista_step
-from dunfold_lib.sparse.algorithm import nesterov as nesterov
-from dunfold_lib.sparse.algorithm import objective as objective
 from dunfold_lib.sparse.coherence import analytic_weights, rank_tolerance
 from dunfold_lib.unroll import Unrolled
 
@@ -55,7 +49,36 @@ NO_SUPPORT = (0.0, 0.0)
 SUPPORT = (0.012, 0.13)  # of Chen et al. 2018 and Liu et al. 2019, for p = 0.1
 
 
-class LISTA(Unrolled):
+class Layers(Unrolled):
+    """The skeleton of the four networks below: everything but what a layer learns and does."""
+
+    def __init__(
+        self,
+        A: Matrix,
+        K: int = 16,
+        lam: float = 0.4,
+        W: Tensor | None = None,
+        support: Support = NO_SUPPORT,
+    ):
+        super().__init__()
+        W, step = _weights(A, K, lam, self._weights if W is None else W)
+        self.A, self.K, self.trust = A, K, _trust(A, K, support)
+        self._learn(W)
+        self.theta = nn.Parameter(W.new_full((K,), lam * step))
+
+    def _weights(self, A: Tensor) -> Tensor | None:
+        """What W is where None is given; None: as in ISTA."""
+        return None
+
+    def _learn(self, W: Tensor) -> None:
+        """Make all that is learned but θ."""
+        raise NotImplementedError
+
+    def start(self, b: Tensor) -> Tensor:
+        return _zero(self.A, b)
+
+
+class LISTA(Layers):
     """ISTA as a feed-forward network, every layer's matrices and threshold learned (Chen 2018).
 
     Gregor & LeCun 2010 share one W1, one W2 and one vector of thresholds between the layers.
@@ -64,75 +87,33 @@ class LISTA(Unrolled):
     with W1 = Wᵀ and W2 = I − WᵀA, for instance the analytic weights.
     """
 
-    def __init__(
-        self,
-        A: Matrix,
-        K: int = 16,
-        lam: float = 0.4,
-        W: Tensor | None = None,
-        support: Support = NO_SUPPORT,
-    ):
-        super().__init__()
-        W, step = _weights(A, K, lam, W)
-        self.A, self.K, self.trust = A, K, _trust(A, K, support)
+    def _learn(self, W: Tensor) -> None:
         eye = torch.eye(W.shape[1], dtype=W.dtype, device=W.device)
-        self.W1 = nn.ParameterList(W.T.clone() for _ in range(K))
-        self.W2 = nn.ParameterList(eye - W.T @ A.A for _ in range(K))
-        self.theta = nn.Parameter(W.new_full((K,), lam * step))
-
-    def start(self, b: Tensor) -> Tensor:
-        return _zero(self.A, b)
+        self.W1 = nn.ParameterList(W.T.clone() for _ in range(self.K))
+        self.W2 = nn.ParameterList(eye - W.T @ self.A.A for _ in range(self.K))
 
     def layer(self, k: int, x: Tensor, b: Tensor) -> Tensor:
         fits(self.A, b, x)
         return soft_select(b @ self.W1[k].T + x @ self.W2[k].T, self.theta[k], self.trust[k])
 
 
-class LISTACP(Unrolled):
+class LISTACP(Layers):
     """LISTA with the weights coupled, W2 = I − W1 A (Chen et al. 2018). W : as in LISTA."""
 
-    def __init__(
-        self,
-        A: Matrix,
-        K: int = 16,
-        lam: float = 0.4,
-        W: Tensor | None = None,
-        support: Support = NO_SUPPORT,
-    ):
-        super().__init__()
-        W, step = _weights(A, K, lam, W)
-        self.A, self.K, self.trust = A, K, _trust(A, K, support)
-        self.W = nn.ParameterList(W.clone() for _ in range(K))
-        self.theta = nn.Parameter(W.new_full((K,), lam * step))
-
-    def start(self, b: Tensor) -> Tensor:
-        return _zero(self.A, b)
+    def _learn(self, W: Tensor) -> None:
+        self.W = nn.ParameterList(W.clone() for _ in range(self.K))
 
     def layer(self, k: int, x: Tensor, b: Tensor) -> Tensor:
         fits(self.A, b, x)
         return soft_select(x - (self.A(x) - b) @ self.W[k], self.theta[k], self.trust[k])
 
 
-class TiLISTA(Unrolled):
+class TiLISTA(Layers):
     """One learned matrix for all layers, a step and a threshold for each (Liu et al. 2019)."""
 
-    def __init__(
-        self,
-        A: Matrix,
-        K: int = 16,
-        lam: float = 0.4,
-        W: Tensor | None = None,
-        support: Support = NO_SUPPORT,
-    ):
-        super().__init__()
-        W, step = _weights(A, K, lam, W)
-        self.A, self.K, self.trust = A, K, _trust(A, K, support)
+    def _learn(self, W: Tensor) -> None:
         self.W = nn.Parameter(W.clone())
-        self.gamma = nn.Parameter(W.new_ones(K))
-        self.theta = nn.Parameter(W.new_full((K,), lam * step))
-
-    def start(self, b: Tensor) -> Tensor:
-        return _zero(self.A, b)
+        self.gamma = nn.Parameter(W.new_ones(self.K))
 
     def layer(self, k: int, x: Tensor, b: Tensor) -> Tensor:
         fits(self.A, b, x)
@@ -140,7 +121,7 @@ class TiLISTA(Unrolled):
         return soft_select(x - step * (self.A(x) - b) @ self.W, self.theta[k], self.trust[k])
 
 
-class ALISTA(Unrolled):
+class ALISTA(Layers):
     """W computed from A; a step and a threshold for each layer are all that is learned (Liu 2019).
 
     W : None takes the analytic weights, the minimiser of ‖WᵀA‖_F with w_iᵀa_i = 1.
@@ -148,23 +129,12 @@ class ALISTA(Unrolled):
 
     W: Tensor
 
-    def __init__(
-        self,
-        A: Matrix,
-        K: int = 16,
-        lam: float = 0.4,
-        W: Tensor | None = None,
-        support: Support = NO_SUPPORT,
-    ):
-        super().__init__()
-        W, step = _weights(A, K, lam, analytic_weights if W is None else W)
-        self.A, self.K, self.trust = A, K, _trust(A, K, support)
-        self.register_buffer("W", W.clone(), persistent=False)
-        self.gamma = nn.Parameter(W.new_ones(K))
-        self.theta = nn.Parameter(W.new_full((K,), lam * step))
+    def _weights(self, A: Tensor) -> Tensor:
+        return analytic_weights(A)
 
-    def start(self, b: Tensor) -> Tensor:
-        return _zero(self.A, b)
+    def _learn(self, W: Tensor) -> None:
+        self.register_buffer("W", W.clone(), persistent=False)
+        self.gamma = nn.Parameter(W.new_ones(self.K))
 
     def layer(self, k: int, x: Tensor, b: Tensor) -> Tensor:
         fits(self.A, b, x)
@@ -200,7 +170,8 @@ class HyperLISTA(Unrolled):
         W, _ = _weights(A, K, 0.0, analytic_weights if W is None else W)
         self.A, self.K = A, K
         self.register_buffer("W", W.clone(), persistent=False)
-        self.register_buffer("pinv", _pinv(A.A), persistent=False)
+        pinv = torch.linalg.pinv(A.A.double(), rtol=rank_tolerance(A.A)).to(A.A)  # of its rank
+        self.register_buffer("pinv", pinv, persistent=False)
         if len(c) != 3:
             raise ValueError(
                 f"c has {len(c)} numbers; it must have 3: threshold, momentum, support"
@@ -234,33 +205,31 @@ def _zero(A: Matrix, b: Tensor) -> Tensor:
     return b.new_zeros(len(b), *A.domain)
 
 
-def _pinv(A: Tensor) -> Tensor:
-    """A⁺ in float64, of the rank that the dtype of A can tell."""
-    return torch.linalg.pinv(A.double(), rtol=rank_tolerance(A)).to(A)
-
-
 def _weights(
-    A: Matrix, K: int, lam: float, W: Tensor | Callable[[Tensor], Tensor] | None
+    A: Matrix, K: int, lam: float, W: Tensor | Callable[[Tensor], Tensor | None]
 ) -> tuple[Tensor, float]:
     """The matrix that carries the residual back and its step: (A/L, 1/L) for None, else (W, 1).
 
-    W may be a function of the matrix A.
+    W may be a function of the matrix A, and that may give None.
     """
     if not isinstance(A, Matrix):
         raise TypeError(f"A is a {type(A).__name__}; a network needs an operators.Matrix")
     checks.whole("K", K, 1)
     checks.number("lam", lam, 0)
-    if W is None:
+    made = W if isinstance(W, Tensor) or not callable(W) else W(A.A)
+    if made is None:
         if not bool(A.A.any()):
             raise ValueError("A is zero everywhere; the step 1/‖A‖₂² needs more")
         step = 1 / norm(A) ** 2
         return A.A * step, step
-    W = W if isinstance(W, Tensor) or not callable(W) else W(A.A)
-    checks.finite("W", W)
-    if W.shape != A.A.shape or W.dtype != A.A.dtype:
-        given, allowed = f"{tuple(W.shape)} of {W.dtype}", f"{tuple(A.A.shape)} of {A.A.dtype}"
+    checks.finite("W", made)
+    if made.shape != A.A.shape or made.dtype != A.A.dtype:
+        given, allowed = (
+            f"{tuple(made.shape)} of {made.dtype}",
+            f"{tuple(A.A.shape)} of {A.A.dtype}",
+        )
         raise ValueError(f"W has shape {given}; it must be that of A, {allowed}")
-    return W, 1.0
+    return made, 1.0
 
 
 def _trust(A: Matrix, K: int, support: Support) -> list[int]:

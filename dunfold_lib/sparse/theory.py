@@ -9,13 +9,10 @@ from torch import Tensor
 
 from dunfold_lib import checks
 from dunfold_lib.checks import AnyTensor
-from dunfold_lib.sparse.coherence import Certificate as Certificate
 from dunfold_lib.sparse.coherence import analytic_weights as analytic_weights
 from dunfold_lib.sparse.coherence import coherence as coherence
 from dunfold_lib.sparse.coherence import column_coherence as column_coherence
 from dunfold_lib.sparse.coherence import generalised_coherence as generalised_coherence
-from dunfold_lib.sparse.coherence import lp_weights as lp_weights
-from dunfold_lib.sparse.coherence import rank_tolerance as rank_tolerance
 from dunfold_lib.sparse.coherence import rms_coherence as rms_coherence
 from dunfold_lib.sparse.coherence import spectral_radius as spectral_radius
 from dunfold_lib.sparse.coherence import welch_bound as welch_bound
