@@ -70,9 +70,10 @@ ELSE = {  # by the place of ``evaluation.PLACES``: how it is told of, and the pr
     ),
     "rebuilt": (
         "on crops like SIRST-Aug's",
-        "545 crops of 256×256, five around each of the 109 targets of SIRST v1's test part, at the "
-        "images' own size: our rebuilding of SIRST-Aug by its counts, not the published crops, on "
-        f"which nothing was trained or chosen; {ELSEWHERE_CUTS}",
+        "545 crops of 256×256, five in random places around each of the 109 targets of SIRST v1's "
+        "test part; images with a side below 256 are enlarged, in their own shape: our rebuilding "
+        "of SIRST-Aug by its counts, not the published crops, on which nothing was trained or "
+        f"chosen; {ELSEWHERE_CUTS}",
     ),
 }
 NAMES = {"top-hat": "top-hat", "mpcm": "MPCM", "pstnn": "PSTNN", "ipi": "IPI"}
