@@ -20,6 +20,7 @@ from dunfold_lib.small_target import (
 from dunfold_lib.small_target import figures_l_rpcanet as figures
 from dunfold_lib.small_target import figures_l_rpcanet_maps as maps
 from dunfold_lib.small_target import figures_l_rpcanet_printed as printed
+from dunfold_lib.small_target import figures_l_rpcanet_sets_studies as sets
 from dunfold_lib.small_target import figures_l_rpcanet_studies as studies
 from dunfold_lib.small_target import figures_l_rpcanet_tables as tables
 from dunfold_lib.small_target import figures_uncertainty as uncertainty
@@ -38,7 +39,7 @@ from dunfold_lib.tables import mean
 def test_every_recorded_experiment_is_in_a_table_or_a_figure_of_a_page():
     sources = [
         Path(m.__file__).read_text(encoding="utf-8")
-        for m in (figures, maps, tables, studies, uncertainty)
+        for m in (figures, maps, tables, sets, studies, uncertainty)
     ]
     measured = [name for name in EXPERIMENTS if records.recorded(f"small_target/{name}")]
     assert measured

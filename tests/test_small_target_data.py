@@ -8,6 +8,7 @@ import torch
 from shared_small_target import F64, close, has_sirst, rand, randn, seeded, tiny_set, write
 from torch.nn import functional
 
+from dunfold_lib import fetch
 from dunfold_lib.small_target import (
     data,
     maps,
@@ -15,6 +16,7 @@ from dunfold_lib.small_target import (
     scores,
     theory,
 )
+from dunfold_lib.small_target.figures_rpca import contrast
 from dunfold_lib.small_target.model import (
     LRPCANet,
 )
@@ -85,6 +87,71 @@ def test_injection_leaves_the_background_alone_where_no_target_is():
             for u in range(7)
         ]
         assert any(same)
+
+
+def test_the_generators_own_targets_stay_what_the_records_have():
+    """Sums that were counted before there were matched ones; a seed's targets never change."""
+    scenes = [0.3 + 0.2 * rand(90, 80, seed=i).float() for i in range(2)]
+    made = [data.inject(seeded(2), scenes, 6, 64), data.synthetic(seeded(5), 4, 64)]
+    assert [int(f.mask.sum()) for f in made] == [394, 137]
+    assert [int(f.image.sum()) for f in made] == pytest.approx([2_540_527, 1_986_300], rel=1e-4)
+
+
+def test_what_is_drawn_by_ranks_has_its_points_as_quantiles():
+    draw = data.Draw(seeded())
+    for points in (data.AREAS, data.CONTRASTS):
+        assert len(points) == len(data.RANKS)
+        found = np.quantile([draw.by_ranks(points) for _ in range(4000)], data.RANKS)
+        np.testing.assert_allclose(found, points, rtol=0.12)
+
+
+def calm(count, level=0.3):
+    """Scenes whose noise is so faint that hardly a target is too bright for them."""
+    return [(level + 0.006 * randn(96, 96, seed=i)).float() for i in range(count)]
+
+
+def test_matched_targets_have_the_areas_and_the_contrasts_of_SIRST_v1():
+    quantiles = lambda v: np.percentile(v, [25, 50, 75])
+    own, matched = (data.inject(seeded(), calm(8), 90, 96, m) for m in (False, True))
+    areas, ratios = (quantiles(v) for v in contrast(matched))
+    np.testing.assert_allclose(areas, data.AREAS[3:6], rtol=0.25)
+    np.testing.assert_allclose(ratios, data.CONTRASTS[3:6], rtol=0.3)
+    faint = data.inject(seeded(), [10 * (s - 0.3) + 0.3 for s in calm(8)], 60, 96)
+    assert np.median(contrast(faint)[1]) < data.CONTRASTS[4] / 2
+    assert own.mask.sum() != matched.mask.sum()
+
+
+def test_a_matched_target_goes_where_it_does_not_exceed_white():
+    """Half of the scene is so rough that most targets would: they stand in the calm half."""
+    rough = calm(1)[0]
+    rough[:, 48:] += 0.3 * (rough[:, 48:] - 0.3) / 0.006
+    share = lambda frames: float(frames.mask[..., 48:].sum() / frames.mask.sum())
+    own, matched = (data.inject(seeded(), [rough.clamp(0, 1)], 40, 96, m) for m in (False, True))
+    assert share(own) > 0.3
+    assert share(matched) < 0.15
+    white = data.inject(seeded(), [torch.ones(64, 64)], 3, 64, True)  # nowhere: the last resort
+    assert bool(white.mask.flatten(1).any(1).all())
+
+
+@has_sirst
+def test_the_quantiles_are_those_of_SIRST_v1s_training_part():
+    areas, ratios = contrast(readers.frames("sirst", "train"))
+    assert len(areas) == 327
+    at = [100 * rank for rank in data.RANKS]
+    assert np.percentile(areas, at).round(1).tolist() == [*data.AREAS]
+    assert np.percentile(ratios, at).round(1).tolist() == [*data.CONTRASTS]
+    order = lambda v: np.argsort(np.argsort(v))
+    assert np.corrcoef(order(areas), order(ratios))[0, 1] == pytest.approx(0.09, abs=0.01)
+
+
+@has_sirst
+def test_crops_like_SIRST_Augs_are_as_many_as_its_own():
+    folder = fetch.required("istd/SIRSTv1")
+    made = {p: readers.augmented(folder, p, seeded(), 32) for p in ("train", "test")}
+    assert {p: len(f.names) for p, f in made.items()} == {"train": 8525, "test": 545}
+    of = {p: {n.rsplit("-", 1)[0] for n in f.names} for p, f in made.items()}
+    assert of["test"] == set(readers.frames("sirst", "test").names)
+    assert not of["test"] & of["train"]
 
 
 def test_noise_has_its_strength_and_its_share():
@@ -191,6 +258,9 @@ def test_a_set_like_sirst_aug_holds_a_target_in_every_crop(tmp_path):
         assert bool(made.mask.flatten(1).any(1).all())
     large = readers.augmented(root, "test", seeded(), 64)  # above the image's size: enlarged
     assert large.image.shape == (10, 1, 64, 64)
+    assert len({m.numpy().tobytes() for m in large.mask}) > 5  # 64×96: not one crop ten times
+    image = np.zeros((40, 60), np.uint8)
+    assert readers._enlarged(image, small_mask, 64).shape == (2, 64, 96)  # not a square
 
 
 # theory

@@ -6,7 +6,7 @@ from dataclasses import fields
 import pytest
 import shared_small_target
 import torch
-from shared_small_target import count, rand, seeded, tiny_recipe
+from shared_small_target import count, rand, seeded, tiny_recipe, tiny_set, write
 from torch import nn
 
 from dunfold_lib import experiment, records
@@ -15,6 +15,7 @@ from dunfold_lib.small_target import (
     baselines,
     data,
     evaluation,
+    readers,
     scores,
 )
 from dunfold_lib.small_target import training as small_target_training
@@ -140,17 +141,49 @@ def test_experiments_are_complete_and_build_their_networks():
 
 def test_other_scenes_are_measured_at_the_cut_of_the_recorded_run(monkeypatch):
     frames = data.synthetic(seeded(), 2, 48)
-    monkeypatch.setattr(evaluation, "elsewhere", lambda seed: frames)
+    monkeypatch.setitem(evaluation.PLACES, "elsewhere", lambda seed: {7: frames}[seed])
     cuts = {("small_target/mpcm-sirst", "cut", ""): [0.26]}
     monkeypatch.setattr(records, "values", lambda *a: cuts.get(a, []))
     score = 0.3 * frames.mask.float() + 0.25 * (~frames.mask).float()
     score[:, :, 0, 0] = 0.6
-    found = lambda name: evaluation.measure_elsewhere(name, "", 0.5, lambda f: score, None, 0)
+    judged = lambda name: evaluation.Judged(name, "", 0.5, lambda f: score)
+    found = lambda name: evaluation.measure_elsewhere("elsewhere", judged(name), None, 7)
     made = found("mpcm-sirst")
     assert (made["cut"], made["pd"], made["pd_chosen"]) == (0.26, 0.0, 100.0)
     assert made["union_chosen"] == [int(m.sum()) + 1 for m in frames.mask]
     with pytest.raises(ValueError, match="small_target/pstnn-sirst has no recorded cut"):
         found("pstnn-sirst")
+
+
+def test_each_place_is_of_its_seed_and_its_own_kind_of_frames(tmp_path, monkeypatch):
+    monkeypatch.setenv("DUNFOLD_DATA", str(tmp_path))
+    monkeypatch.setattr(evaluation, "ELSEWHERE", 2)
+    noise = (20 * rand(300, 300) + 100).to(torch.uint8).numpy()
+    write(tmp_path / "istd/SIRSTv2_backgrounds/images", "a", noise)
+    tiny_set(tmp_path / "istd/SIRSTv1", "sirst", size=(400, 450))  # one test image, of one target
+    readers.backgrounds.cache_clear()
+    found = {name: [place(seed) for seed in (0, 1)] for name, place in evaluation.PLACES.items()}
+    readers.backgrounds.cache_clear()
+    assert {n: len(f.names) for n, (f, _) in found.items()} == {
+        "elsewhere": 2,
+        "matched": 2,
+        "rebuilt": 5,
+    }
+    for first, second in found.values():
+        assert not torch.equal(first.mask, second.mask)
+    plain, matched = found["elsewhere"][0], found["matched"][0]
+    assert not torch.equal(plain.mask, matched.mask)
+
+
+def test_a_recorded_run_is_measured_in_each_place_at_the_cut_of_its_own_recipe():
+    for place in evaluation.PLACES:
+        full = EXPERIMENTS[f"lrpcanet-{place}-full"].measure.args
+        assert full[0] == place
+        assert (full[1].name, full[1].recipe, full[1].usual) == ("lrpcanet-sirst", "gpu-short", 0.0)
+        assert EXPERIMENTS[f"pstnn-{place}"].measure.args[1].usual == 0.5
+        assert f"rpcanet-{place}-full" not in EXPERIMENTS  # no weights of it are kept
+    assert "our rebuilding" in EXPERIMENTS["mpcm-rebuilt"].protocol
+    assert "not the published crops" in EXPERIMENTS["mpcm-rebuilt"].protocol
 
 
 def test_a_study_changes_one_thing():

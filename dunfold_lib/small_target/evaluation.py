@@ -28,6 +28,15 @@ CALIBRATED = 32  # frames that a temperature is chosen on, and as many that it i
 LOOKED_AT = 8  # frames on which a record counts dead maps
 
 
+class Judged(NamedTuple):
+    """A recorded run of SIRST v1 as a detector: frames to maps, cut at ``usual`` or at its own."""
+
+    name: str
+    recipe: str
+    usual: float
+    run: Callable[[Frames], Tensor]
+
+
 class Cuts(NamedTuple):
     """Where maps are cut: as nothing chose it, and what validation chooses from."""
 
@@ -188,35 +197,41 @@ def measure_method(
     return made
 
 
-@fetch.cached(lambda seed: [files_of("injected")])
-def elsewhere(seed: int) -> Frames:
+@fetch.cached(lambda seed, matched=False: [files_of("injected")])
+def elsewhere(seed: int, matched: bool = False) -> Frames:
     """Made-up targets in real scenes that no recorded network was trained on, 256×256.
 
     ``data.inject`` with the test seed plus ``seed``, from all backgrounds of the data folder.
     """
     g = torch.Generator().manual_seed(TEST_SEED + seed)
-    return data.inject(g, readers.backgrounds(), ELSEWHERE)
+    return data.inject(g, readers.backgrounds(), ELSEWHERE, matched=matched)
 
 
-def measure_elsewhere(
-    name: str,
-    recipe: str,
-    usual: float,
-    run: Callable[[Frames], Tensor],
-    net: None,
-    seed: int,
-) -> dict[str, Any]:
-    """All scores of maps on ``elsewhere``, at the usual cut and at that chosen on SIRST v1.
+def matched(seed: int) -> Frames:
+    """``elsewhere`` in equal crops, with targets of SIRST v1's areas and contrasts."""
+    return elsewhere(seed, True)
 
-    name, recipe : the recorded run whose cut is taken; here nothing is chosen.  run : frames to
-    maps, cut at ``usual``.
-    """
-    cuts = records.values(f"small_target/{name}", "cut", recipe)
+
+@fetch.cached(lambda seed: [files_of("sirst")])
+def rebuilt(seed: int) -> Frames:
+    """``readers.augmented``: crops like SIRST-Aug's of SIRST v1's test part, the test seed plus
+    ``seed``."""
+    g = torch.Generator().manual_seed(TEST_SEED + seed)
+    return readers.augmented(fetch.required(f"istd/{readers.SETS['sirst']}"), "test", g)
+
+
+PLACES = {"elsewhere": elsewhere, "matched": matched, "rebuilt": rebuilt}  # by a seed
+
+
+def measure_elsewhere(place: str, by: Judged, net: None, seed: int) -> dict[str, Any]:
+    """All scores of a recorded run on one of PLACES, at the usual cut and at that chosen on SIRST
+    v1: nothing is trained or chosen here."""
+    cuts = records.values(f"small_target/{by.name}", "cut", by.recipe)
     if not cuts:
-        raise ValueError(f"small_target/{name} has no recorded cut; record it first")
-    frames = elsewhere(seed)
-    score = run(frames)
-    made = _at("", "", score > usual, frames) | {"cut": cuts[0]}
+        raise ValueError(f"small_target/{by.name} has no recorded cut; record it first")
+    frames = PLACES[place](seed)
+    score = by.run(frames)
+    made = _at("", "", score > by.usual, frames) | {"cut": cuts[0]}
     return made | _at("_chosen", "", score > cuts[0], frames)
 
 

@@ -13,6 +13,7 @@ from dunfold_lib.small_target.data import Frames, images
 from dunfold_lib.small_target.evaluation import (
     CALIBRATED,
     ELSEWHERE,
+    Judged,
     measure,
     measure_calibration,
     measure_elsewhere,
@@ -49,12 +50,32 @@ PROTOCOL = (
 )
 MADE_UP = "; _synthetic: 64 made-up scenes of the test seed"
 CUT = "; maps cut at half of their largest value"
-OTHER = (
-    "{} frames of 256×256: made-up targets in crops of the 255 target-free scenes of SIRST v2, "
-    "which nothing was trained or chosen on; cuts: the usual one, and (_chosen) the one that the "
-    "validation part of SIRST v1 chose; iou, f1 over all pixels, niou per image; pd, fa_1e-5 by "
-    "overlap; pd_3px, fa_3px_1e-6 by centroids below 3 px"
+ELSEWHERE_CUTS = (
+    "cuts: the usual one, and (_chosen) the one that the validation part of SIRST v1 chose; iou, "
+    "f1 over all pixels, niou per image; pd, fa_1e-5 by overlap; pd_3px, fa_3px_1e-6 by centroids "
+    "below 3 px"
 )
+ELSE = {  # by the place of ``evaluation.PLACES``: how it is told of, and the protocol
+    "elsewhere": (
+        "on other scenes",
+        f"{ELSEWHERE} frames of 256×256: made-up targets in crops of the 255 target-free scenes of "
+        f"SIRST v2, which nothing was trained or chosen on; {ELSEWHERE_CUTS}",
+    ),
+    "matched": (
+        "on targets like SIRST v1's in other scenes",
+        f"{ELSEWHERE} frames of 256×256: one to three made-up targets, areas and contrasts by the "
+        "quantiles of SIRST v1's training part, where they do not exceed white, in crops of the "
+        "255 target-free scenes of SIRST v2, which nothing was trained or chosen on; "
+        f"{ELSEWHERE_CUTS}",
+    ),
+    "rebuilt": (
+        "on crops like SIRST-Aug's",
+        "545 crops of 256×256, five in random places around each of the 109 targets of SIRST v1's "
+        "test part; images with a side below 256 are enlarged, in their own shape: our rebuilding "
+        "of SIRST-Aug by its counts, not the published crops, on which nothing was trained or "
+        f"chosen; {ELSEWHERE_CUTS}",
+    ),
+}
 NAMES = {"top-hat": "top-hat", "mpcm": "MPCM", "pstnn": "PSTNN", "ipi": "IPI"}
 KINDS: dict[str, tuple[str, type[Network]]] = {
     "lrpcanet": ("L-RPCANet", LRPCANet),
@@ -174,13 +195,39 @@ def _method(name: str, set_: str) -> Experiment:
     )
 
 
-def _elsewhere(title: str, name: str, recipe: str, usual: float, run: Any) -> Experiment:
-    """A recorded run of SIRST v1 on scenes of another set; nothing is trained or chosen there."""
-    return Experiment(
-        title=f"{title}, on other scenes",
-        protocol=OTHER.format(ELSEWHERE),
-        measure=partial(measure_elsewhere, name, recipe, usual, run),
-    )
+def _judged() -> dict[str, tuple[str, Judged]]:
+    """Recorded runs of SIRST v1 as detectors, by the names of their experiments for a place {}."""
+    found = {
+        f"{name}-{{}}": (
+            NAMES[name],
+            Judged(f"{name}-sirst", "", 0.5, partial(shares, DETECTORS[name])),
+        )
+        for name in DETECTORS
+    }
+    for kind in ("lrpcanet", "rpcanet"):
+        for end, recipe, told in (
+            ("", "cpu-sirst", "trained on SIRST v1"),
+            ("-made-up", "cpu", "trained on made-up scenes"),
+            ("-full", "gpu-short", "of the paper's size, trained on SIRST v1"),
+        ):
+            if kind == "lrpcanet" or recipe == "cpu-sirst":  # the others' weights are not kept
+                run = partial(_maps, f"{kind}-sirst", recipe)
+                of = Judged(f"{kind}-sirst", recipe, 0.0, run)
+                found[f"{kind}-{{}}{end}"] = (f"{KINDS[kind][0]}, {told}", of)
+    return found
+
+
+def _elsewhere(place: str) -> dict[str, Experiment]:
+    """Recorded runs of SIRST v1 on other frames; nothing is trained or chosen there."""
+    told, protocol = ELSE[place]
+    return {
+        name.format(place): Experiment(
+            title=f"{title}, {told}",
+            protocol=protocol,
+            measure=partial(measure_elsewhere, place, by),
+        )
+        for name, (title, by) in _judged().items()
+    }
 
 
 def _calibration(told: str, recipe: str) -> Experiment:
@@ -237,28 +284,7 @@ _NOISE: dict[str, Any] = {"sigma": 25.0, "density": 0.1}
 EXPERIMENTS = {
     **{f"{kind}-{s}": _learned(kind, s) for s in SPLITS for kind in ("lrpcanet", "rpcanet")},
     "two-term-sirst": _learned("two-term", "sirst"),
-    **{
-        f"{name}-elsewhere": _elsewhere(
-            NAMES[name], f"{name}-sirst", "", 0.5, partial(shares, DETECTORS[name])
-        )
-        for name in DETECTORS
-    },
-    **{
-        f"{kind}-{end}": _elsewhere(
-            f"{KINDS[kind][0]}, {told}",
-            f"{kind}-sirst",
-            recipe,
-            0.0,
-            partial(_maps, f"{kind}-sirst", recipe),
-        )
-        for kind in ("lrpcanet", "rpcanet")
-        for end, recipe, told in (
-            ("elsewhere", "cpu-sirst", "trained on SIRST v1"),
-            ("elsewhere-made-up", "cpu", "trained on made-up scenes"),
-            ("elsewhere-full", "gpu-short", "of the paper's size, trained on SIRST v1"),
-        )
-        if kind == "lrpcanet" or recipe == "cpu-sirst"
-    },
+    **{name: e for place in ELSE for name, e in _elsewhere(place).items()},
     "calibration": _calibration("trained on made-up scenes", "cpu"),
     "calibration-elsewhere": _calibration("trained on SIRST v1", "cpu-sirst"),
     **{f"{name}-{s}": _method(name, s) for s in SPLITS for name in DETECTORS},

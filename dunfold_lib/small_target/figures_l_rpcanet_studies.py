@@ -18,7 +18,6 @@ from dunfold_lib.small_target.figures_l_rpcanet_tables import (
     AGAINST,
     MAIN,
     RECIPES,
-    away,
     cell,
     common,
     gap,
@@ -216,11 +215,6 @@ def area(label: str, kind: str, end: str = "-noise") -> float:
     return found
 
 
-def highest(key: str) -> float:
-    """The highest score of any row of ``elsewhere``, at either cut."""
-    return max(v for n in away().values() for end in ("", "_chosen") for v in of(n, key + end))
-
-
 def fewest(names: Sequence[str]) -> int:
     """Narrow trainings of that of the experiments which has fewest."""
     return min(len(of(n, "iou", "cpu-sirst")) for n in names)
@@ -238,7 +232,7 @@ def quotes() -> dict[str, str]:
         quoted_large()
         | _quoted_maps()
         | _quoted_detections()
-        | _quoted_elsewhere()
+        | _quoted_made_up()
         | _quoted_studies()
     )
 
@@ -294,7 +288,7 @@ def _quoted_detections() -> dict[str, str]:
     }
 
 
-def _quoted_elsewhere() -> dict[str, str]:
+def _quoted_made_up() -> dict[str, str]:
     name = MAIN[0]
     return {
         "made_up_pd": f"{one(name, 'pd', 'cpu'):.0f}",
@@ -302,8 +296,6 @@ def _quoted_elsewhere() -> dict[str, str]:
         "made_up_chosen": f"{one(name, 'iou_chosen', 'cpu'):.0f}",
         "pstnn_gain_made_up": f"{gain('pstnn-sirst', '_synthetic'):.0f}",
         "hat_pd": f"{mean(of('top-hat-sirst', 'pd_synthetic')):.0f}",
-        "away_best": f"{highest('iou'):.1f}",
-        "away_pd": f"{highest('pd'):.0f}",
     }
 
 

@@ -4,7 +4,7 @@ Each function returns what ``show.page`` or ``show.table`` takes, read from
 ``results/small_target``.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any
 
@@ -139,7 +139,7 @@ def ours() -> Table:
         "256×256; IoU, nIoU, F1, Pd in %; logits > 0, classical maps above half of their maximum. "
         "Full: the paper's size; narrow: K = 3, c = 8; made-up: trained on made-up scenes, the "
         "others on SIRST v1. Mean ± half the spread over recorded seeds; – : not printed. Other "
-        "scenes: made-up targets in scenes of SIRST v2, below",
+        "scenes: made-up targets in scenes of SIRST v2, on the next page",
     )
 
 
@@ -246,20 +246,22 @@ def away() -> dict[str, str]:
     return {label: name for label, name in ELSEWHERE.items() if of(name, "iou")}
 
 
+def at_both_cuts(names: Mapping[str, str]) -> tuple[list[str], list[list[str]]]:
+    """(head, rows) of experiments on other frames: means over the draws, at both cuts."""
+    keys = {"iou": 1, "pd": 0, "fa_1e-5": 0, "iou_chosen": 1, "pd_chosen": 0, "fa_1e-5_chosen": 0}
+    rows = [
+        [label, *(f"{mean(of(n, k)):.{digits}f}" for k, digits in keys.items())]
+        for label, n in names.items()
+    ]
+    return ["", "usual cut: IoU", "Pd", "Fa, 1e-5", "chosen: IoU", "Pd", "Fa, 1e-5"], rows
+
+
 def elsewhere() -> Table:
     """Made-up targets in real scenes of another set, at both cuts."""
-    keys = {"iou": 1, "pd": 0, "fa_1e-5": 0, "iou_chosen": 1, "pd_chosen": 0, "fa_1e-5_chosen": 0}
-    over_draws = lambda n, k, digits: f"{mean(of(n, k)):.{digits}f}"
-    rows = [
-        [label, *(over_draws(n, k, digits) for k, digits in keys.items())]
-        for label, n in away().items()
-    ]
-    head = ["", "usual cut: IoU", "Pd", "Fa, 1e-5", "chosen: IoU", "Pd", "Fa, 1e-5"]
     return (
-        head,
-        rows,
+        *at_both_cuts(away()),
         "Made-up targets in real scenes of another set. The cut was chosen on SIRST v1's "
-        "validation part; means over three draws of 128 frames (full: one draw); one training each",
+        "validation part; means over three draws of 128 frames; one training each",
     )
 
 

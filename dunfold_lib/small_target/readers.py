@@ -257,8 +257,8 @@ def backgrounds(side: int = 256) -> tuple[Tensor, ...]:
 def augmented(folder: Path, part: str, g: torch.Generator, side: int = 256) -> Frames:
     """A set like SIRST-Aug, made from SIRST v1: 25 crops of every image, or 5 of every test target.
 
-    Crops of the images at their own size, enlarged where smaller than ``side``; each holds a
-    target. The published crops are not reproduced, their number and kind are.
+    Crops of the images at their own size, enlarged in their own shape where a side is below
+    ``side``; each holds a target. The published crops are not reproduced, their number is.
     """
     checks.one_of("part", part, CROPS)
     checks.whole("side", side, 1)
@@ -279,11 +279,14 @@ def augmented(folder: Path, part: str, g: torch.Generator, side: int = 256) -> F
 
 
 def _enlarged(image: Any, mask: Any, side: int) -> Tensor:
-    """(2, h, w) bytes: image and mask, both sides at least ``side``."""
-    both = torch.from_numpy(image), torch.from_numpy(mask).to(torch.uint8)
-    if min(image.shape) < side:
-        both = resized(both[0], side, "bilinear"), resized(both[1], side, "nearest")
-    return torch.stack(both)
+    """(2, h, w) bytes: image and mask, their shorter side at least ``side``, their shape kept.
+
+    A square would hold one crop alone, and most of SIRST v1's images are smaller than ``side``.
+    """
+    larger = max(side / min(image.shape), 1)
+    h, w = (max(round(larger * n), side) for n in image.shape)
+    grey, truth = images.bilinear(image, (h, w)), images.nearest(mask.astype(np.uint8), (h, w))
+    return torch.from_numpy(np.stack([grey, truth]))
 
 
 def _places(mask: Tensor, part: str, side: int, draw: Draw) -> list[tuple[int, int]]:
@@ -293,8 +296,9 @@ def _places(mask: Tensor, part: str, side: int, draw: Draw) -> list[tuple[int, i
     h, w = mask.shape
     labels, count = ndimage.label(mask.numpy(), np.ones((3, 3)))
     middles = ndimage.center_of_mass(labels > 0, labels, range(1, count + 1))
-    place: Callable[[float, int], int] = lambda at, n: min(
-        max(round(at) - draw.whole(0, side - 1), 0), n - side
+    # any start that has the pixel inside, with equal chance: few are left where an image is small
+    place: Callable[[float, int], int] = lambda at, n: draw.whole(
+        max(round(at) - side + 1, 0), min(round(at), n - side)
     )
     chosen = [m for m in middles for _ in range(CROPS["test"])]
     if part == "train":
