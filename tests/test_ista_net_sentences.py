@@ -184,12 +184,37 @@ def test_what_the_page_says_of_the_released_weights_stands_in_its_table():
 
 def test_the_mri_networks_are_small_and_few():
     """Sentences: "trained on the slices of one average head"; "Three phases"; "Not decided here:
-    whether a network of the paper's size is ahead"."""
+    whether a network that saw none of the paper's heads is ahead"."""
     recipe = EXPERIMENTS["mri-istanet-plus-20"].recipes["cpu"]
     assert (recipe.phases, recipe.data) == (3, "head")
     counts = [len(recorded(f"mri-istanet-plus-{r}", recipe="cpu")) for r in tables.MRI_RATIOS[1:]]
     assert max(counts) < records.SEEDS
     assert min(tables.below_total_variation()) > 0
+
+
+def test_the_mri_network_of_the_papers_size_also_saw_photographs_and_went_on():
+    """Sentences: "the network of the paper's size also saw photographs"; "after 5,000 steps on a
+    GPU, four minutes"; "after 600 more on a CPU, which began with its weights"."""
+    short, on = (EXPERIMENTS["mri-istanet-plus-20"].recipes[r] for r in ("gpu-short", "continued"))
+    assert (short.phases, short.channels, short.data) == (9, 32, "head+wheels")
+    assert (short.steps, on.steps, on.data) == (5000, 600, short.data)
+    assert on.begin == "mri-istanet-plus-20/gpu-short-s0"
+    runs = {r["recipe_name"]: r for r in records.recorded("imaging/mri-istanet-plus-20")}
+    assert runs["gpu-short"]["device"] != "cpu" == runs["continued"]["device"]
+    assert 210 < runs["gpu-short"]["seconds"] < 270
+    assert runs["gpu-short"]["scores"]["psnr"] < runs["continued"]["scores"]["psnr"]
+    assert runs["continued"]["scores"]["psnr"] > recorded("mri-tv-20")[0]
+
+
+def test_crops_of_photographs_stand_beside_the_slices_every_other_through_an_ellipse():
+    found, slices = data.slices_and_photographs(), data.head_slices("train")
+    assert torch.equal(found[: len(slices)], slices)
+    whole, seen = found[len(slices) :: 2], found[len(slices) + 1 :: 2]
+    assert len(whole) == len(seen) == len(slices) // 2
+    corners = lambda x: x[..., [0, 0, -1, -1], [0, -1, 0, -1]]
+    assert not corners(seen).any()
+    assert corners(whole).any(-1).float().mean() > 0.9
+    assert 0 <= float(found.min()) < float(found.max()) <= 1
 
 
 def test_the_papers_network_needs_about_48_billion_operations():

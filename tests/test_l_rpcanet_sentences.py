@@ -94,6 +94,30 @@ def test_the_large_network_is_above_85_of_the_published_IoU_and_its_order_is_gua
     assert not tables.of("lrpcanet-sirst", "iou", "gpu")
 
 
+def test_whether_the_longer_training_is_better_is_not_decided():
+    """Sentences: "After 4,000 such steps"; "Not decided here: whether the longer training is
+    better"; "no better on their training frames than on validation either"."""
+    assert settings("lrpcanet-sirst", "gpu-long").steps == 4000
+    short, long = (tables.of("lrpcanet-sirst", "iou", r) for r in ("gpu-short", "gpu-long"))
+    assert records.undecided(short, long)
+    for recipe in ("gpu-short", "gpu-long", "full"):
+        on = lambda key, r=recipe: tables.mean(tables.of("lrpcanet-sirst", key, r))
+        assert on("iou_train") < on("iou_val") + 1
+
+
+def test_the_table_of_recipes_has_a_row_for_each_that_is_recorded():
+    head, rows, _ = tables.recipes()
+    told = {r["recipe_name"]: r for r in records.recorded("small_target/lrpcanet-sirst")}
+    assert {row[0] for row in rows} == {*told} - {"cpu"}  # which made-up scenes trained
+    assert all(len(row) == len(head) for row in rows)
+    sizes = [int(row[3].replace(",", "")) for row in rows if row[1] == "6 × 32"]
+    assert sizes == sorted(sizes)
+    assert len(sizes) == 3
+    row = next(row for row in rows if row[0] == "gpu-short")
+    assert row[2:5] == ["128, 256", "2,300", "3"]
+    assert row[7].startswith(f"{tables.mean(tables.of('lrpcanet-sirst', 'iou', 'gpu-short')):.1f}")
+
+
 def test_four_fifths_of_a_stage_in_parameters_and_in_work_sit_in_SEIRM():
     sizes, net = maps.module_sizes(), LRPCANet(K=1)
     assert [*sizes.values()] == [2_119, 2_532, 2_564, 28_771]

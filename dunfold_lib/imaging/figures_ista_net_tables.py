@@ -191,5 +191,8 @@ def quotes() -> dict[str, str]:
         "plus_25": tables.average(scores("istanet-plus-25", "cpu-t91")),
         "plus_25_seeds": str(trainings(["istanet-plus-25"], "cpu-t91")),
         "mri_tv": tables.between(over, 1),
+        "mri_large": tables.average(scores("mri-istanet-plus-20", "gpu-short")),
+        "mri_on": tables.average(scores("mri-istanet-plus-20", "continued")),
+        "mri_tv_20": tables.average(scores("mri-tv-20")),
         "mri_seeds": str(trainings(f"mri-istanet-plus-{r}" for r in MRI_RATIOS[1:])),
     }

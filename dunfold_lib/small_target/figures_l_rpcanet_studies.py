@@ -251,8 +251,11 @@ def quoted_large() -> dict[str, str]:
     open_yet = f"not decided here ({trainings}" + (")" if trained else f"; {share})")
     runs = records.recorded("small_target/lrpcanet-sirst")
     spent = [r["seconds"] / 60 for r in runs if r["recipe_name"] == LARGE]
+    longer = of("lrpcanet-sirst", "iou", "gpu-long")
     return {
         "full_iou": listed(ours),
+        "long_iou": listed(longer),
+        "long_seeds": in_each(min(len(longer), len(ours))),
         "full_rpcanet": listed(theirs),
         "full_order": ahead if trained and records.ranks(ours, theirs) else open_yet,
         "full_minutes": f"{max(spent):.0f}",
