@@ -35,7 +35,15 @@ PLAIN = ("robust-lrpcanet", "cpu-sirst")
 LARGE = figures.LARGE
 LEAST_SHARE = 0.85  # of the published IoU: below it a sentence ranks nothing
 ABLATION = {"": "se-none", "B": "se-B", "BT": "se-BT", "BTN": "se-BTN", "BTND": "se-BTND"}
-STAGES = {K: f"stages-{K}" for K in PUBLISHED_STAGES}
+STAGES = {
+    1: "stages-1",
+    2: "stages-2",
+    3: "stages-3",
+    4: "stages-4",
+    5: "stages-5",
+    6: "stages-6",
+    7: "stages-7",
+}
 VARIANTS = {
     "L-RPCANet": "lipschitz",
     "N = 0 in each stage": "noise-not-carried",
@@ -45,9 +53,9 @@ VARIANTS = {
 }
 NOISY = {"": "clean crops", "-noise": "crops with noise"}  # the ends of the names below
 ROBUST = {
-    "L-RPCANet": "robust-lrpcanet",
-    "without N": "robust-two-term",
-    "RPCANet": "robust-rpcanet",
+    "L-RPCANet": {"": "robust-lrpcanet", "-noise": "robust-lrpcanet-noise"},
+    "without N": {"": "robust-two-term", "-noise": "robust-two-term-noise"},
+    "RPCANet": {"": "robust-rpcanet", "-noise": "robust-rpcanet-noise"},
 }
 STUDIED = (*ABLATION.values(), *VARIANTS.values(), "stages-1", "stages-3")
 
@@ -139,14 +147,15 @@ def variants() -> Table:
 
 
 def _robust_recipe() -> str:
-    return common([name + end for end in NOISY for name in ROBUST.values()], "iou_sigma")
+    names = [row[end] for end in NOISY for row in ROBUST.values()]
+    return common(names, "iou_sigma")
 
 
 def _robust(key: str, levels: Sequence[float], xlabel: str, scale: float) -> Curves:
     recipe, lines = _robust_recipe(), []
-    for colour, (label, name) in enumerate(ROBUST.items()):
+    for colour, (label, names) in enumerate(ROBUST.items()):
         for end, told in NOISY.items():
-            if found := of(name + end, key, recipe):
+            if found := of(names[end], key, recipe):
                 curve = [mean(v) for v in zip(*found, strict=True)]
                 style = "path" if end else "dashed"
                 at = [scale * v for v in levels]
@@ -176,12 +185,12 @@ def robust_areas() -> Table:
         [
             label,
             *(
-                cell(name + end, area, recipe)
+                cell(names[end], area, recipe)
                 for area in ("area_sigma", "area_density")
                 for end in NOISY
             ),
         ]
-        for label, name in ROBUST.items()
+        for label, names in ROBUST.items()
     ]
     return (
         [
@@ -211,7 +220,7 @@ def gain(name: str, end: str = "") -> float:
 
 def area(label: str, kind: str, end: str = "-noise") -> float:
     """Mean IoU over the levels of a noise, "sigma" or "density", of a narrow network."""
-    found: float = one(ROBUST[label] + end, f"area_{kind}")
+    found: float = one(ROBUST[label][end], f"area_{kind}")
     return found
 
 
@@ -303,7 +312,7 @@ def _quoted_made_up() -> dict[str, str]:
 
 
 def _quoted_studies() -> dict[str, str]:
-    names = [name + end for end in NOISY for name in ROBUST.values()]
+    names = [row[end] for end in NOISY for row in ROBUST.values()]
     points = PUBLISHED_SE[""]["nudt"][0] - PUBLISHED_SE["BTND"]["nudt"][0]
     added = [area("L-RPCANet", kind) - area("without N", kind) for kind in ("sigma", "density")]
     return {
