@@ -128,7 +128,7 @@ _GPU_SHORT = replace(
 )
 
 
-# as many steps as fitted into half an hour of such a GPU; each is launched as one
+# as many steps as fitted into ten minutes of such a GPU that six shared; each is launched as one
 _GPU_LONG = replace(_GPU_SHORT, steps=4000, every=250, cuda_graph=True)
 _FULL_SIZE = {"full": _FULL, "gpu-short": _GPU_SHORT, "gpu-long": _GPU_LONG}
 
