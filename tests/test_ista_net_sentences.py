@@ -198,6 +198,7 @@ def test_the_mri_network_of_the_papers_size_also_saw_photographs_and_went_on():
     short, on = (EXPERIMENTS["mri-istanet-plus-20"].recipes[r] for r in ("gpu-short", "continued"))
     assert (short.phases, short.channels, short.data) == (9, 32, "head+wheels")
     assert (short.steps, on.steps, on.data) == (5000, 600, short.data)
+    assert on == EXPERIMENTS["mri-istanet-plus-30"].recipes["continued"]
     assert on.begin == "mri-istanet-plus-20/gpu-short-s0"
     runs = {r["recipe_name"]: r for r in records.recorded("imaging/mri-istanet-plus-20")}
     assert runs["gpu-short"]["device"] != "cpu" == runs["continued"]["device"]

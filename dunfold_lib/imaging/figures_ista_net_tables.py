@@ -194,5 +194,7 @@ def quotes() -> dict[str, str]:
         "mri_large": tables.average(scores("mri-istanet-plus-20", "gpu-short")),
         "mri_on": tables.average(scores("mri-istanet-plus-20", "continued")),
         "mri_tv_20": tables.average(scores("mri-tv-20")),
+        "mri_on_30": tables.average(scores("mri-istanet-plus-30", "continued")),
+        "mri_tv_30": tables.average(scores("mri-tv-30")),
         "mri_seeds": str(trainings(f"mri-istanet-plus-{r}" for r in MRI_RATIOS[1:])),
     }
