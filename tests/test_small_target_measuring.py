@@ -119,13 +119,15 @@ def test_experiments_are_complete_and_build_their_networks():
         "cpu-awake",
         "sirst-awake",
         "gpu-short",
+        "gpu-long",
         "full",
         "gpu",
     }
-    assert [*EXPERIMENTS["lrpcanet-sirst"].recipes][-4:] == [
+    assert [*EXPERIMENTS["lrpcanet-sirst"].recipes][-5:] == [
         "cpu-sirst",
         "full",
         "gpu-short",
+        "gpu-long",
         "gpu",
     ]  # the last recorded is shown
     whole = EXPERIMENTS["lrpcanet-sirst"]

@@ -76,7 +76,7 @@ PIECES = {
     "deblurring.data": "draw seen photographs",
     "phase.algorithm": "measured settled largest",
     "sparse.model": "Layers",
-    "imaging.model": "Phases conv channels_last filters precision names",
+    "imaging.model": "Phases Within conv channels_last filters precision names",
     "imaging.baselines": "rounding",
     "imaging.denoisers": "relaxed",
     "imaging.fast": "into Shrink shrunk plus_phase on_image",
