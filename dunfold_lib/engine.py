@@ -24,7 +24,7 @@ CONVOLUTIONS = {
 }
 UNITS = ("amx_bf16", "avx512_bf16")  # what a processor calls its instructions for bfloat16
 WIDE = 32  # channels
-WARM = 3  # steps on a GPU before one is recorded: in them libraries choose their kernels
+WARM = 3  # steps on a GPU before one is captured: in them libraries choose their kernels
 UNTIL = 10  # steps: while there are few the average forgets sooner
 
 
@@ -79,16 +79,16 @@ def order(device: str, channels: int) -> torch.memory_format:
     return torch.contiguous_format if slow else torch.channels_last
 
 
-class Recorded:
-    """A training step on a GPU, recorded once as a CUDA graph and from then on launched as one.
+class Graphed:
+    """A training step on a GPU, captured once as a CUDA graph and from then on launched as one.
 
     A small network's step is a thousand kernels, which Python launches slower than the GPU runs
     them. step : (b, truth) -> the loss, of tensors on the GPU; what Python decides in it is
-    decided once, so it must do the same every time, with a ``capturable`` optimiser. Threads record
-    one after the other.
+    decided once, so it must do the same every time, with a ``capturable`` optimiser. Threads
+    capture one after the other.
     """
 
-    RECORDING = threading.Lock()
+    CAPTURING = threading.Lock()
 
     def __init__(self, step: Callable[[Any, Tensor], Tensor]):
         self.step, self.warm = step, 0
@@ -107,7 +107,7 @@ class Recorded:
             torch.cuda.current_stream().wait_stream(self.stream)
             return loss
         if self.loss is None:
-            self.loss = self._record(_clone(b), truth.clone())
+            self.loss = self._capture(_clone(b), truth.clone())
         for held, new in zip(self.given, _parts((b, truth)), strict=True):
             if held.shape != new.shape:
                 shapes = f"{tuple(new.shape)}; recorded was a step of {tuple(held.shape)}"
@@ -116,11 +116,11 @@ class Recorded:
         self.graph.replay()
         return self.loss
 
-    def _record(self, b: Any, truth: Tensor) -> Tensor:
+    def _capture(self, b: Any, truth: Tensor) -> Tensor:
         self.given = _parts((b, truth))
         alone = torch.cuda.graph(self.graph, stream=self.stream, capture_error_mode="thread_local")
         try:
-            with self.RECORDING, alone:
+            with self.CAPTURING, alone:
                 return self.step(b, truth)
         except (RuntimeError, ValueError) as error:
             reason = str(error).splitlines()[0]

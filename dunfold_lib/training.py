@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from dunfold_lib import checks
 from dunfold_lib.checkpoints import Checkpoint, Origin, Parts, strip
-from dunfold_lib.engine import Average, Convolutions, Recorded, has_units
+from dunfold_lib.engine import Average, Convolutions, Graphed, has_units
 from dunfold_lib.processes import processes, same_buffers, share, shares, sum_gradients
 
 Sample = Callable[[int, torch.Generator], tuple[Any, Tensor]]
@@ -40,7 +40,7 @@ class Recipe:
     with them (``engine.has_units``), and float32 for all else.
     compile   : by ``torch.compile``; then all is float32, for its tracer (torch 2.13) does not keep
     to a function mode: a mean inside ``engine.Convolutions`` came out unreduced.
-    cuda_graph : on one GPU a step is recorded once and launched as one (``engine.Recorded``); for a
+    cuda_graph : on one GPU a step is captured once and launched as one (``engine.Graphed``); for a
     loss that does the same at every step. Elsewhere it changes nothing.
     """
 
@@ -177,7 +177,7 @@ class _Steps:
         graph = recipe.cuda_graph and machine.device.type == "cuda" and machine.num_processes == 1
         lr = torch.tensor(recipe.lr, device=machine.device) if graph else recipe.lr
         self.adam = torch.optim.Adam(self.weights, lr=lr, capturable=graph)
-        self.once = Recorded(self._once) if graph else self._once
+        self.once = Graphed(self._once) if graph else self._once
         self.loss = torch.compile(loss, dynamic=False) if recipe.compile else loss
         half = recipe.precision == "bf16" and not recipe.compile
         mixed = half and has_units(machine.device.type)

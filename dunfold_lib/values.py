@@ -25,13 +25,13 @@ def finite(name: str, x: Tensor) -> None:
     real(name, x)
     if x.numel() == 0:
         raise ValueError(f"{name} has shape {tuple(x.shape)}; it must not be empty")
-    if not _recorded(x) and not bool(torch.isfinite(x).all()):
+    if not _capturing(x) and not bool(torch.isfinite(x).all()):
         bad = int((~torch.isfinite(x)).sum())
         raise ValueError(f"{name} holds {bad} NaN or infinite entries; all must be finite")
 
 
-def _recorded(x: Tensor) -> bool:
-    """Whether a CUDA graph is being recorded, in which nothing has a value yet."""
+def _capturing(x: Tensor) -> bool:
+    """Whether a CUDA graph is being captured, in which nothing has a value yet."""
     return x.is_cuda and torch.cuda.is_current_stream_capturing()
 
 
@@ -67,8 +67,11 @@ def shaped(name: str, x: Tensor, shape: Sequence[int | str]) -> None:
 
 
 def within(name: str, x: Tensor, low: float, high: float) -> None:
-    """Refuse a tensor with values outside [low, high]; not looked at while torch compiles."""
-    if not torch.compiler.is_compiling() and not _recorded(x) and x.numel():
+    """Refuse a tensor with values outside [low, high].
+
+    Not looked at while torch compiles, or a CUDA graph is captured.
+    """
+    if not torch.compiler.is_compiling() and not _capturing(x) and x.numel():
         least, most = float(x.min()), float(x.max())
         if not (low <= least and most <= high):
             given = f"{least:g} to {most:g}"

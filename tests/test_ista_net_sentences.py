@@ -56,14 +56,14 @@ def test_the_recorded_networks_of_the_papers_size_are_what_the_page_says():
     prints: 32.57, 26.64 and 31.53."""
     runs = [run for name in tables.LARGE for run in short(name)]
     assert len(runs) == 3
+    whole, named = (EXPERIMENTS["istanet-plus-25"].recipes[r] for r in ("gpu", "gpu-short"))
+    assert (whole.steps, whole.batch) == (278_000, 64)
     for run in runs:
-        recipe, whole = run["recipe"], EXPERIMENTS["istanet-plus-25"].recipes["gpu"]
-        assert (whole.steps, whole.batch) == (278_000, 64)
+        recipe = run["recipe"]
         assert [recipe[k] for k in ("steps", "batch", "data")] == [8000, 64, "T91"]
         assert [recipe[k] for k in ("phases", "channels")] == [whole.phases, whole.channels]
         known = {"cuda_graph": False, "begin": ""} | recipe  # the first knew neither
-        named = asdict(EXPERIMENTS["istanet-plus-25"].recipes["gpu-short"])
-        assert known | {"cuda_graph": True} == named
+        assert known | {"cuda_graph": True} == asdict(named)
         assert run["device"] != "cpu"
         assert 300 < run["seconds"] < 690
     assert short("istanet-plus-25")[0]["parameters"] == 336_978
@@ -195,9 +195,9 @@ def test_the_mri_networks_are_small_and_few():
 def test_the_mri_network_of_the_papers_size_also_saw_photographs_and_went_on():
     """Sentences: "the network of the paper's size also saw photographs"; "after 5,000 steps on a
     GPU, four minutes"; "after 600 more on a CPU, which began with its weights"."""
-    short, on = (EXPERIMENTS["mri-istanet-plus-20"].recipes[r] for r in ("gpu-short", "continued"))
-    assert (short.phases, short.channels, short.data) == (9, 32, "head+wheels")
-    assert (short.steps, on.steps, on.data) == (5000, 600, short.data)
+    first, on = (EXPERIMENTS["mri-istanet-plus-20"].recipes[r] for r in ("gpu-short", "continued"))
+    assert (first.phases, first.channels, first.data) == (9, 32, "head+wheels")
+    assert (first.steps, on.steps, on.data) == (5000, 600, first.data)
     assert on == EXPERIMENTS["mri-istanet-plus-30"].recipes["continued"]
     assert on.begin == "mri-istanet-plus-20/gpu-short-s0"
     runs = {r["recipe_name"]: r for r in records.recorded("imaging/mri-istanet-plus-20")}

@@ -39,8 +39,12 @@ ABLATION = {
 }
 LONE = ("star-every-a", "star-mixed", "star-squared")
 DEPTHS = {K: "star" if K == 6 else f"star-k{K}" for K in range(1, 10)}
-KINDS = {"impulse": "5 % impulses", "stripes": "stripes", "dead": "dead columns"}
-KINDS |= {"mixed": "all three"}
+KINDS = {
+    "impulse": "5 % impulses",
+    "stripes": "stripes",
+    "dead": "dead columns",
+    "mixed": "all three",
+}
 SPARSE: dict[str, Named] = {
     "noisy": ("noisy-sparse", ""),
     "LRTDTV": ("lrtdtv-sparse", ""),

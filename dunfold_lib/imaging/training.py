@@ -38,7 +38,7 @@ class Training(Recipe):
     quiet     : begin at the linear start (``model.start_quietly``) and not at the paper's weights.
     begin     : or with the weights of a recorded run of this room, ``NAME/RUN``, which may be of
                 another ratio: what images have in common is the same.
-    precision, compile : as in ``training.Recipe``, for a GPU.
+    precision, compile, cuda_graph : as in ``training.Recipe``, for a GPU.
     """
 
     data: str = "wheels"
@@ -116,11 +116,12 @@ def build_constrained(kind: type[Network], ratio: int, recipe: Training, seed: i
 
 def sampler(recipe: Training) -> Callable[[int, torch.Generator], Tensor]:
     """Draws truths: (batch, generator) -> blocks or slices, each in one of 8 symmetries."""
-    slices: dict[str, Callable[[], Tensor]] = {
-        "head": partial(data.head_slices, "train"),
-        "head+wheels": data.slices_and_photographs,
-    }
-    images = slices.get(recipe.data, partial(training_set, recipe.data))()
+    if recipe.data == "head":
+        images = data.head_slices("train")
+    elif recipe.data == "head+wheels":
+        images = data.slices_and_photographs()
+    else:
+        images = training_set(recipe.data)
 
     def draw(batch: int, g: torch.Generator) -> Tensor:
         truth = images[torch.randint(len(images), (batch,), generator=g)]

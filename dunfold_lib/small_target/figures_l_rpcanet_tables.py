@@ -172,8 +172,8 @@ def _compared() -> dict[str, Named]:
     """The rows of ``fair`` by their labels."""
     rows = {label: (name, "") for label, name in CLASSICAL.items()}
     rows |= {f"{label}, narrow": (name, "cpu-sirst") for label, name in NETWORKS.items()}
-    recipes = ("full", "gpu-short", "gpu-long", "gpu")
-    large = [(r, label, name) for r in recipes for label, name in NETWORKS.items()]
+    names = ("full", "gpu-short", "gpu-long", "gpu")
+    large = [(r, label, name) for r in names for label, name in NETWORKS.items()]
     rows |= {f"{label}, {SHORT[r]}": (n, r) for r, label, n in large if of(n, "iou_chosen", r)}
     in_pairs = NETWORKS | {"without N": "two-term-sirst"}
     return rows | {

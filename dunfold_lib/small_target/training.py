@@ -44,7 +44,7 @@ class Training(Recipe):
     bce       : weight of the binary cross entropy.  dark : ``model.start_dark``; both against the
                 plateau at the start.
     every     : steps from one look at the validation part to the next; the best one is kept.
-    steps, batch, lr, end, clip, precision, compile : as in ``training.Recipe``.
+    steps, batch, lr, end, clip, precision, compile, cuda_graph : as in ``training.Recipe``.
     """
 
     data: str = "synthetic"

@@ -52,6 +52,8 @@ SUPPORT = (0.012, 0.13)  # of Chen et al. 2018 and Liu et al. 2019, for p = 0.1
 class Layers(Unrolled):
     """The skeleton of the four networks below: everything but what a layer learns and does."""
 
+    ANALYTIC = False  # where no W is given: whether it is the analytic one, or as in ISTA
+
     def __init__(
         self,
         A: Matrix,
@@ -61,14 +63,10 @@ class Layers(Unrolled):
         support: Support = NO_SUPPORT,
     ):
         super().__init__()
-        W, step = _weights(A, K, lam, self._weights if W is None else W)
+        W, step = _weights(A, K, lam, analytic_weights if W is None and self.ANALYTIC else W)
         self.A, self.K, self.trust = A, K, _trust(A, K, support)
         self._learn(W)
         self.theta = nn.Parameter(W.new_full((K,), lam * step))
-
-    def _weights(self, A: Tensor) -> Tensor | None:
-        """What W is where None is given; None: as in ISTA."""
-        return None
 
     def _learn(self, W: Tensor) -> None:
         """Make all that is learned but θ."""
@@ -128,9 +126,7 @@ class ALISTA(Layers):
     """
 
     W: Tensor
-
-    def _weights(self, A: Tensor) -> Tensor:
-        return analytic_weights(A)
+    ANALYTIC = True
 
     def _learn(self, W: Tensor) -> None:
         self.register_buffer("W", W.clone(), persistent=False)
@@ -206,30 +202,27 @@ def _zero(A: Matrix, b: Tensor) -> Tensor:
 
 
 def _weights(
-    A: Matrix, K: int, lam: float, W: Tensor | Callable[[Tensor], Tensor | None]
+    A: Matrix, K: int, lam: float, W: Tensor | Callable[[Tensor], Tensor] | None
 ) -> tuple[Tensor, float]:
     """The matrix that carries the residual back and its step: (A/L, 1/L) for None, else (W, 1).
 
-    W may be a function of the matrix A, and that may give None.
+    W may be a function of the matrix A.
     """
     if not isinstance(A, Matrix):
         raise TypeError(f"A is a {type(A).__name__}; a network needs an operators.Matrix")
     checks.whole("K", K, 1)
     checks.number("lam", lam, 0)
-    made = W if isinstance(W, Tensor) or not callable(W) else W(A.A)
-    if made is None:
+    if W is None:
         if not bool(A.A.any()):
             raise ValueError("A is zero everywhere; the step 1/‖A‖₂² needs more")
         step = 1 / norm(A) ** 2
         return A.A * step, step
-    checks.finite("W", made)
-    if made.shape != A.A.shape or made.dtype != A.A.dtype:
-        given, allowed = (
-            f"{tuple(made.shape)} of {made.dtype}",
-            f"{tuple(A.A.shape)} of {A.A.dtype}",
-        )
+    W = W if isinstance(W, Tensor) or not callable(W) else W(A.A)
+    checks.finite("W", W)
+    if W.shape != A.A.shape or W.dtype != A.A.dtype:
+        given, allowed = f"{tuple(W.shape)} of {W.dtype}", f"{tuple(A.A.shape)} of {A.A.dtype}"
         raise ValueError(f"W has shape {given}; it must be that of A, {allowed}")
-    return made, 1.0
+    return W, 1.0
 
 
 def _trust(A: Matrix, K: int, support: Support) -> list[int]:

@@ -17,7 +17,7 @@ class Pair(NamedTuple):
 
 
 class Graph:
-    """Stands for torch.cuda.CUDAGraph: what was done while it was recorded is done again."""
+    """Stands for torch.cuda.CUDAGraph: counts how often it is launched."""
 
     def __init__(self):
         self.replays = 0
@@ -43,35 +43,35 @@ def no_gpu(monkeypatch):
     monkeypatch.setattr(torch.cuda, "graph", lambda *args, **named: nullcontext())
 
 
-def test_after_the_warm_steps_one_is_recorded_and_given_each_new_batch(no_gpu):
+def test_after_the_warm_steps_one_is_captured_and_given_each_new_batch(no_gpu):
     asked = []
 
     def step(b, truth):
         asked.append((b, truth))
         return (b.image - truth).sum()
 
-    recorded = engine.Recorded(step)
+    graphed = engine.Graphed(step)
     batches = [(Pair(torch.full((2,), i), torch.zeros(2)), torch.ones(2)) for i in range(6)]
     for b, truth in batches:
-        recorded(b, truth)
+        graphed(b, truth)
     assert len(asked) == engine.WARM + 1  # and then the graph alone
-    assert recorded.graph.replays == 3
+    assert graphed.graph.replays == 3
     held, _ = asked[-1]
     assert held is not batches[engine.WARM][0]  # a copy: the caller's batch stays as it is
     assert torch.equal(held.image, batches[-1][0].image)
     assert torch.equal(batches[engine.WARM][0].image, torch.full((2,), engine.WARM))
 
 
-def test_a_batch_of_another_size_is_no_batch_of_a_recorded_step(no_gpu):
-    recorded = engine.Recorded(lambda b, truth: b.sum())
+def test_a_batch_of_another_size_is_no_batch_of_a_captured_step(no_gpu):
+    graphed = engine.Graphed(lambda b, truth: b.sum())
     for _ in range(engine.WARM + 1):
-        recorded(torch.zeros(4), torch.zeros(4))
+        graphed(torch.zeros(4), torch.zeros(4))
     for rows in (3, 1):
         with pytest.raises(ValueError, match="every batch must be alike"):
-            recorded(torch.zeros(rows), torch.zeros(4))
+            graphed(torch.zeros(rows), torch.zeros(4))
 
 
-def test_a_step_that_cannot_be_recorded_is_told_in_one_line(no_gpu):
+def test_a_step_that_cannot_be_captured_is_told_in_one_line(no_gpu):
     seen = []
 
     def step(b, truth):
@@ -80,11 +80,11 @@ def test_a_step_that_cannot_be_recorded_is_told_in_one_line(no_gpu):
             raise RuntimeError("operation not permitted\nwhen stream is capturing")
         return b.sum()
 
-    recorded = engine.Recorded(step)
+    graphed = engine.Graphed(step)
     for _ in range(engine.WARM):
-        recorded(torch.zeros(1), torch.zeros(1))
+        graphed(torch.zeros(1), torch.zeros(1))
     with pytest.raises(RuntimeError, match=r"cannot be recorded \(operation not permitted\)"):
-        recorded(torch.zeros(1), torch.zeros(1))
+        graphed(torch.zeros(1), torch.zeros(1))
 
 
 def trained(device, **fields):
@@ -100,14 +100,14 @@ def test_without_a_gpu_a_recipe_that_asks_for_it_trains_as_before():
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
-def test_a_recorded_step_is_a_step():
-    plain, recorded = trained("cuda"), trained("cuda", cuda_graph=True)
-    assert recorded == pytest.approx(plain, rel=1e-3)
+def test_a_captured_step_is_a_step():
+    plain, graphed = trained("cuda"), trained("cuda", cuda_graph=True)
+    assert graphed == pytest.approx(plain, rel=1e-3)
     assert plain[-1] < plain[0]
 
 
-def test_values_are_not_asked_for_while_a_step_is_recorded(monkeypatch):
-    monkeypatch.setattr(values, "_recorded", lambda x: True)
+def test_values_are_not_asked_for_while_a_step_is_captured(monkeypatch):
+    monkeypatch.setattr(values, "_capturing", lambda x: True)
     values.within("x", torch.tensor([7.0]), 0, 1)
     values.finite("x", torch.tensor([float("nan")]))
     monkeypatch.undo()
