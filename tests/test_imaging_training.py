@@ -105,6 +105,15 @@ def test_batches_for_slices_are_slices_of_the_head(monkeypatch):
     assert float(away.min(1).values.max()) < 1e-4 < float(away.median())
 
 
+def test_batches_for_slices_come_from_photographs_too_where_the_recipe_says_so(monkeypatch):
+    both = uniform(5, 1, 8, 8).float()
+    monkeypatch.setattr(data, "slices_and_photographs", lambda: both)
+    draw = imaging_training.sampler(imaging_training.Training(data="head+wheels"))
+    x = draw(6, torch.Generator().manual_seed(0))
+    away = (x.sum((1, 2, 3))[:, None] - both.sum((1, 2, 3))).abs()
+    assert float(away.min(1).values.max()) < 1e-4 < float(away.median())
+
+
 @pytest.mark.parametrize("precision", ["no", "bf16"])
 def test_a_network_for_slices_trains(precision, monkeypatch):
     slices = uniform(5, 1, 12, 12).float()
