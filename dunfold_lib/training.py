@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dunfold_lib import checks
+from dunfold_lib import checks, records
 from dunfold_lib.checkpoints import Checkpoint, Origin, Parts, strip
 from dunfold_lib.engine import Average, Convolutions, Graphed, has_units
 from dunfold_lib.processes import processes, same_buffers, share, shares, sum_gradients
@@ -123,6 +123,19 @@ def _shifted(watch: Watch, past: int, step: int, loss: float) -> None:
 
 
 ALONE = Context()
+
+
+def begin(net: nn.Module, run: str, context: Context) -> None:
+    """Give a network the weights of another run, whatever matrix that was trained for.
+
+    run : ``room/NAME/RUN``, looked for in the folder that has the context's own run, then among the
+    recorded ones.  ValueError in one line where it is in neither.
+    """
+    path = records.results_root() / run / records.WEIGHTS
+    if context.folder:
+        beside = context.folder.resolve().parent.parent.parent / run / records.WEIGHTS
+        path = beside if beside.exists() else path
+    records.load_weights(path, net, any_matrix=True)
 
 
 def fit(

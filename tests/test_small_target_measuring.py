@@ -120,14 +120,16 @@ def test_experiments_are_complete_and_build_their_networks():
         "sirst-awake",
         "gpu-short",
         "gpu-long",
+        "gpu-continued",
         "full",
         "gpu",
     }
-    assert [*EXPERIMENTS["lrpcanet-sirst"].recipes][-5:] == [
+    assert [*EXPERIMENTS["lrpcanet-sirst"].recipes][-6:] == [
         "cpu-sirst",
         "full",
         "gpu-short",
         "gpu-long",
+        "gpu-continued",
         "gpu",
     ]  # the last recorded is shown
     whole = EXPERIMENTS["lrpcanet-sirst"]

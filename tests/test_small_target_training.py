@@ -3,6 +3,7 @@
 import json
 import math
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 
 import pytest
@@ -11,7 +12,7 @@ import torch
 from shared_small_target import close, seeded, tiny_recipe
 from torch import nn
 
-from dunfold_lib import checkpoints, engine
+from dunfold_lib import checkpoints, engine, records
 from dunfold_lib.small_target import (
     data,
     evaluation,
@@ -136,6 +137,45 @@ def test_the_best_weights_belong_to_one_recipe_seed_and_experiment(few, tmp_path
                 net, replace(recipe, **change), Context(tmp_path, seed, experiment=name)
             )
         assert "\n" not in str(error.value)
+
+
+def test_a_training_begins_with_the_weights_of_another_recipe_and_the_same_seed(
+    few, monkeypatch, tmp_path
+):
+    monkeypatch.setattr(records, "results_root", lambda: tmp_path / "results")
+    recipe, name = tiny_recipe(steps=0, begin="other"), "small_target/lrpcanet-sirst"
+    build = partial(small_target_training.build, LRPCANet, recipe)
+    run = lambda seed, net: small_target_training.train(
+        net, recipe, Context(tmp_path / "runs" / name / f"own-s{seed}", seed, experiment=name)
+    )
+    with pytest.raises(ValueError, match=r"other-s3/weights.safetensors: cannot be read"):
+        run(3, build())
+    for place, value in (("results", 0.25), ("runs", 0.5)):  # what is beside the run goes first
+        other, net = build(seed=1), build(seed=2)
+        with torch.no_grad():
+            other.sigma.fill_(value)
+        records.save_run(tmp_path / place / name / "other-s3", {"scores": {}}, other, [])
+        run(3, net)
+        assert net.sigma.unique() == value
+        assert all(torch.equal(a, b) for a, b in zip(net.parameters(), other.parameters()))
+    with pytest.raises(ValueError, match="other-s4"):
+        run(4, build())
+
+
+def test_compiled_maps_learn_the_same_and_leave_the_network_as_it_is(few, monkeypatch):
+    made = []
+    monkeypatch.setattr(nn.Module, "compile", lambda self, **options: made.append((self, options)))
+    recipe = tiny_recipe(steps=2)
+    ran = []
+    for compiled in (False, True):
+        net = small_target_training.build(LRPCANet, recipe)
+        losses = small_target_training.train(
+            net, replace(recipe, compile=compiled), Context(seed=4)
+        )
+        ran.append((net, losses))
+        assert len(made) == compiled * 4 * recipe.stages
+    assert {F for F, _ in made} == {F for _, F in ran[1][0].maps()}
+    assert ran[1][1] == pytest.approx(ran[0][1], abs=1e-5)
 
 
 def test_noise_in_training_comes_from_the_recipe_alone(few):

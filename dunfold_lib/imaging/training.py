@@ -18,7 +18,7 @@ from dunfold_lib.imaging.equilibrium import Equilibrium, Tied, square_loss
 from dunfold_lib.imaging.fast import plus_loss
 from dunfold_lib.imaging.model import ISTANet, ISTANetPlus, start_quietly, symmetric_loss
 from dunfold_lib.operators import Blockwise, Fourier, Sensing
-from dunfold_lib.training import ALONE, Context, Loss, Recipe, fit
+from dunfold_lib.training import ALONE, Context, Loss, Recipe, begin, fit
 
 Network = ISTANet | ISTANetPlus
 STRIDE = 20  # between training patches, in pixels: 11,114 of them from T91, 88,912 with symmetries
@@ -36,7 +36,7 @@ class Training(Recipe):
     steps, batch, lr, end, clip : as in ``training.Recipe``; a batch counts blocks, or MR slices.
     symmetry  : weight of the symmetry loss.
     quiet     : begin at the linear start (``model.start_quietly``) and not at the paper's weights.
-    begin     : or with the weights of a recorded run of this room, ``NAME/RUN``, which may be of
+    begin     : or with the weights of another run of this room, ``NAME/RUN``, which may be of
                 another ratio: what images have in common is the same.
     precision, compile, cuda_graph : as in ``training.Recipe``, for a GPU.
     """
@@ -135,8 +135,7 @@ def train(net: Network, recipe: Training, context: Context = ALONE) -> list[floa
     """Train a network by a recipe; the loss of every step."""
     draw = sampler(recipe)
     if recipe.begin:
-        path = records.results_root() / "imaging" / recipe.begin / records.WEIGHTS
-        records.load_weights(path, net, any_matrix=True)
+        begin(net, f"imaging/{recipe.begin}", context)
 
     def sample(batch: int, g: torch.Generator) -> tuple[Tensor, Tensor]:
         truth = draw(batch, g)

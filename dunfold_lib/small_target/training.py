@@ -19,7 +19,7 @@ from dunfold_lib.small_target.data import Frames
 from dunfold_lib.small_target.fast import merged, predicted
 from dunfold_lib.small_target.model import LRPCANet, Network, RPCANet, TwoTerm, total_loss
 from dunfold_lib.small_target.weights import start_dark
-from dunfold_lib.training import ALONE, Context, Recipe, fit
+from dunfold_lib.training import ALONE, Context, Recipe, begin, fit
 
 MADE_UP = {"train": (256, 1), "val": (64, 2)}  # made-up scenes of a part, and their seed
 SOURCES = ("synthetic", "injected", *readers.SETS)
@@ -44,7 +44,10 @@ class Training(Recipe):
     bce       : weight of the binary cross entropy.  dark : ``model.start_dark``; both against the
                 plateau at the start.
     every     : steps from one look at the validation part to the next; the best one is kept.
-    steps, batch, lr, end, clip, precision, compile, cuda_graph : as in ``training.Recipe``.
+    begin     : "", or another recipe of the experiment: it begins with the weights which that one
+                gave from the same seed.
+    steps, batch, lr, end, clip, precision, cuda_graph : as in ``training.Recipe``.
+    compile   : as there, but map by map: those of all stages share what was compiled for one.
     """
 
     data: str = "synthetic"
@@ -63,6 +66,7 @@ class Training(Recipe):
     bce: float = 1.0
     dark: float = 4.0
     every: int = 100
+    begin: str = ""
     steps: int = 1000
     batch: int = 8
     lr: float = 3e-3
@@ -166,9 +170,13 @@ def train(net: Network, recipe: Training, context: Context = ALONE) -> list[floa
     The network ends with the weights that found most on the validation part, never on the test.
     """
     frames = part(recipe.data, "train")
+    if recipe.begin:
+        begin(net, f"{context.experiment}/{recipe.begin}-s{context.seed}", context)
     best = Best(net, recipe, context)
     net.to(memory_format=order(context.device, recipe.width))  # type: ignore[call-overload]
     model = net if recipe.compile or context.device != "cpu" else merged(net)
+    for _, F in net.maps() if recipe.compile else ():
+        F.compile(dynamic=False)
     losses: list[float] = []
 
     def loss(_: nn.Module, b: Tensor, truth: Tensor) -> Tensor:
@@ -183,7 +191,8 @@ def train(net: Network, recipe: Training, context: Context = ALONE) -> list[floa
     for i, phase in enumerate(phases):
         name = f"phase-{i + 1}" if len(phases) > 1 else ""
         here = looking.part(recipe, name, 1000 * i + context.seed, len(losses))
-        losses += fit(net, partial(_drawn, frames, phase), loss, phase, here)
+        drawn = partial(_drawn, frames, phase)
+        losses += fit(net, drawn, loss, replace(phase, compile=False), here)
     best.take()
     as_first(net, context.device)
     return losses
