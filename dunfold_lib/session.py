@@ -116,12 +116,7 @@ class Session:
         return next((net for n, net in reversed(self.mine.values()) if n == name), None)
 
     def networks(
-        self,
-        names: Iterable[str],
-        kind: Any = object,
-        *,
-        every: bool = False,
-        own: bool = False,
+        self, names: Iterable[str], kind: Any = object, *, every: bool = False, own: bool = False
     ) -> dict[str, Any]:
         """{label: network} of some experiments: the reader's, then the recorded; else a fresh one.
 

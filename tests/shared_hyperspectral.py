@@ -3,15 +3,8 @@
 import shared_random
 import torch
 
-from dunfold_lib.hyperspectral import (
-    data,
-)
-from dunfold_lib.hyperspectral.model import (
-    SMDSNet,
-    STARNet,
-    STARNetPaper,
-    STARNetS,
-)
+from dunfold_lib.hyperspectral import data
+from dunfold_lib.hyperspectral.model import SMDSNet, STARNet, STARNetPaper, STARNetS
 
 seeded = shared_random.seeded
 randn = shared_random.randn

@@ -11,11 +11,7 @@ from torch.testing import assert_close
 from dunfold_lib import images
 from dunfold_lib.imaging import data, model
 from dunfold_lib.imaging import training as imaging_training
-from dunfold_lib.imaging.model import (
-    ISTANet,
-    ISTANetPlus,
-    start_quietly,
-)
+from dunfold_lib.imaging.model import ISTANet, ISTANetPlus, start_quietly
 from dunfold_lib.operators import Fourier, Sensing
 
 count = shared_random.count

@@ -2,11 +2,7 @@
 
 import torch
 
-from dunfold_lib.imaging import (
-    ISTANetPlus,
-    data,
-    start_quietly,
-)
+from dunfold_lib.imaging import ISTANetPlus, data, start_quietly
 from dunfold_lib.operators import Sensing
 
 

@@ -3,9 +3,7 @@
 import pages
 import torch
 
-from dunfold_lib.small_target import (
-    LRPCANet,
-)
+from dunfold_lib.small_target import LRPCANet
 from dunfold_lib.small_target import figures_l_rpcanet as figures
 from dunfold_lib.small_target.experiments import EXPERIMENTS
 

@@ -3,12 +3,7 @@
 import pytest
 import torch
 
-from dunfold_lib.sparse import (
-    ALISTA,
-    LISTA,
-    LISTACP,
-    TiLISTA,
-)
+from dunfold_lib.sparse import ALISTA, LISTA, LISTACP, TiLISTA
 
 LAYERED = (LISTA, LISTACP, TiLISTA, ALISTA)
 

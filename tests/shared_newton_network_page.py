@@ -3,17 +3,9 @@
 import pages
 import torch
 
-from dunfold_lib.newton_sr import (
-    FirstOrderSR,
-    LearnedInverseSR,
-    NewtonSR,
-)
-from dunfold_lib.newton_sr import (
-    figures_network as figures,
-)
-from dunfold_lib.newton_sr import (
-    figures_network_tables as tables,
-)
+from dunfold_lib.newton_sr import FirstOrderSR, LearnedInverseSR, NewtonSR
+from dunfold_lib.newton_sr import figures_network as figures
+from dunfold_lib.newton_sr import figures_network_tables as tables
 
 SOLUTIONS = pages.solutions("newton_sr/network")
 

@@ -7,15 +7,8 @@ from PIL import Image
 
 from dunfold_lib.newton_sr.algorithm import Problem
 from dunfold_lib.newton_sr.downsampling import Downsample, up
-from dunfold_lib.newton_sr.jacobians import (
-    Shrink,
-)
-from dunfold_lib.newton_sr.model import (
-    FirstOrderSR,
-    LearnedInverseSR,
-    NewtonSR,
-    Pair,
-)
+from dunfold_lib.newton_sr.jacobians import Shrink
+from dunfold_lib.newton_sr.model import FirstOrderSR, LearnedInverseSR, NewtonSR, Pair
 
 seeded = shared_random.seeded
 randn = shared_random.randn

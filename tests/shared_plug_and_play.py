@@ -5,13 +5,7 @@ import torch
 
 from dunfold_lib.imaging import data
 from dunfold_lib.imaging.denoisers import LearnedProx
-from dunfold_lib.operators import (
-    Blockwise,
-    Blur,
-    Fourier,
-    Mask,
-    Sensing,
-)
+from dunfold_lib.operators import Blockwise, Blur, Fourier, Mask, Sensing
 
 seeded = shared_random.seeded
 

@@ -9,9 +9,7 @@ import torch
 from torch.nn.functional import conv2d
 
 from dunfold_lib.__main__ import main
-from dunfold_lib.imaging import (
-    evaluation,
-)
+from dunfold_lib.imaging import evaluation
 from dunfold_lib.operators import Sensing
 
 KINDS = ("plus", "plain")

@@ -10,10 +10,7 @@ import torch
 from PIL import Image
 from torch.testing import assert_close
 
-from dunfold_lib.small_target import (
-    data,
-    evaluation,
-)
+from dunfold_lib.small_target import data, evaluation
 from dunfold_lib.small_target import training as small_target_training
 
 seeded = shared_random.seeded

@@ -145,11 +145,7 @@ def test_a_solver_refuses_a_weight_with_more_rows_than_the_measurement(tiny, sol
 @every
 def test_a_solver_refuses_a_tensor_in_the_place_of_an_operator(tiny, solve):
     A, b, _ = tiny
-    refused(
-        lambda: solve(A.A, b),
-        TypeError,
-        r"A is a Tensor; it must be an operators.Linear",
-    )
+    refused(lambda: solve(A.A, b), TypeError, r"A is a Tensor; it must be an operators.Linear")
 
 
 @every

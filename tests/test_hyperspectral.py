@@ -8,9 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from shared_hyperspectral import F64, randn, seeded, units
 
-from dunfold_lib.hyperspectral import (
-    data,
-)
+from dunfold_lib.hyperspectral import data
 from dunfold_lib.hyperspectral.lowrank import (
     band_noise,
     basis,
@@ -24,13 +22,7 @@ from dunfold_lib.hyperspectral.lowrank import (
     subspace,
     svt,
 )
-from dunfold_lib.hyperspectral.patches import (
-    Patches,
-    analysis,
-    dct,
-    synthesis,
-    synthesis_plain,
-)
+from dunfold_lib.hyperspectral.patches import Patches, analysis, dct, synthesis, synthesis_plain
 
 # patches
 

@@ -8,16 +8,8 @@ from scipy.io import savemat
 from shared_hyperspectral import F64, randn, seeded
 
 from dunfold_lib import datasets, fetch
-from dunfold_lib.hyperspectral import (
-    baselines,
-    data,
-    evaluation,
-    readers,
-    scores,
-)
-from dunfold_lib.hyperspectral.lowrank import (
-    band_noise,
-)
+from dunfold_lib.hyperspectral import baselines, data, evaluation, readers, scores
+from dunfold_lib.hyperspectral.lowrank import band_noise
 
 # the methods it is compared with
 

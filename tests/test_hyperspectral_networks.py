@@ -5,11 +5,7 @@ import torch
 from shared_hyperspectral import F64, NETWORKS_HERE, SMALL, count, network, units
 
 from dunfold_lib.hyperspectral.fast import denoise
-from dunfold_lib.hyperspectral.lowrank import (
-    expand,
-    noise_level,
-    project,
-)
+from dunfold_lib.hyperspectral.lowrank import expand, noise_level, project
 from dunfold_lib.hyperspectral.model import (
     Noisy,
     SMDSNet,
@@ -21,12 +17,7 @@ from dunfold_lib.hyperspectral.model import (
     measured,
     squared,
 )
-from dunfold_lib.hyperspectral.patches import (
-    analysis,
-    dct,
-    mean,
-    synthesis,
-)
+from dunfold_lib.hyperspectral.patches import analysis, dct, mean, synthesis
 
 
 def fresh(kind, **sizes):

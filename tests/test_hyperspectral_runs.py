@@ -12,28 +12,14 @@ from shared_hyperspectral import NETWORKS_HERE, count, randn, seeded
 from skimage.metrics import structural_similarity
 
 from dunfold_lib import metrics, training
-from dunfold_lib.hyperspectral import (
-    algorithm,
-    baselines,
-    data,
-    evaluation,
-    published,
-    scores,
-)
+from dunfold_lib.hyperspectral import algorithm, baselines, data, evaluation, published, scores
 from dunfold_lib.hyperspectral import training as hyperspectral_training
 from dunfold_lib.hyperspectral.algorithm import star
 from dunfold_lib.hyperspectral.classify import class_map, classify, discriminant, kappa
 from dunfold_lib.hyperspectral.experiments import ABLATIONS, EXPERIMENTS, NETWORKS
 from dunfold_lib.hyperspectral.fast import denoise
-from dunfold_lib.hyperspectral.lowrank import (
-    svt,
-)
-from dunfold_lib.hyperspectral.model import (
-    SMDSNet,
-    STARNet,
-    STARNetPaper,
-    STARNetS,
-)
+from dunfold_lib.hyperspectral.lowrank import svt
+from dunfold_lib.hyperspectral.model import SMDSNet, STARNet, STARNetPaper, STARNetS
 
 # scores
 

@@ -9,21 +9,10 @@ import pytest
 import torch
 from shared_hyperspectral import F64, network, randn, seeded, units
 
-from dunfold_lib.hyperspectral import (
-    algorithm,
-    data,
-    evaluation,
-    fast,
-    scores,
-)
+from dunfold_lib.hyperspectral import algorithm, data, evaluation, fast, scores
 from dunfold_lib.hyperspectral.algorithm import Star, history, star, star_s
 from dunfold_lib.hyperspectral.fast import denoise, estimate
-from dunfold_lib.hyperspectral.lowrank import (
-    basis,
-    expand,
-    procrustes,
-    subspace,
-)
+from dunfold_lib.hyperspectral.lowrank import basis, expand, procrustes, subspace
 from dunfold_lib.hyperspectral.model import (
     Noisy,
     SMDSNet,
@@ -32,9 +21,7 @@ from dunfold_lib.hyperspectral.model import (
     STARNetS,
     measured,
 )
-from dunfold_lib.hyperspectral.patches import (
-    Patches,
-)
+from dunfold_lib.hyperspectral.patches import Patches
 
 # STAR
 

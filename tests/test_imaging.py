@@ -108,10 +108,7 @@ def test_fixed_arrays_follow_to_double_and_are_not_saved(make):
 @every
 def test_a_deep_copy_is_the_same_operator_and_the_input_is_left_alone(make):
     A = make(torch.float64)
-    for f, g, shape in (
-        (A, copy.deepcopy(A), A.domain),
-        (A.T, copy.deepcopy(A).T, A.codomain),
-    ):
+    for f, g, shape in ((A, copy.deepcopy(A), A.domain), (A.T, copy.deepcopy(A).T, A.codomain)):
         x = normal(2, *shape)
         assert torch.equal(f(x), g(x))
         assert torch.equal(x, normal(2, *shape))

@@ -18,13 +18,7 @@ from torch.nn.functional import conv2d
 
 from dunfold_lib.imaging import data, model
 from dunfold_lib.imaging.baselines import wavelet_phase
-from dunfold_lib.imaging.model import (
-    ISTANet,
-    ISTANetPlus,
-    phases,
-    start_quietly,
-    symmetric_loss,
-)
+from dunfold_lib.imaging.model import ISTANet, ISTANetPlus, phases, start_quietly, symmetric_loss
 from dunfold_lib.operators import Fourier, Mask
 from dunfold_lib.prox import soft
 

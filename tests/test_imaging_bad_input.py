@@ -64,11 +64,7 @@ def test_fourier_refuses(given, error, says):
     refused(lambda: Fourier(given), error, says)
 
 
-DOORS = {
-    "sensing": BLOCK,
-    "blockwise": Blockwise(BLOCK, (3, 5)),
-    "fourier": Fourier(ones(3, 5)),
-}
+DOORS = {"sensing": BLOCK, "blockwise": Blockwise(BLOCK, (3, 5)), "fourier": Fourier(ones(3, 5))}
 
 
 doors = pytest.mark.parametrize("A", DOORS.values(), ids=DOORS.keys())

@@ -20,12 +20,7 @@ from shared_imaging import (
 from torch.nn.functional import conv2d, pad
 
 from dunfold_lib.imaging import fast
-from dunfold_lib.imaging.model import (
-    ISTANet,
-    ISTANetPlus,
-    phases,
-    symmetric_loss,
-)
+from dunfold_lib.imaging.model import ISTANet, ISTANetPlus, phases, symmetric_loss
 from dunfold_lib.operators import Blockwise
 from dunfold_lib.prox import soft
 

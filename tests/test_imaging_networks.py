@@ -23,13 +23,7 @@ from shared_imaging import (
 from torch.func import functional_call
 
 from dunfold_lib.imaging import data, fast, model
-from dunfold_lib.imaging.model import (
-    ISTANet,
-    ISTANetPlus,
-    phases,
-    start_quietly,
-    symmetric_loss,
-)
+from dunfold_lib.imaging.model import ISTANet, ISTANetPlus, phases, start_quietly, symmetric_loss
 from dunfold_lib.operators import Sensing
 
 

@@ -15,10 +15,7 @@ from dunfold_lib import experiment, fetch, records
 from dunfold_lib.__main__ import main
 from dunfold_lib.imaging import data, evaluation, experiments, fast, published
 from dunfold_lib.imaging import training as imaging_training
-from dunfold_lib.imaging.model import (
-    ISTANet,
-    ISTANetPlus,
-)
+from dunfold_lib.imaging.model import ISTANet, ISTANetPlus
 
 scraps = shared_imaging.scraps
 

@@ -14,11 +14,7 @@ from torch.testing import assert_close
 from dunfold_lib import checkpoints, records, training
 from dunfold_lib.imaging import data, evaluation, fast, model
 from dunfold_lib.imaging import training as imaging_training
-from dunfold_lib.imaging.model import (
-    ISTANet,
-    ISTANetPlus,
-    symmetric_loss,
-)
+from dunfold_lib.imaging.model import ISTANet, ISTANetPlus, symmetric_loss
 from dunfold_lib.operators import Fourier, Sensing
 from dunfold_lib.training import Context
 
@@ -172,10 +168,7 @@ def test_a_constrained_network_starts_as_the_free_one_and_cannot_leave_its_bound
 
 @given(st.floats(0.05, 1.95), st.floats(1e-4, 20))
 def test_a_bound_and_its_right_inverse_undo_each_other(rho, theta):
-    for bound, value in (
-        (model.Within(0.0, 2.0), rho),
-        (model.Within(0.0), theta),
-    ):
+    for bound, value in ((model.Within(0.0, 2.0), rho), (model.Within(0.0), theta)):
         x = torch.tensor([value], dtype=torch.float64)
         assert_close(bound(bound.right_inverse(x)), x, rtol=1e-10, atol=0)
 

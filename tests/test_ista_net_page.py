@@ -7,14 +7,8 @@ import torch
 from shared_ista_net_page import small
 
 from dunfold_lib import records
-from dunfold_lib.imaging import (
-    ISTANet,
-    ISTANetPlus,
-    data,
-)
-from dunfold_lib.imaging import (
-    figures_ista_net as figures,
-)
+from dunfold_lib.imaging import ISTANet, ISTANetPlus, data
+from dunfold_lib.imaging import figures_ista_net as figures
 from dunfold_lib.imaging.fast import reconstruct
 from dunfold_lib.operators import Fourier, Sensing
 from dunfold_lib.prox import soft
@@ -83,11 +77,7 @@ def test_features_come_strongest_first(unrecorded):
 
 
 def test_the_explorers_fit_a_page_and_show_what_is_recorded(unrecorded):
-    made = [
-        figures.phase_explorer(),
-        figures.noise_explorer(),
-        figures.features_explorer(),
-    ]
+    made = [figures.phase_explorer(), figures.noise_explorer(), figures.features_explorer()]
     assert [s.values for s in made[0].sliders.values()] == [
         (10, 25),
         (0, 1, 2),

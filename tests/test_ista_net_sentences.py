@@ -6,15 +6,9 @@ import pytest
 import torch
 
 from dunfold_lib import records
-from dunfold_lib.imaging import (
-    data,
-)
-from dunfold_lib.imaging import (
-    figures_ista_net as figures,
-)
-from dunfold_lib.imaging import (
-    figures_ista_net_tables as tables,
-)
+from dunfold_lib.imaging import data
+from dunfold_lib.imaging import figures_ista_net as figures
+from dunfold_lib.imaging import figures_ista_net_tables as tables
 from dunfold_lib.imaging.evaluation import mean_scores
 from dunfold_lib.imaging.experiments import EXPERIMENTS
 from dunfold_lib.imaging.model import linear_estimate

@@ -26,11 +26,7 @@ from dunfold_lib.small_target import figures_l_rpcanet_sets_studies as sets
 from dunfold_lib.small_target import figures_l_rpcanet_studies as studies
 from dunfold_lib.small_target import figures_l_rpcanet_tables as tables
 from dunfold_lib.small_target.model import macs
-from dunfold_lib.small_target.published import (
-    PUBLISHED,
-    PUBLISHED_SE,
-    PUBLISHED_STAGES,
-)
+from dunfold_lib.small_target.published import PUBLISHED, PUBLISHED_SE, PUBLISHED_STAGES
 from dunfold_lib.tables import mean
 
 

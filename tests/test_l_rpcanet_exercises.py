@@ -4,12 +4,7 @@ import pytest
 import torch
 from shared_l_rpcanet_page import SOLUTIONS, small
 
-from dunfold_lib.small_target import (
-    LRPCANet,
-    data,
-    images,
-    iou,
-)
+from dunfold_lib.small_target import LRPCANet, data, images, iou
 
 # exercises
 

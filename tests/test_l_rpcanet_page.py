@@ -7,13 +7,7 @@ import torch
 from shared_l_rpcanet_page import small
 
 from dunfold_lib import records
-from dunfold_lib.small_target import (
-    by_overlap,
-    data,
-    images,
-    iou,
-    scores,
-)
+from dunfold_lib.small_target import by_overlap, data, images, iou, scores
 from dunfold_lib.small_target import figures_l_rpcanet as figures
 from dunfold_lib.small_target import figures_l_rpcanet_maps as maps
 from dunfold_lib.small_target.experiments import EXPERIMENTS
@@ -31,11 +25,7 @@ from dunfold_lib.small_target.painting import (
 cleared = pages.clearing(figures)
 
 
-EXPLORERS = (
-    figures.stage_explorer,
-    figures.threshold_explorer,
-    figures.depth_explorer,
-)
+EXPLORERS = (figures.stage_explorer, figures.threshold_explorer, figures.depth_explorer)
 
 
 RECORDED = bool(figures.recorded())
@@ -79,10 +69,7 @@ def test_a_scene_has_a_target_and_the_noise_is_that_of_the_tables():
 
 def test_a_stage_shows_the_networks_own_maps(unrecorded):
     frames, curve = figures.stage(2, "both", "cloud")
-    net, b = (
-        unrecorded["lrpcanet-sirst"],
-        figures.disturbed(figures.scene("cloud"), "both"),
-    )
+    net, b = (unrecorded["lrpcanet-sirst"], figures.disturbed(figures.scene("cloud"), "both"))
     seen, truth = [*net.states(b)], figures.scene("cloud").mask
     for shown, own in zip(frames.images[1:], (seen[1].D, *seen[2][1:]), strict=False):
         low, high = own.min(), own.max()
@@ -131,11 +118,7 @@ def test_sizes_are_those_of_the_states(unrecorded):
 
 
 def test_thresholds_have_the_rates_that_they_are_made_for_and_one_is_zero(unrecorded):
-    cuts, T, background = (
-        figures.cuts(),
-        figures.score("none"),
-        ~figures.many().mask,
-    )
+    cuts, T, background = (figures.cuts(), figures.score("none"), ~figures.many().mask)
     assert 0.0 in cuts
     assert list(cuts) == sorted(set(cuts))
     at = [float((T[background] > c).float().mean()) for c in cuts if c != 0]
@@ -234,15 +217,9 @@ def test_the_shown_recipe_is_the_best_that_has_weights(tmp_path, monkeypatch):
         (lambda: figures.scene("garage"), "name is 'garage'; it must be one of cloud, "),
         (lambda: figures.stage(3, "none", "cloud"), "k is 3; the network has 2 stages"),
         (lambda: figures.stage(0, "none", "cloud"), "k is 0; it must be at least 1"),
-        (
-            lambda: figures.stage(1, "rain", "cloud"),
-            "noise is 'rain'; it must be one of none",
-        ),
+        (lambda: figures.stage(1, "rain", "cloud"), "noise is 'rain'; it must be one of none"),
         (lambda: figures.threshold(float("nan")), "cut is nan; it must be finite"),
-        (
-            lambda: figures.threshold(0.0, "rain"),
-            "noise is 'rain'; it must be one of none",
-        ),
+        (lambda: figures.threshold(0.0, "rain"), "noise is 'rain'; it must be one of none"),
         (lambda: figures.depth(2), "K is 2; it must be one of 1, 3"),
         (lambda: figures.depth(3, "rain"), "noise is 'rain'; it must be one of none"),
     ],

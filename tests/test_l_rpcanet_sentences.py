@@ -9,14 +9,7 @@ import torch
 from shared_l_rpcanet_page import recorded, settings
 
 from dunfold_lib import records
-from dunfold_lib.small_target import (
-    LRPCANet,
-    RPCANet,
-    by_overlap,
-    dead_maps,
-    evaluation,
-    scores,
-)
+from dunfold_lib.small_target import LRPCANet, RPCANet, by_overlap, dead_maps, evaluation, scores
 from dunfold_lib.small_target import figures_l_rpcanet as figures
 from dunfold_lib.small_target import figures_l_rpcanet_maps as maps
 from dunfold_lib.small_target import figures_l_rpcanet_printed as printed

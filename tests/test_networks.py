@@ -10,16 +10,7 @@ from hypothesis import strategies as st
 from shared_networks import close, layered, normal, shaken, supports
 
 from dunfold_lib.prox import soft, soft_select
-from dunfold_lib.sparse import (
-    ALISTA,
-    LISTA,
-    LISTACP,
-    SUPPORT,
-    HyperLISTA,
-    TiLISTA,
-    ista,
-    theory,
-)
+from dunfold_lib.sparse import ALISTA, LISTA, LISTACP, SUPPORT, HyperLISTA, TiLISTA, ista, theory
 from dunfold_lib.sparse.data import SparseProblem
 
 # soft_select

@@ -6,14 +6,7 @@ from shared_networks import LAYERED, close, layered, normal, shaken, supports
 from torch.func import functional_call
 
 from dunfold_lib.operators import Matrix
-from dunfold_lib.sparse import (
-    ALISTA,
-    LISTA,
-    LISTACP,
-    HyperLISTA,
-    TiLISTA,
-    theory,
-)
+from dunfold_lib.sparse import ALISTA, LISTA, LISTACP, HyperLISTA, TiLISTA, theory
 from dunfold_lib.sparse.data import SparseProblem
 
 

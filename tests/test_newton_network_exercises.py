@@ -4,14 +4,8 @@ import pytest
 import torch
 from shared_newton_network_page import CLASSES, RECORDED, SOLUTIONS, cleared, small
 
-from dunfold_lib.newton_sr import (
-    Pair,
-    downsampling,
-    scores,
-)
-from dunfold_lib.newton_sr import (
-    figures_network as figures,
-)
+from dunfold_lib.newton_sr import Pair, downsampling, scores
+from dunfold_lib.newton_sr import figures_network as figures
 from dunfold_lib.newton_sr.jacobians import dense
 
 # exercises

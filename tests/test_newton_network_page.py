@@ -7,12 +7,8 @@ import torch
 from shared_newton_network_page import CLASSES, RECORDED, cleared, small
 
 from dunfold_lib import records
-from dunfold_lib.newton_sr import (
-    figures_network as figures,
-)
-from dunfold_lib.newton_sr import (
-    scores,
-)
+from dunfold_lib.newton_sr import figures_network as figures
+from dunfold_lib.newton_sr import scores
 
 EXPLORERS = (
     figures.stage_explorer,
@@ -153,16 +149,10 @@ def test_a_recipe_is_shown_only_where_all_three_networks_are_recorded(tmp_path, 
     [
         (lambda: figures.scene("garage"), "name is 'garage'; it must be one of rear, "),
         (lambda: figures.stage("Newton", 3, "rear"), "k is 3; the network has 2 stages"),
-        (
-            lambda: figures.stage("plain", 1, "rear"),
-            "kind is 'plain'; it must be one of Newton",
-        ),
+        (lambda: figures.stage("plain", 1, "rear"), "kind is 'plain'; it must be one of Newton"),
         (lambda: figures.products(3), "cg is 3; it must be one of 1, 4, 16"),
         (lambda: figures.products(4, 0), "k is 0; it must be at least 1"),
-        (
-            lambda: figures.jacobian("mean", 4),
-            "curvature is 'mean'; it must be one of majorised",
-        ),
+        (lambda: figures.jacobian("mean", 4), "curvature is 'mean'; it must be one of majorised"),
         (lambda: figures.newton(0), "cg is 0; it must be at least 1"),
         (lambda: figures.guide(0.3), "strength is 0.3; it must be one of 0.0, 1.0"),
         (lambda: figures.guided_by(2.0, "Newton", "rear"), "strength is 2; it must be"),

@@ -4,18 +4,9 @@ import pytest
 from shared_newton_network_page import MADE, UNROLLED, mean, of
 
 from dunfold_lib import fetch, records
-from dunfold_lib.newton_sr import (
-    data,
-    readers,
-    scores,
-    training,
-)
-from dunfold_lib.newton_sr import (
-    figures_network as figures,
-)
-from dunfold_lib.newton_sr import (
-    figures_network_tables as tables,
-)
+from dunfold_lib.newton_sr import data, readers, scores, training
+from dunfold_lib.newton_sr import figures_network as figures
+from dunfold_lib.newton_sr import figures_network_tables as tables
 from dunfold_lib.newton_sr.experiments import EXPERIMENTS
 
 

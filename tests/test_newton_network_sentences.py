@@ -18,12 +18,8 @@ from dunfold_lib.newton_sr import (
     data,
     guesses,
 )
-from dunfold_lib.newton_sr import (
-    figures_network as figures,
-)
-from dunfold_lib.newton_sr import (
-    figures_network_tables as tables,
-)
+from dunfold_lib.newton_sr import figures_network as figures
+from dunfold_lib.newton_sr import figures_network_tables as tables
 from dunfold_lib.newton_sr.baselines import guided_tv
 from dunfold_lib.newton_sr.experiments import EXPERIMENTS
 from dunfold_lib.newton_sr.jacobians import clarke, clip, majorised

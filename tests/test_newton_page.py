@@ -9,12 +9,7 @@ from dunfold_lib.newton_sr import L1, guesses
 from dunfold_lib.newton_sr import figures_newton as figures
 from dunfold_lib.newton_sr import figures_newton_pictures as pictures
 from dunfold_lib.newton_sr.algorithm import minimise
-from dunfold_lib.newton_sr.jacobians import (
-    clarke,
-    dense,
-    filter_norm,
-    majorised,
-)
+from dunfold_lib.newton_sr.jacobians import clarke, dense, filter_norm, majorised
 from dunfold_lib.newton_sr.lasso import history, ista
 
 # explorers

@@ -14,10 +14,7 @@ from dunfold_lib.newton_sr import figures_newton_tables as tables
 from dunfold_lib.newton_sr import ssnal as solvers
 from dunfold_lib.newton_sr.envelope import envelope
 from dunfold_lib.newton_sr.experiments import EXPERIMENTS
-from dunfold_lib.newton_sr.jacobians import (
-    Groups,
-    directional,
-)
+from dunfold_lib.newton_sr.jacobians import Groups, directional
 from dunfold_lib.newton_sr.lasso import Lasso
 
 
@@ -207,10 +204,7 @@ def test_the_sentences_on_other_packages_hold_in_the_recorded_table():
 
 @pytest.mark.parametrize(
     ("case", "sooner", "later"),
-    [
-        ("many features", "SSNAL", "our lasso"),
-        ("cond 1e1", "our lasso", "SSNAL"),
-    ],
+    [("many features", "SSNAL", "our lasso"), ("cond 1e1", "our lasso", "SSNAL")],
 )
 def test_of_ssnal_and_restarted_fista_the_page_names_which_is_sooner_where(case, sooner, later):
     assert all(1.2 * a < b for a, b in zip(peers(case, sooner), peers(case, later), strict=True))

@@ -8,9 +8,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from shared_newton_sr import F64, Orthonormal, network, pair, rand, randn
 
-from dunfold_lib.newton_sr import (
-    jacobians,
-)
+from dunfold_lib.newton_sr import jacobians
 from dunfold_lib.newton_sr.algorithm import Problem
 from dunfold_lib.newton_sr.downsampling import Downsample, Spectral, keys_matrix, up
 from dunfold_lib.newton_sr.jacobians import (
@@ -24,11 +22,7 @@ from dunfold_lib.newton_sr.jacobians import (
     majorised,
     orders,
 )
-from dunfold_lib.newton_sr.model import (
-    Filters,
-    NewtonSR,
-    Response,
-)
+from dunfold_lib.newton_sr.model import Filters, NewtonSR, Response
 from dunfold_lib.operators import norm
 from dunfold_lib.solvers import conjugate_gradients
 

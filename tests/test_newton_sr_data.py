@@ -8,12 +8,7 @@ from refusals import refused
 from shared_newton_sr import F64, seeded, write_pair
 
 from dunfold_lib import fetch
-from dunfold_lib.newton_sr import (
-    baselines,
-    data,
-    evaluation,
-    readers,
-)
+from dunfold_lib.newton_sr import baselines, data, evaluation, readers
 from dunfold_lib.newton_sr import training as newton_sr_training
 
 # data

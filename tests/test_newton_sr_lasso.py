@@ -9,23 +9,12 @@ import torch
 from refusals import refused
 from shared_newton_sr import F64, model_problem, randn, seeded
 
-from dunfold_lib.newton_sr import (
-    algorithm,
-    data,
-    evaluation,
-)
+from dunfold_lib.newton_sr import algorithm, data, evaluation
 from dunfold_lib.newton_sr.algorithm import accelerated, augmented_lagrangian
 from dunfold_lib.newton_sr.envelope import envelope, envelope_newton
-from dunfold_lib.newton_sr.jacobians import (
-    L1,
-    Groups,
-    majorised,
-    orders,
-)
+from dunfold_lib.newton_sr.jacobians import L1, Groups, majorised, orders
 from dunfold_lib.newton_sr.lasso import Lasso, admm, coordinate_descent, fista, history, ista
-from dunfold_lib.newton_sr.model import (
-    Response,
-)
+from dunfold_lib.newton_sr.model import Response
 from dunfold_lib.newton_sr.ssnal import ssnal
 
 CONDITIONS = (1e1, 1e3, 1e5, 1e7)

@@ -7,15 +7,9 @@ from refusals import refused
 from shared_newton_sr import F64, NETWORKS, network, pair, rand, randn
 
 from dunfold_lib import records
-from dunfold_lib.newton_sr import (
-    baselines,
-)
+from dunfold_lib.newton_sr import baselines
 from dunfold_lib.newton_sr.downsampling import Downsample, keys_matrix, up
-from dunfold_lib.newton_sr.jacobians import (
-    clarke,
-    dense,
-    majorised,
-)
+from dunfold_lib.newton_sr.jacobians import clarke, dense, majorised
 from dunfold_lib.newton_sr.model import (
     FirstOrderSR,
     LearnedInverseSR,

@@ -11,30 +11,14 @@ from refusals import refused
 from shared_newton_sr import F64, NETWORKS, model_problem, network, rand, seeded, write_pair
 
 from dunfold_lib import metrics, training
-from dunfold_lib.newton_sr import (
-    baselines,
-    data,
-    downsampling,
-    evaluation,
-    scores,
-)
+from dunfold_lib.newton_sr import baselines, data, downsampling, evaluation, scores
 from dunfold_lib.newton_sr import training as newton_sr_training
 from dunfold_lib.newton_sr.algorithm import augmented_lagrangian
 from dunfold_lib.newton_sr.downsampling import Downsample, Spectral, keys_matrix, up
 from dunfold_lib.newton_sr.experiments import ABLATIONS, EXPERIMENTS
-from dunfold_lib.newton_sr.jacobians import (
-    Groups,
-    clarke,
-    majorised,
-)
+from dunfold_lib.newton_sr.jacobians import Groups, clarke, majorised
 from dunfold_lib.newton_sr.lasso import Lasso, admm
-from dunfold_lib.newton_sr.model import (
-    LearnedInverseSR,
-    NewtonSR,
-    Pair,
-    PlainSR,
-    charbonnier,
-)
+from dunfold_lib.newton_sr.model import LearnedInverseSR, NewtonSR, Pair, PlainSR, charbonnier
 from dunfold_lib.newton_sr.ssnal import ssnal
 from dunfold_lib.solvers import conjugate_gradients
 

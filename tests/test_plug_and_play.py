@@ -19,14 +19,8 @@ from dunfold_lib.imaging.baselines import (
     wavelet_phase,
 )
 from dunfold_lib.imaging.denoisers import CLASSICAL, Denoiser, tv_chambolle
-from dunfold_lib.imaging.plug_and_play import (
-    pnp_ista,
-)
-from dunfold_lib.operators import (
-    Blockwise,
-    gradient,
-    gradient_T,
-)
+from dunfold_lib.imaging.plug_and_play import pnp_ista
+from dunfold_lib.operators import Blockwise, gradient, gradient_T
 from dunfold_lib.solvers import conjugate_gradients
 from dunfold_lib.training import Recipe
 from dunfold_lib.wavelets import Wavelet

@@ -5,22 +5,10 @@ import torch
 from shared_plug_and_play import picture, problem, seeded
 
 from dunfold_lib.imaging import data, evaluation, experiments, theory
-from dunfold_lib.imaging.baselines import (
-    total_variation,
-    wavelet_ista,
-)
+from dunfold_lib.imaging.baselines import total_variation, wavelet_ista
 from dunfold_lib.imaging.denoisers import CLASSICAL, Denoiser, LearnedProx, tv_chambolle
-from dunfold_lib.imaging.plug_and_play import (
-    d_amp,
-    data_prox,
-    falling,
-    pnp_admm,
-    pnp_hqs,
-    pnp_ista,
-)
-from dunfold_lib.operators import (
-    norm,
-)
+from dunfold_lib.imaging.plug_and_play import d_amp, data_prox, falling, pnp_admm, pnp_hqs, pnp_ista
+from dunfold_lib.operators import norm
 from dunfold_lib.solvers import jacobian_norm
 from dunfold_lib.wavelets import Wavelet
 

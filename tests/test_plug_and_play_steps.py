@@ -8,10 +8,7 @@ from hypothesis import strategies as st
 from shared_plug_and_play import F64, OPERATORS, picture, problem, seeded, sensing, steep
 
 from dunfold_lib.imaging import denoisers, theory
-from dunfold_lib.imaging.baselines import (
-    wavelet_ista,
-    wavelet_objective,
-)
+from dunfold_lib.imaging.baselines import wavelet_ista, wavelet_objective
 from dunfold_lib.imaging.denoisers import tv_chambolle
 from dunfold_lib.imaging.plug_and_play import (
     d_amp,
@@ -22,11 +19,7 @@ from dunfold_lib.imaging.plug_and_play import (
     pnp_hqs,
     pnp_ista,
 )
-from dunfold_lib.operators import (
-    Blockwise,
-    Blur,
-    Sensing,
-)
+from dunfold_lib.operators import Blockwise, Blur, Sensing
 from dunfold_lib.prox import soft
 from dunfold_lib.solvers import conjugate_gradients, jacobian_norm
 from dunfold_lib.wavelets import Wavelet

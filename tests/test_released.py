@@ -21,12 +21,7 @@ from shared_released import (
 )
 from torch.testing import assert_close
 
-from dunfold_lib.imaging import (
-    ISTANet,
-    ISTANetPlus,
-    load_operator,
-    load_released,
-)
+from dunfold_lib.imaging import ISTANet, ISTANetPlus, load_operator, load_released
 from dunfold_lib.operators import Fourier
 
 

@@ -11,10 +11,7 @@ from refusals import Malicious
 from shared_released import SMALL, held, matlab_73, operator, random, refused, weights, write
 from torch.testing import assert_close
 
-from dunfold_lib.imaging import (
-    load_operator,
-    load_released,
-)
+from dunfold_lib.imaging import load_operator, load_released
 
 
 def spoil(w, name, value):

@@ -19,11 +19,7 @@ from shared_released import (
 )
 
 from dunfold_lib.__main__ import main
-from dunfold_lib.imaging import (
-    ISTANet,
-    ISTANetPlus,
-    released,
-)
+from dunfold_lib.imaging import ISTANet, ISTANetPlus, released
 from dunfold_lib.imaging.experiments import EXPERIMENTS
 from dunfold_lib.operators import Fourier
 

@@ -21,11 +21,7 @@ from shared_released import (
 )
 from skimage.metrics import structural_similarity
 
-from dunfold_lib.imaging import (
-    load_operator,
-    load_released,
-    reconstruct,
-)
+from dunfold_lib.imaging import load_operator, load_released, reconstruct
 from dunfold_lib.operators import Sensing
 
 quick = shared_released.quick

@@ -9,11 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from shared_small_target import DATA, F64, close, has_sirst, rand, randn
 
-from dunfold_lib.small_target import (
-    algorithm,
-    baselines,
-    evaluation,
-)
+from dunfold_lib.small_target import algorithm, baselines, evaluation
 
 # robust PCA
 

@@ -10,12 +10,7 @@ from PIL import Image
 from refusals import NAN, cases, ones, refused, spoilt
 from shared_small_target_bad_input import BAD, g, tiny
 
-from dunfold_lib.small_target import (
-    maps,
-    readers,
-    theory,
-    training,
-)
+from dunfold_lib.small_target import maps, readers, theory, training
 from dunfold_lib.small_target.model import LRPCANet, RPCANet
 from dunfold_lib.small_target.released import load_experiment, load_released
 from dunfold_lib.small_target.training import Training

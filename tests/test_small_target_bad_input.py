@@ -6,12 +6,7 @@ import torch
 from refusals import INF, NAN, cases, ones, refused, spoilt
 from shared_small_target_bad_input import BAD, g, tiny
 
-from dunfold_lib.small_target import (
-    algorithm,
-    baselines,
-    data,
-    scores,
-)
+from dunfold_lib.small_target import algorithm, baselines, data, scores
 from dunfold_lib.small_target.fast import detect
 from dunfold_lib.small_target.model import LRPCANet, RPCANet, TwoTerm
 from dunfold_lib.small_target.weights import imitate, start_dark

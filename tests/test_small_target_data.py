@@ -9,17 +9,9 @@ from shared_small_target import F64, close, has_sirst, rand, randn, seeded, tiny
 from torch.nn import functional
 
 from dunfold_lib import fetch
-from dunfold_lib.small_target import (
-    data,
-    maps,
-    readers,
-    scores,
-    theory,
-)
+from dunfold_lib.small_target import data, maps, readers, scores, theory
 from dunfold_lib.small_target.figures_rpca import contrast
-from dunfold_lib.small_target.model import (
-    LRPCANet,
-)
+from dunfold_lib.small_target.model import LRPCANet
 from dunfold_lib.small_target.weights import imitate
 from dunfold_lib.solvers import jacobian_norm
 

@@ -10,20 +10,11 @@ from shared_small_target import count, rand, seeded, tiny_recipe, tiny_set, writ
 from torch import nn
 
 from dunfold_lib import experiment, records
-from dunfold_lib.small_target import (
-    algorithm,
-    baselines,
-    data,
-    evaluation,
-    readers,
-    scores,
-)
+from dunfold_lib.small_target import algorithm, baselines, data, evaluation, readers, scores
 from dunfold_lib.small_target import training as small_target_training
 from dunfold_lib.small_target.experiments import EXPERIMENTS
 from dunfold_lib.small_target.layers import Excite
-from dunfold_lib.small_target.model import (
-    LRPCANet,
-)
+from dunfold_lib.small_target.model import LRPCANet
 from dunfold_lib.small_target.published import (
     COLUMNS,
     PUBLISHED,

@@ -8,13 +8,7 @@ from torch.nn import functional
 from torch.testing import assert_close
 
 from dunfold_lib.prox import soft
-from dunfold_lib.small_target import (
-    algorithm,
-    data,
-    fast,
-    maps,
-    readers,
-)
+from dunfold_lib.small_target import algorithm, data, fast, maps, readers
 from dunfold_lib.small_target.fast import compact, detect
 from dunfold_lib.small_target.layers import Excite
 from dunfold_lib.small_target.model import (

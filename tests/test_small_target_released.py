@@ -12,16 +12,9 @@ from shared_small_target import close, count, rand, seeded, tiny_set
 from torch.nn import functional
 
 from dunfold_lib.__main__ import main
-from dunfold_lib.small_target import (
-    fast,
-    readers,
-    scores,
-)
+from dunfold_lib.small_target import fast, readers, scores
 from dunfold_lib.small_target.fast import compact
-from dunfold_lib.small_target.model import (
-    LRPCANet,
-    RPCANet,
-)
+from dunfold_lib.small_target.model import LRPCANet, RPCANet
 from dunfold_lib.small_target.released import load_released
 
 # released weights

@@ -8,9 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from shared_small_target import F64, close, masks, rand, randn, seeded
 
-from dunfold_lib.small_target import (
-    scores,
-)
+from dunfold_lib.small_target import scores
 
 
 def test_scores_by_hand():

@@ -13,18 +13,9 @@ from shared_small_target import close, seeded, tiny_recipe
 from torch import nn
 
 from dunfold_lib import checkpoints, engine, records
-from dunfold_lib.small_target import (
-    data,
-    evaluation,
-    scores,
-)
+from dunfold_lib.small_target import data, evaluation, scores
 from dunfold_lib.small_target import training as small_target_training
-from dunfold_lib.small_target.model import (
-    LRPCANet,
-    RPCANet,
-    TwoTerm,
-    total_loss,
-)
+from dunfold_lib.small_target.model import LRPCANet, RPCANet, TwoTerm, total_loss
 from dunfold_lib.training import Context
 
 few = shared_small_target.few

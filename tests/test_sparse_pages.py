@@ -6,14 +6,7 @@ import pytest
 import torch
 
 from dunfold_lib import records
-from dunfold_lib.sparse import (
-    ALISTA,
-    LISTA,
-    LISTACP,
-    HyperLISTA,
-    TiLISTA,
-    theory,
-)
+from dunfold_lib.sparse import ALISTA, LISTA, LISTACP, HyperLISTA, TiLISTA, theory
 from dunfold_lib.sparse import figures_ista_pictures as pictures
 from dunfold_lib.sparse import figures_learned_tables as tables
 from dunfold_lib.sparse.data import SparseProblem

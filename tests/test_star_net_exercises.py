@@ -4,14 +4,7 @@ import pytest
 import torch
 from shared_star_net_page import F64, SOLUTIONS, cleared
 
-from dunfold_lib.hyperspectral import (
-    SMDSNet,
-    STARNet,
-    STARNetPaper,
-    STARNetS,
-    denoise,
-    scores,
-)
+from dunfold_lib.hyperspectral import SMDSNet, STARNet, STARNetPaper, STARNetS, denoise, scores
 from dunfold_lib.hyperspectral import figures_star_net as figures
 
 # exercises

@@ -6,21 +6,11 @@ import torch
 from shared_star_net_page import F64, cleared
 
 from dunfold_lib import records
-from dunfold_lib.hyperspectral import (
-    STARNet,
-    data,
-    denoise,
-    measured,
-    scores,
-)
+from dunfold_lib.hyperspectral import STARNet, data, denoise, measured, scores
 from dunfold_lib.hyperspectral import figures_star_net as figures
 from dunfold_lib.hyperspectral.experiments import EXPERIMENTS
 
-EXPLORERS = (
-    figures.layer_explorer,
-    figures.values_explorer,
-    figures.blocks_explorer,
-)
+EXPLORERS = (figures.layer_explorer, figures.values_explorer, figures.blocks_explorer)
 
 
 @pytest.fixture
@@ -171,14 +161,8 @@ def states(makers):
         (lambda: figures.layer(7, 30), "k is 7; the network has 2 layers"),
         (lambda: figures.layer(-1, 30), "k is -1; it must be at least 0"),
         (lambda: figures.values(3.0), "tau is 3.0; it must be one of 0.0, 1.0"),
-        (
-            lambda: figures.shrink(torch.ones(9, 81), 1.0, "rank"),
-            "norm is 'rank'; it must be",
-        ),
-        (
-            lambda: figures.codes("water"),
-            "place is 'water'; it must be one of field, edge",
-        ),
+        (lambda: figures.shrink(torch.ones(9, 81), 1.0, "rank"), "norm is 'rank'; it must be"),
+        (lambda: figures.codes("water"), "place is 'water'; it must be one of field, edge"),
         (lambda: figures.blocks(a="maybe"), "a is 'maybe'; it must be one of on, off"),
         (lambda: figures.switched("B"), "block is 'B'; it must be one of A, SVT, G"),
     ],

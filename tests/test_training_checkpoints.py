@@ -25,13 +25,7 @@ def test_a_killed_run_goes_on_to_the_same_numbers(killed_at, tmp_path, monkeypat
     whole, resumed = net(), net()
     losses = fit(whole, sample, mean_square, SHORT, Context(seed=3))
     with pytest.raises(Killed):
-        fit(
-            net(),
-            sample,
-            mean_square,
-            SHORT,
-            Context(tmp_path, 3, watch=killer(killed_at)),
-        )
+        fit(net(), sample, mean_square, SHORT, Context(tmp_path, 3, watch=killer(killed_at)))
     seen = []
     watch = lambda step, loss: seen.append(step)
     assert fit(resumed, sample, mean_square, SHORT, Context(tmp_path, 3, watch=watch)) == losses
@@ -229,13 +223,7 @@ def test_seconds_are_those_of_training_alone_over_all_its_starts(tmp_path):
 def test_a_folder_that_cannot_be_written_is_found_before_the_first_step(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match="file"):
-        fit(
-            net(),
-            sample,
-            mean_square,
-            SHORT,
-            Context(tmp_path / "file/run", watch=killer(0)),
-        )
+        fit(net(), sample, mean_square, SHORT, Context(tmp_path / "file/run", watch=killer(0)))
 
 
 def test_what_a_kill_left_half_written_is_swept(tmp_path):

@@ -76,13 +76,7 @@ def test_a_run_of_another_recipe_seed_or_experiment_is_not_gone_on_with(
     begun = Origin(recipe, 0, "room/one")
     with contextlib.suppress(Killed):
         watch = killer(killed_at)
-        fit(
-            net(),
-            sample,
-            mean_square,
-            recipe,
-            Context(tmp_path, 0, watch=watch, origin=begun),
-        )
+        fit(net(), sample, mean_square, recipe, Context(tmp_path, 0, watch=watch, origin=begun))
     files = {p: p.read_bytes() for p in tmp_path.rglob("*")}
     now = replace(recipe, **change)
     context = Context(tmp_path, seed, watch=killer(0), experiment=experiment)

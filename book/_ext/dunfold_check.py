@@ -153,10 +153,7 @@ def _open_said(self: Any, node: check_said) -> None:
 
 def _tags(before: str, after: str) -> tuple[Any, Any]:
     """A visitor pair that writes two texts."""
-    return (
-        lambda self, node: self.body.append(before),
-        lambda self, node: self.body.append(after),
-    )
+    return (lambda self, node: self.body.append(before), lambda self, node: self.body.append(after))
 
 
 CLOSE = _tags("", "</div>\n")[1]

@@ -4,14 +4,7 @@ from itertools import pairwise
 
 import torch
 
-from dunfold_lib.hyperspectral import (
-    SMDSNet,
-    STARNet,
-    STARNetPaper,
-    STARNetS,
-    denoise,
-    measured,
-)
+from dunfold_lib.hyperspectral import SMDSNet, STARNet, STARNetPaper, STARNetS, denoise, measured
 from dunfold_lib.hyperspectral.scores import psnr
 
 from . import exercises

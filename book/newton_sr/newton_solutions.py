@@ -59,11 +59,7 @@ def ball_jacobian(v: Tensor, radius: float) -> Tensor:
 
 
 def slack(
-    F: Callable[[Tensor], Tensor],
-    V: Callable[[Tensor], Tensor],
-    x: Tensor,
-    eta: float,
-    K: int,
+    F: Callable[[Tensor], Tensor], V: Callable[[Tensor], Tensor], x: Tensor, eta: float, K: int
 ) -> list[float]:
     """‖F‖ along K steps whose systems V d = −F are left with a residual of η‖F‖."""
     sizes = [float(F(x).norm())]

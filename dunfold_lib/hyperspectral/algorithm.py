@@ -32,14 +32,7 @@ import torch
 from torch import Tensor
 
 from dunfold_lib import checks
-from dunfold_lib.hyperspectral.lowrank import (
-    basis,
-    expand,
-    nuclear,
-    procrustes,
-    project,
-    svt,
-)
+from dunfold_lib.hyperspectral.lowrank import basis, expand, nuclear, procrustes, project, svt
 from dunfold_lib.hyperspectral.patches import Patches, analysis, dct, mean, synthesis
 from dunfold_lib.prox import soft
 

@@ -11,10 +11,7 @@ from dunfold_lib import fetch
 from dunfold_lib.hyperspectral import data, readers
 from dunfold_lib.hyperspectral.classify import classify
 from dunfold_lib.hyperspectral.fast import denoise
-from dunfold_lib.hyperspectral.model import (
-    Sweeps,
-    measured,
-)
+from dunfold_lib.hyperspectral.model import Sweeps, measured
 from dunfold_lib.hyperspectral.scores import psnr, scores
 from dunfold_lib.hyperspectral.training import set_to
 

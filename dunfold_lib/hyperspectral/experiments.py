@@ -6,13 +6,7 @@ from typing import Any
 
 from dunfold_lib.experiment import Experiment
 from dunfold_lib.hyperspectral.algorithm import Star, star, star_s
-from dunfold_lib.hyperspectral.baselines import (
-    DENOISERS,
-    lrtdtv,
-    noisy,
-    pca,
-    subspace_denoiser,
-)
+from dunfold_lib.hyperspectral.baselines import DENOISERS, lrtdtv, noisy, pca, subspace_denoiser
 from dunfold_lib.hyperspectral.evaluation import (
     Method,
     measure,

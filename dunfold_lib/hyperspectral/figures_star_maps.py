@@ -140,10 +140,7 @@ def denoised(cubes: Mapping[str, Tensor]) -> Frames:
 def impulses(cubes: Mapping[str, Tensor], S: Tensor) -> Frames:
     """Band 45 of cubes by their names, and the large entries of S."""
     return Frames(
-        images=(
-            *(_scaled(t[0, SHOWN]) for t in cubes.values()),
-            array(S[0, SHOWN].abs() > LARGE),
-        ),
+        images=(*(_scaled(t[0, SHOWN]) for t in cubes.values()), array(S[0, SHOWN].abs() > LARGE)),
         captions=(*cubes, f"|S| > {LARGE}"),
         alt="Band 45 of the test part with impulses",
         zoom=2,

@@ -209,12 +209,7 @@ def over_as_is() -> list[float]:
 
 def four_accuracies() -> dict[int, list[float]]:
     """By level: mean accuracies of the last four rows."""
-    four: tuple[Named, ...] = (
-        ("smds", "as-is"),
-        OURS,
-        ("subspace-tv", ""),
-        ("star-classical", ""),
-    )
+    four: tuple[Named, ...] = (("smds", "as-is"), OURS, ("subspace-tv", ""), ("star-classical", ""))
     return {s: [mean(of(n, f"accuracy_{s}_as_is", r)) for n, r in four] for s in LEVELS}
 
 

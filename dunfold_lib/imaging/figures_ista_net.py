@@ -212,10 +212,7 @@ def wanted(F: Sequence[float], dB: Sequence[float], tv: float) -> tuple[Curves, 
         alt="The objective falls at every step",
     )
     quality = Curves(
-        (
-            line(k, dB, "wavelet ISTA", 0),
-            line([0, last], [tv, tv], "total variation", 2, "dashed"),
-        ),
+        (line(k, dB, "wavelet ISTA", 0), line([0, last], [tv, tv], "total variation", 2, "dashed")),
         "step k",
         "PSNR, dB",
         size=(4.2, 3.1),

@@ -161,12 +161,7 @@ def _deblurred(A: Blur, b: Tensor, v: Tensor, c: float) -> Tensor:
 
 @checks.door
 def d_amp(
-    A: Linear,
-    b: Tensor,
-    denoise: Denoise,
-    K: int,
-    generator: torch.Generator,
-    damping: float = 1.0,
+    A: Linear, b: Tensor, denoise: Denoise, K: int, generator: torch.Generator, damping: float = 1.0
 ) -> list[Tensor]:
     """[x⁰, …, xᴷ] of D-AMP (Metzler, Maleki & Baraniuk 2016), from x⁰ = 0.
 

@@ -141,11 +141,7 @@ class Solution(NamedTuple):
 
 @checks.door
 def augmented_lagrangian(
-    problem: Problem,
-    start: Tensor,
-    tol: float = 1e-6,
-    outer: int = 500,
-    inner: float = 0.1,
+    problem: Problem, start: Tensor, tol: float = 1e-6, outer: int = 500, inner: float = 0.1
 ) -> Solution:
     """The model's minimiser, by Newton–CG inside an augmented Lagrangian (Zhao, Sun & Toh 2010).
 

@@ -5,13 +5,7 @@ from functools import partial
 from typing import Any
 
 from dunfold_lib.experiment import Experiment
-from dunfold_lib.newton_sr.baselines import (
-    bicubic,
-    glp,
-    guided_filter,
-    guided_tv,
-    joint_bilateral,
-)
+from dunfold_lib.newton_sr.baselines import bicubic, glp, guided_filter, guided_tv, joint_bilateral
 from dunfold_lib.newton_sr.evaluation import Method, measure, measure_lasso, measure_method
 from dunfold_lib.newton_sr.model import FirstOrderSR, LearnedInverseSR, NewtonSR, PlainSR
 from dunfold_lib.newton_sr.training import Network, Training, build, train

@@ -183,11 +183,7 @@ def jacobian(curvature: str = "majorised", cg: int = 4) -> tuple[Frames, Curves]
     U, rmse, truth = here.U[-1], here.rmse[-1], scene("rear").truth
     frames = Frames(
         images=(grey(weight(net, 1)), grey(U), grey(error(U, truth))),
-        captions=(
-            "M in stage 1",
-            f"last U, RMSE {rmse:.1f}",
-            f"its error × {MAGNIFIED}",
-        ),
+        captions=("M in stage 1", f"last U, RMSE {rmse:.1f}", f"its error × {MAGNIFIED}"),
         alt="The crop rear",
         zoom=2,
     )

@@ -21,14 +21,7 @@ from dunfold_lib.newton_sr.algorithm import (
     newton_direction,
 )
 from dunfold_lib.newton_sr.downsampling import Downsample, up
-from dunfold_lib.newton_sr.jacobians import (
-    Curvature,
-    Shrink,
-    clarke,
-    dense,
-    filter_norm,
-    majorised,
-)
+from dunfold_lib.newton_sr.jacobians import Curvature, Shrink, clarke, dense, filter_norm, majorised
 from dunfold_lib.newton_sr.lasso import Lasso, admm, fista, ista
 from dunfold_lib.newton_sr.model import Filters
 from dunfold_lib.newton_sr.ssnal import ssnal

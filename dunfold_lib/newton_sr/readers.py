@@ -17,13 +17,7 @@ import torch
 from dunfold_lib import cubes, fetch
 from dunfold_lib.cubes import CAVE_BANDS
 from dunfold_lib.fetch import Brought
-from dunfold_lib.newton_sr.data import (
-    Scene,
-    grey,
-    in_range,
-    read_pairs,
-    response,
-)
+from dunfold_lib.newton_sr.data import Scene, grey, in_range, read_pairs, response
 
 NYU = "nyu_depth_v2_labeled.mat"
 NYU_TRAIN = 1000  # the first thousand are trained on; the other 449 are the test

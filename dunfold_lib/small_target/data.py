@@ -256,11 +256,7 @@ def synthetic(g: torch.Generator, count: int, side: int = 256) -> Frames:
 
 @checks.door
 def inject(
-    g: torch.Generator,
-    scenes: Sequence[Tensor],
-    count: int,
-    side: int = 256,
-    matched: bool = False,
+    g: torch.Generator, scenes: Sequence[Tensor], count: int, side: int = 256, matched: bool = False
 ) -> Frames:
     """The same targets in real backgrounds: crops of side × side of scenes (h, w) in [0, 1].
 

@@ -13,10 +13,7 @@ from dunfold_lib.small_target import baselines, data, readers, scores, theory
 from dunfold_lib.small_target.data import Frames
 from dunfold_lib.small_target.fast import logits
 from dunfold_lib.small_target.maps import dead_maps, lipschitz
-from dunfold_lib.small_target.model import (
-    LRPCANet,
-    Network,
-)
+from dunfold_lib.small_target.model import LRPCANet, Network
 from dunfold_lib.small_target.scores import scores_of
 from dunfold_lib.small_target.training import SIDES, files_of, part
 

@@ -90,13 +90,7 @@ _SIRST = Training(data="sirst", steps=1000, awake=False)
 # the paper's size: whole images, batches of 8, 400 epochs (studies: 100). The rate, the
 # cross entropy, the pooled sums and an image's eight symmetries are ours; no such run is recorded
 _GPU = Training(
-    data="sirst",
-    stages=6,
-    width=32,
-    crop=256,
-    steps=epochs(256, 8, 400),
-    lr=1e-3,
-    every=64,
+    data="sirst", stages=6, width=32, crop=256, steps=epochs(256, 8, 400), lr=1e-3, every=64
 )
 
 
@@ -279,8 +273,7 @@ _ON_NUDT = f"{PAPER}, {{}}, on NUDT-SIRST: {{}} IoU; ours on SIRST v1 answers fo
 _CLEAN: dict[str, Any] = {}
 _QUARTER = _study("L-RPCANet with a quarter of the channels in F_D (d = c/4)", merge=2)
 _NARROW = replace(
-    _QUARTER,
-    recipes={**_QUARTER.recipes, "gpu": replace(_QUARTER.recipes["gpu"], merge=8)},
+    _QUARTER, recipes={**_QUARTER.recipes, "gpu": replace(_QUARTER.recipes["gpu"], merge=8)}
 )
 _NOISE: dict[str, Any] = {"sigma": 25.0, "density": 0.1}
 

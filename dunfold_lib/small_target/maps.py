@@ -9,10 +9,7 @@ from torch import Tensor
 from dunfold_lib import checks
 from dunfold_lib.small_target import data, theory
 from dunfold_lib.small_target.data import Frames
-from dunfold_lib.small_target.model import (
-    LRPCANet,
-    Network,
-)
+from dunfold_lib.small_target.model import LRPCANet, Network
 from dunfold_lib.solvers import jacobian_norm
 
 MARGIN = 30  # pixels: further from the border, zeros around an image do not reach

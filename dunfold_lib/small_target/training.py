@@ -125,11 +125,7 @@ def _known(name: str) -> str:
 
 
 def build(
-    kind: type[Network],
-    recipe: Training,
-    se: str = "BTND",
-    carry_noise: bool = True,
-    seed: int = 0,
+    kind: type[Network], recipe: Training, se: str = "BTND", carry_noise: bool = True, seed: int = 0
 ) -> Network:
     """A fresh network of a recipe's size."""
     r = recipe

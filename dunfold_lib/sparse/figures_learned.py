@@ -248,10 +248,7 @@ def microscope_explorer() -> Explorer:
     """Sliders over ``microscope``."""
     return Explorer(
         microscope,
-        {
-            "k": Slider("layer k", LAYERS, 2, "{:d}"),
-            "method": Slider("method", tuple(SHOWN), 2),
-        },
+        {"k": Slider("layer k", LAYERS, 2, "{:d}"), "method": Slider("method", tuple(SHOWN), 2)},
         "Watch the support appear, then the values settle.",
         guess=_four_layers(),
     )

@@ -142,12 +142,7 @@ def contraction(mu: float, s: int, gamma: float) -> float:
 
 @checks.door
 def error_bounds(
-    mu: float,
-    s: int,
-    gamma: float | Sequence[float],
-    largest: float,
-    K: int,
-    noise: float = 0.0,
+    mu: float, s: int, gamma: float | Sequence[float], largest: float, K: int, noise: float = 0.0
 ) -> list[float]:
     """E⁰, …, Eᴷ with ‖xᵏ − x*‖₁ ≤ Eᵏ for |x*_i| ≤ largest, ‖x*‖₀ ≤ s, thresholds γᵏ(μEᵏ + noise).
 
@@ -184,12 +179,7 @@ def exponents(E: Sequence[float]) -> list[float]:
 
 @checks.door
 def selected_bounds(
-    mu: float,
-    s: int,
-    largest: float,
-    smallest: float,
-    trusted: Sequence[int],
-    noise: float = 0.0,
+    mu: float, s: int, largest: float, smallest: float, trusted: Sequence[int], noise: float = 0.0
 ) -> list[float]:
     """E⁰, …, Eᴷ as ``error_bounds`` with γ = 1, for layers that trust ``trusted[k]`` entries.
 

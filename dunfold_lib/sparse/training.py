@@ -85,10 +85,7 @@ def mean_square(net: nn.Module, b: Tensor, truth: Tensor) -> Tensor:
 
 
 def train(
-    problem: SparseProblem,
-    net: Any,
-    recipe: Growth | EndToEnd | Search,
-    context: Context = ALONE,
+    problem: SparseProblem, net: Any, recipe: Growth | EndToEnd | Search, context: Context = ALONE
 ) -> list[float]:
     """Train a network by a recipe of any of the three kinds; the loss of every step."""
     A = problem.operator()
