@@ -93,33 +93,42 @@ TRAINED = {  # by recipe: the sides of its crops, in turn, and its recorded trai
     "full": ([64, 128, 256], 1),
     "gpu-short": ([128, 256], 3),
     "gpu-long": ([128, 256], 3),
+    "gpu-continued": ([128, 256], 3),
 }
 
 
 def test_whether_the_longer_training_is_better_is_not_decided():
-    """Sentences: "After 4,000 such steps"; "Not decided here: whether the longer training is
-    better"."""
-    assert settings("lrpcanet-sirst", "gpu-long").steps == 4000
-    short, long = (tables.of("lrpcanet-sirst", "iou", r) for r in ("gpu-short", "gpu-long"))
-    assert records.undecided(short, long)
+    """Sentences: "After 4,000 such steps"; "after 7,000 more from there"; "Not decided here:
+    whether the longer training is better"."""
+    recipes = [settings("lrpcanet-sirst", r) for r in ("gpu-short", "gpu-long", "gpu-continued")]
+    assert [r.steps for r in recipes] == [2300, 4000, 7000]
+    assert [r.begin for r in recipes] == ["", "", "gpu-long"]
+    names = ("gpu-short", "gpu-long", "gpu-continued")
+    assert records.undecided(*(tables.of("lrpcanet-sirst", "iou", r) for r in names))
     assert studies.quoted_large()["long_seeds"] == "3 trainings each"
 
 
-def test_no_recipe_is_better_on_its_training_frames_than_on_validation():
-    """Sentences: "No row is better on the frames it was trained on than on those of validation";
-    the caption's crops; "one training of most"."""
+def test_no_short_recipe_is_better_on_its_training_frames_than_on_validation():
+    """Sentences: "Up to 4,400 steps no row is better on the frames it was trained on"; "every
+    training has a higher IoU on its own frames than any has on validation"; the caption's crops;
+    "one training of most"."""
     head, rows, _ = tables.recipes()
     runs = records.recorded("small_target/lrpcanet-sirst")
     told = {r["recipe_name"] for r in runs if r["recipe"]["data"] == "sirst"}
     assert {row[0] for row in rows} == told == {*TRAINED}
     on = lambda key, r: tables.mean(tables.of("lrpcanet-sirst", key, r))
-    assert all(on("iou_train", r) < on("iou_val", r) for r in told)
+    long = "gpu-continued"
+    assert all(on("iou_train", r) < on("iou_val", r) for r in told - {long})
+    assert max(settings("lrpcanet-sirst", r).steps for r in told - {long}) == 4400
+    assert records.ranks(*(tables.of("lrpcanet-sirst", k, long) for k in ("iou_train", "iou_val")))
     for name, (sides, seeds) in TRAINED.items():
         recipe = settings("lrpcanet-sirst", name)
         assert [phase.crop for phase in recipe.in_turn()] == sides
         assert len(tables.of("lrpcanet-sirst", "iou", name)) == seeds
-    sizes = [(row[1], int(row[2].replace(",", ""))) for row in rows]
+    steps = lambda told: [int(n.replace(",", "")) for n in told.split(" + ")]
+    sizes = [(row[1], sum(steps(row[2]))) for row in rows]
     assert sizes == sorted(sizes)
+    assert [row[2] for row in rows if row[0] == "gpu-continued"] == ["4,000 + 7,000"]
     row = dict(zip(head, next(row for row in rows if row[0] == "gpu-short"), strict=True))
     assert row["test"].startswith(f"{on('iou', 'gpu-short'):.1f}")
     assert row["minutes"] == "11, GPU"

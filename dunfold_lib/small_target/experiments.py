@@ -124,8 +124,8 @@ _GPU_SHORT = replace(
 
 # as many steps as fitted into ten minutes of such a GPU that six shared; each is launched as one
 _GPU_LONG = replace(_GPU_SHORT, steps=4000, every=250, cuda_graph=True)
-# and what a quarter of an hour of it adds, shared by three
-_GPU_CONTINUED = replace(_GPU_LONG, steps=8000, every=500, begin="gpu-long")
+# and eleven minutes more of it, which three shared
+_GPU_CONTINUED = replace(_GPU_LONG, steps=7000, every=500, begin="gpu-long")
 _FULL_SIZE = {"full": _FULL, "gpu-short": _GPU_SHORT, "gpu-long": _GPU_LONG}
 _FULL_SIZE |= {"gpu-continued": _GPU_CONTINUED}
 

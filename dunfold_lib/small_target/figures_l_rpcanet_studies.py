@@ -260,11 +260,12 @@ def quoted_large() -> dict[str, str]:
     open_yet = f"not decided here ({trainings}" + (")" if trained else f"; {share})")
     runs = records.recorded("small_target/lrpcanet-sirst")
     spent = [r["seconds"] / 60 for r in runs if r["recipe_name"] == LARGE]
-    longer = of("lrpcanet-sirst", "iou", "gpu-long")
+    longer, last = (of("lrpcanet-sirst", "iou", r) for r in ("gpu-long", "gpu-continued"))
     return {
         "full_iou": listed(ours),
         "long_iou": listed(longer),
-        "long_seeds": in_each(min(len(longer), len(ours))),
+        "last_iou": listed(last),
+        "long_seeds": in_each(min(map(len, (longer, last, ours)))),
         "full_rpcanet": listed(theirs),
         "full_order": ahead if trained and records.ranks(ours, theirs) else open_yet,
         "full_minutes": f"{max(spent):.0f}",

@@ -26,6 +26,7 @@ RECIPES = {
     "full": "the paper's size, trained on SIRST v1 on a CPU",
     "gpu-short": "the paper's size, trained on SIRST v1 in minutes of a GPU",
     "gpu-long": "the paper's size, trained on SIRST v1 in more minutes of a GPU",
+    "gpu-continued": "the paper's size, trained on from there",
     "cpu-sirst": "narrow (K = 3, c = 8), trained on SIRST v1",
     "cpu": "narrow, trained on made-up scenes",
 }
@@ -34,6 +35,7 @@ SHORT = {
     "full": "full, CPU",
     "gpu-short": "full, 2,300 steps",
     "gpu-long": "full, 4,000 steps",
+    "gpu-continued": "full, 11,000 steps",
     "cpu-sirst": "narrow",
     "cpu": "narrow, made-up",
 }
@@ -172,7 +174,7 @@ def _compared() -> dict[str, Named]:
     """The rows of ``fair`` by their labels."""
     rows = {label: (name, "") for label, name in CLASSICAL.items()}
     rows |= {f"{label}, narrow": (name, "cpu-sirst") for label, name in NETWORKS.items()}
-    names = ("full", "gpu-short", "gpu-long", "gpu")
+    names = ("full", "gpu-short", "gpu-long", "gpu-continued", "gpu")
     large = [(r, label, name) for r in names for label, name in NETWORKS.items()]
     rows |= {f"{label}, {SHORT[r]}": (n, r) for r, label, n in large if of(n, "iou_chosen", r)}
     in_pairs = NETWORKS | {"without N": "two-term-sirst"}
@@ -234,23 +236,25 @@ def recipes(name: str = "lrpcanet-sirst") -> Table:
             runs.setdefault(run["recipe_name"], []).append(run)
     sizes = ("stages", "width", "steps")
     ordered = sorted(runs.values(), key=lambda found: [found[0]["recipe"][k] for k in sizes])
-    rows = [_recipe(found) for found in ordered]
+    rows = [_recipe(found, runs.get(found[0]["recipe"].get("begin"), [])) for found in ordered]
     head = ["recipe", "K × c", "steps", "IoU: train", "validation", "test", "Fa, 1e-5", "minutes"]
     return (
         head,
         rows,
         "L-RPCANet at cut 0, mean ± half the spread over three seeds, or one. Crops: 128 pixels; "
-        "gpu-…: then 256; full: 64, 128, 256. Weights are chosen on validation. Minutes: of a "
-        "core, or of a GPU that six or seven trainings shared",
+        "gpu-…: then 256; full: 64, 128, 256. gpu-continued begins with the weights of gpu-long. "
+        "Weights are chosen on validation. Minutes: of a core, or of a GPU that others shared",
     )
 
 
-def _recipe(runs: list[dict[str, Any]]) -> list[str]:
-    """A row of ``recipes``."""
+def _recipe(runs: list[dict[str, Any]], before: list[dict[str, Any]]) -> list[str]:
+    """A row of ``recipes``; before : the runs whose weights these began with."""
     r, score = runs[0]["recipe"], lambda key: narrow([run["scores"][key] for run in runs], 1)
     on, time = ("CPU", "cpu_seconds") if runs[0]["device"] == "cpu" else ("GPU", "seconds")
-    minutes = f"{mean([run[time] for run in runs]) / 60:.0f}, {on}"
-    size, steps = f"{r['stages']} × {r['width']}", f"{r['steps']:,}"
+    turns = [before, runs] if before else [runs]
+    spent = " + ".join(f"{mean([run[time] for run in turn]) / 60:.0f}" for turn in turns)
+    minutes, size = f"{spent}, {on}", f"{r['stages']} × {r['width']}"
+    steps = " + ".join(f"{turn[0]['recipe']['steps']:,}" for turn in turns)
     parts = [score(k) for k in ("iou_train", "iou_val", "iou", "fa_1e-5")]
     return [runs[0]["recipe_name"], size.replace(" ", "\u202f"), steps, *parts, minutes]
 
