@@ -231,7 +231,6 @@ SPARSE: Makers = {
     "noise": lambda: 0.01,
     "column": lambda: 2,
     "side": lambda: 32,
-    "sigma": lambda: 1.5,
     "truth": lambda: rand(1, 1, 32, 32),
     "kept": lambda: 0.5,
     "first": lambda: 1.0,

@@ -166,7 +166,6 @@ SPECIAL: Makers = {
     "newton_sr.baselines.box.x": lambda: make.rand(2, 1, 8, 8),
     "operators.gradient.x": lambda: make.rand(2, 1, 8, 8),
     "operators.gradient_T.p": lambda: make.rand(2, 2, 1, 8, 8),
-    "newton_sr.baselines.*.U": lambda: make.rand(2, 2, 8, 10),
     "newton_sr.baselines.*.start": lambda: make.rand(2, 2, 8, 10),
     "newton_sr.baselines.*.sigma": lambda: 1.5,
     "newton_sr.data.planes_of.a": lambda: make.rand(4, 5, 3).numpy(),

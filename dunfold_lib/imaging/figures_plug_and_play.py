@@ -129,9 +129,8 @@ def _too_strong() -> Guess:
     names = {"TV": "total variation", "learned": "the learned denoiser"}
     better = [names[plug] for plug in names if gains(plug)]
     return Guess(
-        f"{last} iterations. Raise σ from {low} to {high}, so that each denoiser removes "
-        "more in each "
-        "step. Whose picture gets better?",
+        f"{last} iterations. Raise σ from {low} to {high}, so that each denoiser removes more in "
+        "each step. Whose picture gets better?",
         (*names.values(), "both", "neither"),
         {0: "neither", 2: "both"}.get(len(better), *better[:1]),
         "; ".join(f"{names[p]}: {said(p, low)}, then {said(p, high)}" for p in names)

@@ -32,9 +32,8 @@ def _said(problem: SparseProblem, more: str) -> str:
     bent = f", condition {problem.condition:g}" if problem.condition else ""
     drawn = f"Gaussian{bent}, unit columns, seed 0" if problem.A is None else "as it was given"
     return (
-        f"A {problem.m}×{problem.n} {drawn}; "
-        f"x* Bernoulli({problem.p:g}) × N(0, 1), {noise}; {more}; "
-        "1000 test signals, NMSE as a ratio of sums"
+        f"A {problem.m}×{problem.n} {drawn}; x* Bernoulli({problem.p:g}) × N(0, 1), {noise}; "
+        f"{more}; 1000 test signals, NMSE as a ratio of sums"
     )
 
 
