@@ -11,6 +11,7 @@ from dunfold_lib.hyperspectral import algorithm as hc
 from dunfold_lib.hyperspectral import lowrank
 from dunfold_lib.hyperspectral import model as hm
 from dunfold_lib.imaging import model as im
+from dunfold_lib.imaging.released import PLUS
 from dunfold_lib.newton_sr import algorithm as nc
 from dunfold_lib.newton_sr import downsampling, jacobians
 from dunfold_lib.newton_sr import model as nm
@@ -134,10 +135,8 @@ def curves() -> show.Curves:
 
 def ist_weights() -> dict[str, Any]:
     net = im.ISTANet(block_operator(), 1, 2)
-    names = {"C1": "conv1_forward", "C2": "conv2_forward"}
-    names |= {"C3": "conv1_backward", "C4": "conv2_backward"}
     held: dict[str, Any] = {"lambda_step": net.rho[:1], "soft_thr": net.theta[:1]}
-    held |= {theirs: getattr(net, ours)[0] for ours, theirs in names.items()}
+    held |= {PLUS[name]: getattr(net, name)[0] for name in im.names(net)}
     return {f"fcs.0.{k}": v.detach().numpy() for k, v in held.items()}
 
 

@@ -229,12 +229,11 @@ def _longest_step() -> Guess:
 
 def plane_explorer() -> Explorer:
     """Sliders over ``lasso_plane``; on the page its JavaScript twin computes."""
-    A = Matrix(_rows(PLANE_A))
     problem = {
         "A": PLANE_A,
         "b": PLANE_B,
         "start": PLANE_START,
-        "L": A.known_norm() ** 2,
+        "L": Matrix(_rows(PLANE_A)).known_norm() ** 2,
         "K": PLANE_STEPS,
         "settle": PLANE_SETTLE,
     }

@@ -227,9 +227,7 @@ def gram_explorer() -> Explorer:
     mixes = tuple(round(0.1 * i, 1) for i in range(11))
     caption = "Left: the sizes of the entries of WᵀA off its diagonal. Right: its eigenvalues."
     slider = Slider("from QP (0) to LP (1)", mixes, 0, "{:g}")
-    A, radius = weights("A")[0], {}
-    for name in ("QP", "LP"):
-        radius[name] = theory.spectral_radius(weights(name)[1], A)
+    radius = {n: theory.spectral_radius(weights(n)[1], weights("A")[0]) for n in ("QP", "LP")}
     guess = Guess(
         "Without its threshold a layer is the linear map with the matrix I − WᵀA. With which "
         "weights would that map alone converge?",
