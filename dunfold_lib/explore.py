@@ -17,12 +17,11 @@ from typing import Any
 
 import numpy as np
 
-from dunfold_lib import checks, fetch, show
+from dunfold_lib import checks, show
 from dunfold_lib.show import Curves, Frames, Panel
 
 MOST_FRAMES = 80  # what one page may hold of precomputed states
 WIDE = (7.2, 2.7)  # inches of a plot that stands alone below pictures
-NEEDS = "an explorer's sliders need ipywidgets: pip install ipywidgets"
 
 
 @checks.door
@@ -95,7 +94,7 @@ class Guess:
 
     def widget(self) -> Any:
         """The same in a kernel: the answer follows the first guess, which then stands."""
-        ipywidgets = fetch.module("ipywidgets", NEEDS)
+        ipywidgets = _widgets()
         asked = ipywidgets.HTML(f"<b>Guess first.</b> {escape(self.asked)}")
         taken = ipywidgets.ToggleButtons(options=[*self.choices], value=None)
         told = ipywidgets.HTML()
@@ -202,7 +201,7 @@ class Explorer:
 
     def widget(self) -> Any:
         """The explorer as ipywidgets, in the subset that versions 7.7 and 8 share."""
-        ipywidgets = fetch.module("ipywidgets", NEEDS)
+        ipywidgets = _widgets()
         controls = [_control(ipywidgets, s) for s in self.sliders.values()]
         picture = ipywidgets.HTML()
 
@@ -272,6 +271,16 @@ def _laid_out(panels: tuple[Panel, ...]) -> tuple[Panel, ...]:
     if len(plots) != 1 or len(plots) == len(panels) or plots[0].equal:
         return panels
     return tuple(replace(p, size=WIDE) if isinstance(p, Curves) else p for p in panels)
+
+
+def _widgets() -> Any:
+    """The module ipywidgets, or an error that says how to get it."""
+    try:
+        import ipywidgets
+    except ImportError:
+        message = "an explorer's sliders need ipywidgets: pip install ipywidgets"
+        raise ImportError(message) from None
+    return ipywidgets
 
 
 def _faces(shown: Explorer | Guess, text: str) -> dict[str, Any]:
