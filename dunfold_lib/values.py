@@ -96,7 +96,10 @@ def rows(name: str, x: Tensor, shape: tuple[int, ...], own: Tensor | None = None
 
     own : an operator's numbers, whose dtype x must have.
     """
-    shaped(name, x, ("batch", *shape))
+    real(name, x)
+    if x.ndim != len(shape) + 1 or tuple(x.shape[1:]) != tuple(shape):
+        wanted = ", ".join(["batch", *map(str, shape)])
+        raise ValueError(f"{name} has shape {tuple(x.shape)}; it must be ({wanted})")
     if own is not None and x.dtype != own.dtype and not mixed(x):
         raise TypeError(f"{name} has dtype {x.dtype}; the operator has {own.dtype}")
 
