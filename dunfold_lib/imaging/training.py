@@ -86,7 +86,8 @@ def _recorded(path: Path) -> Tensor | None:
 
 
 def record_covariance(name: str, C: Tensor | None = None) -> Path:
-    """Write the file that ``patch_covariance`` reads; that of ``measured_covariance`` with C."""
+    """Write the file that ``patch_covariance`` reads; by the name "measured-<ratio>" and with C,
+    as ``measured_covariance`` computes it, the one that that reads."""
     path = _covariance_file(name)
     numbers = data.packed(data.covariance(training_set(name)) if C is None else C)
     records.write_bytes(path, records.tensor_bytes({"numbers": numbers.float()}, {}))
