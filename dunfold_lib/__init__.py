@@ -18,6 +18,5 @@ def load(name: str, recipe: str = "", seed: int | None = None, weights: Any = ""
     ``inference.Recorded``: ``load("small_target/lrpcanet-sirst")(image)``. recipe, seed : of the
     run; by default those that ``experiment.weights_of`` chooses.  weights : a file of your own.
     """
-    return import_module("dunfold_lib.inference").load(
-        name, recipe, seed, weights
-    )  # all import this file
+    inference = import_module("dunfold_lib.inference")  # all import this file
+    return inference.load(name, recipe, seed, weights)

@@ -27,6 +27,7 @@ from typing import Any
 from dunfold_lib import (
     __version__,
     cubes,
+    download,
     exercises,
     experiment,
     inference,
@@ -54,7 +55,7 @@ def cmd_train(args: argparse.Namespace) -> None:
                 "--record keeps what readers can make again; a run on --operator is not"
             )
         e = _on_matrix(name, e, [args.operator])
-        run = run._replace(on=records.file_hash(Path(args.operator)))
+        run = run._replace(on=download.digest(Path(args.operator)))
     if args.record:
         if run.recipe != e.recipes.get(run.recipe_name, run.recipe):
             raise ValueError(
@@ -86,8 +87,8 @@ def cmd_evaluate(args: argparse.Namespace) -> None:
     result = experiment.measure(name, net, args.seed or 0, e, **own) | about
     if args.released:
         files = " with ".join([args.released, *args.operator])
-        protocol = f"released weights {files}, in the place of ours; {result['protocol']}"
-        result["protocol"] = protocol
+        ours = result["protocol"]
+        result["protocol"] = f"released weights {files}, in the place of ours; {ours}"
     if args.json:
         print(json.dumps(result, indent=2, ensure_ascii=False, allow_nan=False))
     else:
@@ -138,7 +139,7 @@ def _whose(name: str, path: Path, why: str) -> dict[str, Any]:
     path = records.weights_file(path)
     weights = {"path": str(path), "seed": run.get("seed"), "chosen": why}
     recipe = {"recipe_name": run.get("recipe_name", "unknown"), "recipe": run.get("recipe", {})}
-    return recipe | {"weights": weights | {"sha256": records.file_hash(path)}}
+    return recipe | {"weights": weights | {"sha256": download.digest(path)}}
 
 
 def _report(name: str, result: dict[str, Any]) -> None:

@@ -76,21 +76,14 @@ def matrix(path: Path) -> Tensor:
 
 
 def _held(path: Path) -> Held:
-    read = {".npy": _npy, ".npz": _npz, ".mat": _mat, ".h5": _hdf5, ".hdf5": _hdf5}
     kind = path.suffix.lower()
-    if kind not in read:
+    if kind not in SUFFIXES:
         raise ValueError(f"{path} is no cube; allowed are {', '.join(SUFFIXES)}")
     with fetch.reading(path):
-        return read[kind](path)
-
-
-def _npy(path: Path) -> Held:
-    return Held({"": fetch.array(path)}, {}, columns=False)
-
-
-def _npz(path: Path) -> Held:
-    with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-        return Held({name: file[name] for name in file.files}, {}, columns=False)
+        if kind in (".npy", ".npz"):
+            named = {"": fetch.array(path)} if kind == ".npy" else fetch.archive(path)
+            return Held(named, {}, columns=False)
+        return _mat(path) if kind == ".mat" else _hdf5(path)
 
 
 def _mat(path: Path) -> Held:

@@ -31,15 +31,10 @@ ONE_PROCESS = (
 
 
 def experiments(rooms: Sequence[str] = ROOMS) -> dict[str, Experiment]:
-    """Every experiment of rooms, those that are built, by ``room/name``."""
+    """Every experiment of rooms by ``room/name``."""
     found: dict[str, Experiment] = {}
     for room in (r for r in ROOMS if r in rooms):
-        try:
-            module = import_module(f"dunfold_lib.{room}.experiments")
-        except ModuleNotFoundError as error:
-            if error.name not in (f"dunfold_lib.{room}", f"dunfold_lib.{room}.experiments"):
-                raise
-            continue
+        module = import_module(f"dunfold_lib.{room}.experiments")
         found |= {f"{room}/{name}": e for name, e in module.EXPERIMENTS.items()}
     return found
 
@@ -186,8 +181,7 @@ def train(run: Run, e: Experiment | None = None, *, resume: bool = False, device
             bar.update(step + 1 - bar.n)
             bar.set_postfix(loss=f"{loss:.2f}")
 
-        named = run.origin.experiment
-        context = Context(run.folder, run.seed, device, watch, experiment=named)
+        context = Context(run.folder, run.seed, device, watch, experiment=run.origin.experiment)
         losses = e.train(net, run.recipe, context)
     if first:
         _save(run, e, net, losses, device)

@@ -101,14 +101,11 @@ class Guess:
 
         def tell(change: Any) -> None:
             taken.disabled = True
-            told.value = f"{self._verdict(change['new'])} {escape(self.answer)}"
+            guess, verdict = change["new"], "Right." if change["new"] == self.right else "No."
+            told.value = f"You guessed “{escape(guess)}”. {verdict} {escape(self.answer)}"
 
         taken.observe(tell, "value")
         return ipywidgets.VBox([asked, taken, told])
-
-    def _verdict(self, guess: str) -> str:
-        """The words for a guess, one of the choices."""
-        return f"You guessed “{escape(guess)}”. {'Right.' if guess == self.right else 'No.'}"
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         """Widgets in a kernel; the page's face while the book is built (DUNFOLD_FACE=page)."""

@@ -186,6 +186,12 @@ def array(path: Path) -> Any:
         return np.load(path, allow_pickle=False)
 
 
+def archive(path: Path) -> dict[str, Any]:
+    """The arrays of an .npz file by name; pickled objects are refused."""
+    with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+        return dict(file)
+
+
 def tensor(value: Any, name: str) -> Tensor:
     """An array as a finite float32 tensor."""
     try:
@@ -199,12 +205,17 @@ def tensor(value: Any, name: str) -> Tensor:
     return made
 
 
-def hdf5(what: str) -> Any:
-    """The module h5py, or an error that says what needs it."""
+def module(name: str, needs: str) -> Any:
+    """A module that may be missing; the error then says what needs it and how to get it."""
     try:
-        return import_module("h5py")
+        return import_module(name)
     except ImportError:
-        raise ImportError(f"{what} needs h5py: pip install 'dunfold-lib[data]'") from None
+        raise ImportError(needs) from None
+
+
+def hdf5(what: str) -> Any:
+    """The module h5py."""
+    return module("h5py", f"{what} needs h5py: pip install 'dunfold-lib[data]'")
 
 
 def indian_pines() -> Path:
@@ -250,8 +261,7 @@ def saved(path: Path) -> Any:
 
 def _state(path: Path) -> Any:
     if path.suffix.lower() == ".npz":
-        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            return {key: file[key] for key in file.files}
+        return archive(path)
     if path.suffix.lower() == ".safetensors":
         from safetensors.torch import load
 

@@ -214,6 +214,11 @@ def as_bytes(image: Stored, scale: Scale) -> Any:
     return ((a.astype(np.int64) @ np.array(GREY_16) + 2**15) >> 16).astype(np.uint8)
 
 
+def picture(image: Any) -> Any:
+    """An image in [0, 1] in bytes."""
+    return np.rint(255 * image).astype(np.uint8)
+
+
 def mask(path: Path) -> Any:
     """Where a file marks targets, bool (h, w): from half its largest value on.
 

@@ -92,8 +92,7 @@ class Recorded:
         """Where results go; ValueError where one stands already."""
         endings = [PICTURE, ARRAY] if hasattr(_room(self.name), "picture") else [ARRAY]
         if source.is_dir():
-            ending = endings[0]
-            made = [target / f"{path.stem}{ending}" for path in paths]
+            made = [target / f"{path.stem}{endings[0]}" for path in paths]
             if len({*made}) < len(made):
                 raise ValueError(f"{source} holds files of one name and several endings")
         elif target.suffix.lower() not in endings:
@@ -149,8 +148,7 @@ def _row(name: str, path: Path, why: str) -> list[str]:
     found = f"{score} {run['scores'][score]:.2f}" if score in run["scores"] else tables.NONE
     kilobytes = f"{run['weights']['bytes'] / 1000:.0f}" + f" {AWAY}" * (not path.exists())
     learned_from = str(run["recipe"].get("data", "made-up signals"))
-    numbers = f"{run['parameters']:,}"
-    return [name, numbers, kilobytes, learned_from, found, path.parent.name]
+    return [name, f"{run['parameters']:,}", kilobytes, learned_from, found, path.parent.name]
 
 
 def _room(name: str) -> Any:

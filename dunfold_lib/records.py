@@ -161,11 +161,6 @@ def save_weights(folder: Path, net: nn.Module) -> dict[str, Any]:
     return {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
 
 
-def file_hash(path: Path) -> str:
-    """The sha256 of a file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
 def load_weights(path: Path, net: Any, any_matrix: bool = False) -> None:
     """Put the weights of a file into a network; ValueError in one line if they do not fit.
 
@@ -178,7 +173,7 @@ def load_weights(path: Path, net: Any, any_matrix: bool = False) -> None:
     if (path.parent / "run.json").exists():
         run, here = load(path.parent), problem_hash(net)
         made, named = run.get("matrix"), dict(run.get("weights") or {}).get("sha256")
-        if named and path.name == WEIGHTS and path.exists() and file_hash(path) != named:
+        if named and path.name == WEIGHTS and path.exists() and download.digest(path) != named:
             raise ValueError(f"{path}: is not the file of its run.json (other sha256)")
         if made and made != here and not any_matrix:
             raise ValueError(f"{path}: was trained for the matrix {made}; this network's is {here}")
@@ -276,12 +271,10 @@ def undecided(*scores: Sequence[float]) -> bool:
     return not any(ranks(a, b) for a, b in itertools.permutations(scores, 2))
 
 
-def matrix_hash(*matrices: Tensor) -> str:
-    """The first 16 digits of a sha256 of matrices' bytes: weights fit one problem alone."""
-    digest = hashlib.sha256()
-    for M in matrices:
-        digest.update(M.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()[:16]
+def matrix_hash(M: Tensor) -> str:
+    """The first 16 digits of a sha256 of a matrix's bytes: weights fit one problem alone."""
+    data = M.detach().cpu().contiguous().numpy().tobytes()
+    return hashlib.sha256(data).hexdigest()[:16]
 
 
 def problem_hash(net: Any) -> str:

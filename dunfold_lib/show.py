@@ -11,7 +11,7 @@ import itertools
 import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from html import escape
 from typing import Any, Literal, get_args
 
@@ -100,7 +100,7 @@ class Frames:
     captions: tuple[str, ...]
     alt: str
     note: str = ""
-    zoom: int = field(default=1)
+    zoom: int = 1
 
     def __post_init__(self) -> None:
         if len(self.images) != len(self.captions):

@@ -219,10 +219,8 @@ class Trainer:
 
     def save(self) -> None:
         """Write the last run."""
-        if self.last:
-            self.said.value = lab.answered(
-                lambda run: f"written to {self.room.save(run)}", self.last
-            )
+        if run := self.last:
+            self.said.value = lab.answered(lambda: f"written to {self.room.save(run)}")
 
 
 def show(room: lab.Room, form: Form) -> Trainer:

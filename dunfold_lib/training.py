@@ -6,7 +6,6 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -113,13 +112,10 @@ class Context:
 
     def part(self, recipe: Any, name: str, seed: int, past: int) -> "Context":
         """A part of a run by this recipe, in a folder of its own, after so many steps."""
-        watch = self.watch and partial(_shifted, self.watch, past)
+        shown = self.watch
+        watch = shown and (lambda step, loss: shown(past + step, loss))
         folder = self.folder / name if self.folder else None
         return replace(self, folder=folder, seed=seed, watch=watch, origin=self.of(recipe))
-
-
-def _shifted(watch: Watch, past: int, step: int, loss: float) -> None:
-    watch(past + step, loss)
 
 
 ALONE = Context()

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dunfold_lib import checks
+from dunfold_lib import checks, fetch
 from dunfold_lib.operators import Linear
 
 
@@ -71,9 +71,4 @@ def _orthonormal(wavelet: Any) -> bool:
 
 
 def _pywt() -> Any:
-    try:
-        import pywt
-    except ImportError:
-        message = "the wavelet operator needs PyWavelets: pip install PyWavelets"
-        raise ImportError(message) from None
-    return pywt
+    return fetch.module("pywt", "the wavelet operator needs PyWavelets: pip install PyWavelets")

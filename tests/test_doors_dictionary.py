@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.io import savemat
 
-from dunfold_lib import records
+from dunfold_lib import download, records
 from dunfold_lib.__main__ import main
 from dunfold_lib.metrics import nmse_db
 from dunfold_lib.operators import Matrix
@@ -71,7 +71,7 @@ def test_a_network_is_trained_on_a_dictionary_of_ones_own(tmp_path, capsys, monk
     assert main([*here, "--record"]) == 2
     assert "a run on --operator is not" in capsys.readouterr().err
     assert main(here) == 0
-    on = records.file_hash(tmp_path / "a.npy")
+    on = download.digest(tmp_path / "a.npy")
     folder = tmp_path / "runs/sparse/alista" / f"cpu-on-{on[:8]}-s0"
     made = records.load(folder)
     assert made["experiment"] == f"sparse/alista on {on}"

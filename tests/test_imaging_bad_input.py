@@ -223,5 +223,5 @@ def test_the_head_without_its_packages_is_refused(monkeypatch):
         raise ImportError(name)
 
     monkeypatch.undo()
-    monkeypatch.setattr(data, "import_module", missing)
+    monkeypatch.setattr(fetch, "import_module", missing)
     refused(data._head, ImportError, says)

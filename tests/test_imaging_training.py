@@ -195,6 +195,8 @@ def test_the_covariance_is_read_from_its_record_and_else_computed(scraps, tmp_pa
     assert_close(found, computed, rtol=1e-6, atol=0)
     Phi = data.sensing_matrix(1)
     close(data.linear_start(Phi, found), data.linear_start(Phi, computed), 1e-4)
+    imaging_training.record_covariance("measured-1", computed)
+    assert torch.equal(imaging_training.measured_covariance.__wrapped__(1), found)
 
 
 def test_the_linear_start_from_the_wheels_images_reaches_its_bar():

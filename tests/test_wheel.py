@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 import dunfold_lib as df
-from dunfold_lib import ROOMS, exercises, records
+from dunfold_lib import ROOMS, download, exercises, records
 
 ROOT = Path(__file__).resolve().parents[1]
 MOST = 6_000_000  # bytes of the wheel
@@ -105,7 +105,7 @@ def test_the_wheel_is_small_and_names_with_their_hash_the_weights_that_it_lacks(
     here = {run for run in runs if f"dunfold_lib/results/{run}/{records.WEIGHTS}" in names}
     assert (here | {*away}, here & {*away}) == ({*runs}, set())
     for run, about in away.items():
-        assert about == {"sha256": records.file_hash(runs[run]), "bytes": runs[run].stat().st_size}
+        assert about == {"sha256": download.digest(runs[run]), "bytes": runs[run].stat().st_size}
         assert f"dunfold_lib/results/{run}/run.json" in names
 
 

@@ -40,15 +40,12 @@ def good(place: Path, g: np.random.Generator) -> dict[Path, tuple[Reader, ...]]:
 
     small: Any = g.integers(0, 256, (24, 31), dtype=np.uint8)
     deep, colour = small.astype(np.uint16) * 257, np.stack([small] * 3, 2)
-    made: dict[Path, tuple[Reader, ...]] = {}
-    for name, a in (("l.png", small), ("deep.png", deep), ("rgb.png", colour), ("l.bmp", small)):
+    pictures = {"l.png": small, "deep.png": deep, "rgb.png": colour, "l.bmp": small}
+    pictures |= {"l.jpg": small, "deep.tif": deep, "f.tif": small / np.float32(255)}
+    for name, a in pictures.items():
         Image.fromarray(a).save(place / name)
-        made[place / name] = PICTURES
-    for name, a in (("l.jpg", small), ("deep.tif", deep), ("f.tif", small / np.float32(255))):
-        Image.fromarray(a).save(place / name)
-        made[place / name] = PICTURES
     Image.fromarray(small).convert("P").save(place / "p.png")
-    made[place / "p.png"] = PICTURES
+    made = dict.fromkeys([place / name for name in (*pictures, "p.png")], PICTURES)
     cube = g.integers(1, 4000, (12, 9, 5), dtype=np.uint16)
     np.save(place / "cube.npy", cube)
     np.savez_compressed(place / "cube.npz", cube=cube)

@@ -1,6 +1,8 @@
 """Arguments that a door takes: tensors, operators, networks, made the same every time."""
 
 from collections.abc import Callable
+from copy import copy
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,6 +13,7 @@ from dunfold_lib.hyperspectral import algorithm as hc
 from dunfold_lib.hyperspectral import lowrank
 from dunfold_lib.hyperspectral import model as hm
 from dunfold_lib.imaging import model as im
+from dunfold_lib.imaging.released import PLUS
 from dunfold_lib.newton_sr import algorithm as nc
 from dunfold_lib.newton_sr import downsampling, jacobians
 from dunfold_lib.newton_sr import model as nm
@@ -22,6 +25,11 @@ from dunfold_lib.sparse import algorithm as sparse_algorithm
 from dunfold_lib.sparse import model as sm
 
 Makers = dict[str, Callable[[], Any]]
+
+
+def plain(**values: Any) -> Makers:
+    """Arguments that are these values, by name."""
+    return {name: partial(copy, value) for name, value in values.items()}
 
 
 def rand(*shape: int) -> Tensor:
@@ -134,10 +142,8 @@ def curves() -> show.Curves:
 
 def ist_weights() -> dict[str, Any]:
     net = im.ISTANet(block_operator(), 1, 2)
-    names = {"C1": "conv1_forward", "C2": "conv2_forward"}
-    names |= {"C3": "conv1_backward", "C4": "conv2_backward"}
     held: dict[str, Any] = {"lambda_step": net.rho[:1], "soft_thr": net.theta[:1]}
-    held |= {theirs: getattr(net, ours)[0] for ours, theirs in names.items()}
+    held |= {PLUS[name]: getattr(net, name)[0] for name in im.names(net)}
     return {f"fcs.0.{k}": v.detach().numpy() for k, v in held.items()}
 
 
@@ -148,9 +154,11 @@ def rpca_weights() -> dict[str, Any]:
 
 
 FLOOR: Makers = {
+    **plain(t=0.3, count=2, steps=3, iterations=5, size=(8, 8), name="haar", levels=1),
+    **plain(captions=("a",), alt="alt", head=["a", "b"], texts={"a": "1.5"}, label="v"),
+    **plain(values=(1.0, 2.0), caption="caption", index=(1,), xlabel="x", ylabel="y"),
+    **plain(xlim=(0.0, 1.0), ylim=(0.0, 1.0)),
     "x": lambda: rand(3, 6),
-    "t": lambda: 0.3,
-    "count": lambda: 2,
     "A": matrix,
     "estimate": lambda: rand(2, 3, 8, 9),
     "truth": lambda: rand(2, 3, 9, 8).mT.contiguous(),
@@ -158,14 +166,9 @@ FLOOR: Makers = {
     "second": lambda: rand(4, 3, 3, 3),
     "V": lambda: lambda x: 2 * x,
     "c": lambda: normal(2, 4),
-    "steps": lambda: 3,
     "start": lambda: normal(2, 4) + 1,
-    "iterations": lambda: 5,
     "mask": lambda: (rand(6, 6) > 0.5).float(),
-    "size": lambda: (8, 8),
     "kernel": lambda: rand(3, 3),
-    "name": lambda: "haar",
-    "levels": lambda: 1,
     "Phi": lambda: normal(4, 9),
     "block": lambda: operators.Sensing(normal(4, 9)),
     "outer": lambda: operators.Mask(torch.ones(8, 8)),
@@ -173,24 +176,12 @@ FLOOR: Makers = {
     "y": lambda: rand(5),
     "image": lambda: rand(4, 4).double().numpy(),
     "images": lambda: (rand(4, 4).double().numpy(),),
-    "captions": lambda: ("a",),
-    "alt": lambda: "alt",
-    "head": lambda: ["a", "b"],
     "rows": lambda: [[1, 2.0]],
-    "texts": lambda: {"a": "1.5"},
     "left": lambda: sparse_algorithm.objective,
     "right": lambda: sparse_algorithm.ista_step,
-    "label": lambda: "v",
-    "values": lambda: (1.0, 2.0),
     "sliders": lambda: {"v": explore.Slider("v", (1, 2))},
     "draw": lambda: lambda v: curves(),
-    "caption": lambda: "caption",
-    "index": lambda: (1,),
     "lines": lambda: (show.line([0, 1], [0, 1]),),
-    "xlabel": lambda: "x",
-    "ylabel": lambda: "y",
-    "xlim": lambda: (0.0, 1.0),
-    "ylim": lambda: (0.0, 1.0),
 }
 
 
@@ -205,43 +196,18 @@ def blur_state() -> deblurring.State:
 
 
 SPARSE: Makers = {
+    **plain(lam=0.1, K=3, L=40.0, betas=[0.0, 0.3], support=(0.1, 0.5), c=(0.1, 0.01, 0.1)),
+    **plain(gap=1e-3, limit=4000, lams=[0.5, 0.2], distance=2.0, m=5, n=8, mu=0.1, s=2, gamma=0.9),
+    **plain(largest=1.0, noise=0.01, column=2, side=32, kept=0.5, first=1.0, E=[3.0, 2.0, 1.0]),
+    **plain(smallest=0.5, trusted=[1, 2], gain=0.5, p=0.3, condition=2.0, snr_db=20.0),
     "A": matrix,
     "b": lambda: normal(3, 5),
-    "lam": lambda: 0.1,
     "x": lambda: normal(3, 8),
     "start": lambda: normal(3, 8) + 1,
-    "K": lambda: 3,
-    "L": lambda: 40.0,
-    "betas": lambda: [0.0, 0.3],
     "W": lambda: normal(5, 8) + 1,
-    "support": lambda: (0.1, 0.5),
-    "c": lambda: (0.1, 0.01, 0.1),
-    "gap": lambda: 1e-3,
-    "limit": lambda: 4000,
-    "lams": lambda: [0.5, 0.2],
-    "distance": lambda: 2.0,
     "xs": lambda: [normal(1, 8), normal(1, 8) + 1],
     "x_star": lambda: torch.tensor([1.0, 0, -2, 0, 0, 0, 0, 0]).double(),
-    "m": lambda: 5,
-    "n": lambda: 8,
-    "mu": lambda: 0.1,
-    "s": lambda: 2,
-    "gamma": lambda: 0.9,
-    "largest": lambda: 1.0,
-    "noise": lambda: 0.01,
-    "column": lambda: 2,
-    "side": lambda: 32,
-    "sigma": lambda: 1.5,
     "truth": lambda: rand(1, 1, 32, 32),
-    "kept": lambda: 0.5,
-    "first": lambda: 1.0,
-    "E": lambda: [3.0, 2.0, 1.0],
-    "smallest": lambda: 0.5,
-    "trusted": lambda: [1, 2],
-    "gain": lambda: 0.5,
-    "p": lambda: 0.3,
-    "condition": lambda: 2.0,
-    "snr_db": lambda: 20.0,
 }
 
 
@@ -256,22 +222,11 @@ def flow_state() -> phase.State:
 
 
 PHASE: Makers = {
+    **plain(angle=0.5, m=9, n=3, width=2, noise=0.1, t=1.0, eta=0.5, beta=0.3, delta=2.0),
     "b": amplitudes,
     "A": lambda: normal(2, 9, 2, 6),
-    "x": lambda: normal(2, 6),
-    "at": lambda: normal(2, 6),
+    **dict.fromkeys(("x", "at", "truth", "start"), lambda: normal(2, 6)),
     "r": lambda: normal(2, 9, 2),
     "s": flow_state,
     "y": lambda: rand(2, 9) + 1,
-    "truth": lambda: normal(2, 6),
-    "start": lambda: normal(2, 6),
-    "angle": lambda: 0.5,
-    "m": lambda: 9,
-    "n": lambda: 3,
-    "width": lambda: 2,
-    "noise": lambda: 0.1,
-    "t": lambda: 1.0,
-    "eta": lambda: 0.5,
-    "beta": lambda: 0.3,
-    "delta": lambda: 2.0,
 }

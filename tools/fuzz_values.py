@@ -30,7 +30,7 @@ from fuzz_rooms import COMMON
 from fuzz_rooms import ROOMS as ROOMS
 from fuzz_special import SPECIAL
 
-from dunfold_lib import deblurring, explore, operators, phase, show, wavelets
+from dunfold_lib import deblurring, explore, operators, phase, wavelets
 from dunfold_lib.hyperspectral import algorithm as hc
 from dunfold_lib.hyperspectral import model as hm
 from dunfold_lib.hyperspectral.data import Noise
@@ -95,7 +95,6 @@ PIECES = {
     "hyperspectral.data": "indian_pines labels part",
     "newton_sr.model": "Stages Filters Response",
     "newton_sr.ssnal": "Counted counted Solution.noted descended",
-    "newton_sr.jacobians": "Transform",
     "newton_sr.lasso": "checked doubled largest",
     "newton_sr.data": "read stored read_pairs data_folder required middlebury motorcycle worldview",
     "small_target.model": "Stages Light",
@@ -138,9 +137,6 @@ INSTANCES: Makers = {
     "operators.Compose": lambda: operators.Compose(
         operators.Mask(torch.ones(8, 8)), wavelets.Wavelet((8, 8), "haar", 1)
     ),
-    "show.Line": lambda: show.line([0, 1], [0, 1]),
-    "show.Curves": curves,
-    "show.Frames": lambda: show.Frames((rand(4, 4).double().numpy(),), ("a",), "alt"),
     "explore.Slider": lambda: explore.Slider("v", (1, 2)),
     "explore.Guess": lambda: explore.Guess("?", ("a", "b"), "a", "because"),
     "explore.Explorer": lambda: explore.Explorer(
@@ -229,7 +225,7 @@ DEAF: tuple[str, ...] = (
     "hyperspectral.algorithm.Star.dictionary.*",
     "hyperspectral.algorithm.Star.objective.x: [LU]:*",  # not in the objective
     "hyperspectral.model.*.layer.b: A:*",  # the state has its own A, which moves
-    *("hyperspectral.data.crops.cube", "datasets.crop.x"),  # cuts; the NaN may lie outside
+    "datasets.crop.x",  # cuts; the NaN may lie outside
     "show.image_uri.image",  # a picture; it says what NaN becomes
     "newton_sr.data.filled.d",  # fills NaN in: that is what it is for
     "newton_sr.jacobians.*.jacobian.v",  # gives a function

@@ -18,21 +18,18 @@ PROTOCOL = (
     "camera, chelsea, coffee of scikit-image at half size; periodic Gaussian blur of 1.6 pixels, "
     "noise 0.01 of the run's seed; PSNR in dB, clipped, not rounded; mean over images"
 )
+ours = partial(Experiment, source=NONE, protocol=PROTOCOL)
 
 _CPU = Training()
 
 
 def _method(title: str, restore: Restore) -> Experiment:
-    return Experiment(
-        title, source=NONE, protocol=PROTOCOL, measure=partial(measure, restore=restore)
-    )
+    return ours(title, measure=partial(measure, restore=restore))
 
 
 def _network(title: str, recipe: Training) -> Experiment:
-    return Experiment(
+    return ours(
         title,
-        source=NONE,
-        protocol=PROTOCOL,
         build=lambda recipe=recipe, seed=0: build(recipe, seed),
         measure=measure,
         train=train,

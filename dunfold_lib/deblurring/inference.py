@@ -8,6 +8,7 @@ import torch
 
 from dunfold_lib import checks, images
 from dunfold_lib.deblurring.model import PrimalDualNet
+from dunfold_lib.images import picture as picture
 
 SUFFIXES = images.SUFFIXES
 
@@ -31,8 +32,3 @@ def apply(net: PrimalDualNet, image: np.ndarray) -> Any:
 def read(path: Path) -> tuple[Any, ...]:
     """An image file, in [0, 1]."""
     return (images.luminance(images.read(path)),)
-
-
-def picture(result: Any) -> Any:
-    """The image in bytes."""
-    return np.rint(255 * result).astype(np.uint8)

@@ -5,7 +5,6 @@ Images are luminance in [0, 1], (1, 1, height, width), each of its own size.
 
 from collections.abc import Sequence
 from functools import cache
-from importlib import import_module
 from math import isqrt
 from pathlib import Path
 from typing import Any
@@ -152,12 +151,8 @@ def _head() -> Tensor:
     """The template's voxels (x, y, z), scaled to [0, 1]."""
     if copy := _head_copy():
         return _scaled(fetch.array(copy), str(copy))
-    try:
-        nibabel: Any = import_module("nibabel")
-    except ImportError:
-        nibabel = None
-    if nibabel is None:
-        raise ImportError("the head volume needs nilearn: pip install 'dunfold-lib[data]'")
+    needs = "the head volume needs nilearn: pip install 'dunfold-lib[data]'"
+    nibabel = fetch.module("nibabel", needs)
     folder = fetch.in_package("nilearn", "datasets/data", "the head volume", "data")
     (file,) = folder.glob("mni_icbm152_t1_tal_nlin_sym_09a*.nii.gz")
     return _scaled(np.asarray(nibabel.load(file).dataobj), str(file))

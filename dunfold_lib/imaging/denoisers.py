@@ -7,7 +7,6 @@ run on the CPU and pass no gradient.
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from importlib.util import find_spec
 from itertools import pairwise
 from math import cos, pi
 from typing import Any
@@ -17,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dunfold_lib import checks
+from dunfold_lib import checks, fetch
 
 Denoise = Callable[[Tensor, float], Tensor]
 # Chosen on crops of the wheel's training images with σ = 15/255 and 25/255.
@@ -60,8 +59,7 @@ def wavelet(v: Tensor, sigma: float) -> Tensor:
     """
     from skimage.restoration import denoise_wavelet
 
-    if find_spec("pywt") is None:
-        raise ImportError("the wavelet denoiser needs PyWavelets: pip install PyWavelets")
+    fetch.module("pywt", "the wavelet denoiser needs PyWavelets: pip install PyWavelets")
     how = {"wavelet": WAVELET, "method": "BayesShrink", "mode": "soft"}
     return _each(lambda x: denoise_wavelet(x, sigma=sigma, **how), v, sigma)
 

@@ -93,8 +93,7 @@ def mri_tests(folder: Path | None = None) -> dict[str, dict[str, Tensor]]:
         return {"": data.read_folder(folder)}
     brain = data.data_folder("Brain50")
     found = {"": dict(data.read_folder(brain))} if brain else {}
-    slices = data.head_slices("test")
-    return found | {"_head": {str(i): s[None] for i, s in enumerate(slices)}}
+    return found | {"_head": {str(i): s[None] for i, s in enumerate(data.head_slices("test"))}}
 
 
 @torch.no_grad()
@@ -269,10 +268,7 @@ def measure_long(name: str, net: None, seed: int) -> dict[str, Any]:
     D, sigma = denoiser(plug), DEBLUR_SIGMA[plug]
     D = relaxed(D, LONG_RELAXED) if name == "relaxed" else D
     K = max(LONG_SEEN)
-    if name == "admm":
-        xs = pnp_admm(A, b, D, sigma, K, start=b)
-    else:
-        xs = pnp_ista(A, b, D, sigma, K, start=b)
+    xs = (pnp_admm if name == "admm" else pnp_ista)(A, b, D, sigma, K, start=b)
     db = {k: metrics.psnr(xs[k].clamp(0, 1), truth) for k in LONG_SEEN}
     moves = [float((xs[k] - xs[k - 1]).norm()) for k in LONG_SEEN]
     made: dict[str, Any] = {"psnr": db[K], **{f"psnr_{k}": db[k] for k in (60, 1000)}}

@@ -59,6 +59,11 @@ IMAGES = (
 NAMES = {"tv": "TV", "nlm": "NLM", "wavelet": "wavelet", "cnn": "learned denoiser"}
 NAMES |= {"prox": "learned prox", "relaxed": "learned denoiser, relaxed by ½"}
 NAMES |= {"admm": "learned denoiser"}
+CAMERA = (
+    "camera of scikit-image 128×128 (means of 4×4 pixels), periodic Gaussian blur of 1.6 pixels, "
+    "noise 2/255"
+)
+on_folder = partial(Experiment, own=("folder",))  # a reader's images may take the place of ours
 
 _CPU = Training()
 _SHORT = Training(steps=1200)  # for the ratios of less worth: two minutes
@@ -85,19 +90,19 @@ _DENOISERS = {
 }
 
 
+def _phi(ratio: int) -> str:
+    return f"blocks 33×33, Phi {ROWS[ratio]}×1089 Gaussian, rows orthonormal, seed 0"
+
+
 def _blocks(kind: str, ratio: int) -> Experiment:
     cpu = _CPU if ratio in (25, 10) else _SHORT
-    return Experiment(
+    return on_folder(
         title=f"{TITLES[kind]}, CS ratio {ratio} %",
         source=PAPER,
-        protocol=(
-            f"blocks 33×33, Phi {ROWS[ratio]}×1089 Gaussian, rows orthonormal, seed 0, no noise; "
-            f"{IMAGES}"
-        ),
+        protocol=f"{_phi(ratio)}, no noise; {IMAGES}",
         published={"psnr": SET11[TITLES[kind]][ratio]},
         build=lambda recipe=cpu, seed=0: build(KINDS[kind], ratio, recipe, seed),
         measure=partial(measure, block_tests),
-        own=("folder",),
         train=train,
         recipes={"cpu": cpu, "cpu-t91": _T91, "full": _FULL, "gpu-short": _GPU_SHORT, "gpu": _GPU},
         released=partial(load_experiment, KINDS[kind], ROWS[ratio]),
@@ -105,7 +110,7 @@ def _blocks(kind: str, ratio: int) -> Experiment:
 
 
 def _slices(kind: str, ratio: int) -> Experiment:
-    return Experiment(
+    return on_folder(
         title=f"{TITLES[kind]}, MRI, {ratio} % of the frequencies",
         source=PAPER_MRI,
         protocol=(
@@ -116,7 +121,6 @@ def _slices(kind: str, ratio: int) -> Experiment:
         published={"psnr": BRAIN50[TITLES[kind]][ratio]},
         build=lambda recipe=_MRI_CPU, seed=0: build_mri(KINDS[kind], ratio, recipe, seed),
         measure=partial(measure, mri_tests),
-        own=("folder",),
         train=train,
         recipes=_MRI,
         released=partial(load_experiment, KINDS[kind], None, share=ratio / 100),
@@ -124,41 +128,35 @@ def _slices(kind: str, ratio: int) -> Experiment:
 
 
 def _sensing(title: str, ratio: int, recover: Recover, row: str = "") -> Experiment:
-    return Experiment(
+    return on_folder(
         title=f"{title}, CS ratio {ratio} %",
         source=f"{PAPER}: {row}" if row else "no published figure",
         protocol=(
-            f"blocks 33×33, Phi {ROWS[ratio]}×1089 Gaussian, rows orthonormal, seed 0, no "
-            f"noise; recovered as a whole, padded by zeros to whole blocks; {IMAGES}"
+            f"{_phi(ratio)}, no noise; recovered as a whole, padded by zeros to whole blocks; "
+            f"{IMAGES}"
         ),
         published={"psnr": SET11[row][ratio]} if row else {},
         measure=partial(measure_sensing, ratio, recover),
-        own=("folder",),
     )
 
 
 def _denoising(name: str) -> Experiment:
     kind = NETWORKS[name][1] if name in NETWORKS else None
-    return Experiment(
+    return on_folder(
         title=f"denoising, {NAMES[name]}",
         protocol=f"white Gaussian noise, σ = 15/255 and 25/255, by name; {IMAGES}",
         build=lambda recipe=None, seed=0: kind(seed=seed) if kind else None,
         measure=partial(measure_denoising, name),
-        own=("folder",),
         train=train_denoiser if kind else None,
         recipes={"cpu": _DENOISERS[name]} if kind else {},
     )
 
 
 def _deblurring(method: str, name: str) -> Experiment:
-    return Experiment(
+    return on_folder(
         title=f"deblurring, PnP-{method.upper()}, {NAMES[name]}",
-        protocol=(
-            "camera of scikit-image 128×128 (means of 4×4 pixels), periodic Gaussian blur of 1.6 "
-            "pixels, noise 2/255; clipped, not rounded"
-        ),
+        protocol=f"{CAMERA}; clipped, not rounded",
         measure=partial(measure_deblurring, method, name),
-        own=("folder",),
     )
 
 
@@ -167,8 +165,7 @@ def _long(name: str) -> Experiment:
     return Experiment(
         title=f"deblurring, PnP-{method}, {NAMES[name]}, {max(LONG_SEEN)} steps",
         protocol=(
-            "camera of scikit-image 128×128 (means of 4×4 pixels), periodic Gaussian blur of 1.6 "
-            f"pixels, noise 2/255 of the run's seed; psnr after {max(LONG_SEEN)} steps, clipped; "
+            f"{CAMERA} of the run's seed; psnr after {max(LONG_SEEN)} steps, clipped; "
             f"radius of the step's Jacobian at x^{RADIUS_AT}, {RADIUS_STEPS} power steps"
         ),
         measure=partial(measure_long, name),
@@ -179,16 +176,13 @@ def _bounded(share: float, weight: float) -> Experiment:
     return Experiment(
         title=f"deblurring, PnP-ISTA, D − I bounded by {0.9 * share:g}, weight {weight:g} of b",
         source="no published figure; the condition of Ryu et al. 2019",
-        protocol=(
-            "camera of scikit-image 128×128 (means of 4×4 pixels), periodic Gaussian blur of 1.6 "
-            f"pixels, noise 2/255 of the run's seed; psnr after {max(LONG_SEEN)} steps, clipped"
-        ),
+        protocol=f"{CAMERA} of the run's seed; psnr after {max(LONG_SEEN)} steps, clipped",
         measure=partial(measure_bounded, share, weight),
     )
 
 
 def _tv_slices(ratio: int) -> Experiment:
-    return Experiment(
+    return on_folder(
         title=f"total variation, MRI, {ratio} % of the frequencies",
         protocol=(
             f"256×256 slices, radial mask {ratio} %, no noise, 400 steps; psnr, ssim: Brain50, "
@@ -196,7 +190,6 @@ def _tv_slices(ratio: int) -> Experiment:
             "not rounded; mean over slices"
         ),
         measure=partial(measure_mri, ratio),
-        own=("folder",),
     )
 
 
@@ -231,19 +224,18 @@ def _blind(name: str) -> Experiment:
     recipe = BLIND[name]
     noise = "no noise" if not recipe.noise else f"noise {255 * recipe.noise:.0f}/255 in b"
     start = {"transpose": "Aᵀb"}.get(recipe.start, f"Q b, Q from {recipe.start}")
-    task, A = "CS ratio 25 %", f"Phi {ROWS[25]}×1089 Gaussian, rows orthonormal, seed 0"
+    task, A = "CS ratio 25 %", _phi(25)
     recipes = {"cpu": recipe, "long": replace(recipe, steps=4 * recipe.steps)}
     if recipe.missing:
         task = f"inpainting, {100 * recipe.missing:.0f} % of the pixels missing"
-        A = "one random mask for every block, seed 0"
+        A = "blocks 33×33, one random mask for every block, seed 0"
         recipes = {"cpu": recipe}
-    return Experiment(
+    return on_folder(
         title=f"ISTA-Net+ by the loss {recipe.loss}, {task}, start {start}, {noise}",
         source="no published figure; losses of Chen, Tachella & Davies 2021",
-        protocol=f"blocks 33×33, {A}, {noise}; {IMAGES}",
+        protocol=f"{A}, {noise}; {IMAGES}",
         build=lambda recipe=recipe, seed=0: build_blind(25, recipe, seed),
         measure=partial(measure_blind, recipe.noise),
-        own=("folder",),
         train=train_blind,
         recipes=recipes,
     )
@@ -254,9 +246,8 @@ def _deep(title: str, kind: type[Equilibrium] | type[Tied]) -> Experiment:
         title=f"one layer of a learned prox, {title}, CS ratio 25 %",
         source="no published figure; Gilton, Ongie & Willett 2021",
         protocol=(
-            f"blocks 33×33, Phi {ROWS[25]}×1089 Gaussian, rows orthonormal, seed 0, no noise; "
-            "camera and coffee of scikit-image at half their size, mean over the two; up to "
-            f"{max(DEEP_SEEN)} applications; clipped, not rounded"
+            f"{_phi(25)}, no noise; camera and coffee of scikit-image at half their size, mean "
+            f"over the two; up to {max(DEEP_SEEN)} applications; clipped, not rounded"
         ),
         build=lambda recipe=_DEEP, seed=0: build_deep(kind, recipe, seed),
         measure=measure_deep,
@@ -267,20 +258,18 @@ def _deep(title: str, kind: type[Equilibrium] | type[Tied]) -> Experiment:
 
 # share of the bounded denoiser, weight of ½‖x − b‖²; the last one's convergence is proven
 BOUNDED = {"whole": (1.0, 0.0), "half": (0.5, 0.0), "proven": (0.25, 0.25)}
-_CONSTRAINED = _blocks("istanet-plus", 25)
 
 EXPERIMENTS = {
     **{f"{k}-{ratio}": _blocks(k, ratio) for ratio in RATIOS for k in ("istanet-plus", "istanet")},
     **{f"mri-{k}-{ratio}": _slices(k, ratio) for ratio in MRI_RATIOS for k in ("istanet-plus",)},
-    "istanet-plus-25-constrained": Experiment(
+    "istanet-plus-25-constrained": replace(
+        _blocks("istanet-plus", 25),
         title="ISTA-Net+, CS ratio 25 %, steps in (0, 2), thresholds above zero",
         source="no published figure; the paper leaves both free",
-        protocol=_CONSTRAINED.protocol,
+        published={},
         build=lambda recipe=_CPU, seed=0: build_constrained(ISTANetPlus, 25, recipe, seed),
-        measure=_CONSTRAINED.measure,
-        own=("folder",),
-        train=train,
         recipes={"cpu": _CPU},
+        released=None,
     ),
     "ensemble-25": Experiment(
         title="three ISTA-Net+, CS ratio 25 %: coverage of intervals",
@@ -327,13 +316,11 @@ EXPERIMENTS = {
         for method in ("hqs", "ista")
         for name in ("tv", "cnn")
     },
-    "denoiser-bounded": Experiment(
+    "denoiser-bounded": replace(
+        _denoising("cnn"),
         title="denoising, learned denoiser with D − I bounded by 0.9",
-        protocol=f"white Gaussian noise, σ = 15/255 and 25/255, by name; {IMAGES}",
         build=lambda recipe=None, seed=0: BoundedDenoiser(seed=seed),
         measure=partial(measure_denoising, "bounded"),
-        own=("folder",),
-        train=train_denoiser,
         recipes={"cpu": Recipe(steps=400, batch=8, lr=1e-2)},
     ),
     **{f"deblur-bounded-{name}": _bounded(*how) for name, how in BOUNDED.items()},

@@ -152,28 +152,24 @@ def bounded() -> Table:
     """The recorded deblurrings that go on: what is promised, what was measured."""
     rows = []
     for name, said in LONG.items():
-        one = lambda score, form, name=name: (
-            form.format(values(name, score)[0]) if values(name, score) else tables.NONE
-        )
+        first = (values(name, score)[:1] for score in ("factor", "constant", "radius"))
+        bounds = [tables.average(v) if v else tables.NONE for v in first]
         moves = values(name, "moves")
         last = f"{max(m[-1] for m in moves):.0e}" if moves else tables.NONE
-        radius, factor = one("radius", "{:.2f}"), one("factor", "{:.2f}")
-        constant = one("constant", "{:.2f}")
-        rows.append([said, factor, constant, radius, last, tables.summary(values(name))])
+        rows.append([said, *bounds, last, tables.summary(values(name))])
     head = ["denoiser", "promised factor", "measured D − I", "radius", "last move", "PSNR, dB"]
     return head, rows, f"After {max(LONG_SEEN)} steps. " + EXPERIMENTS["deblur-long-cnn"].protocol
 
 
 def quotes() -> dict[str, str]:
     """The recorded numbers that the chapter's sentences quote, by name."""
-    mean = lambda found: sum(found) / len(found)
-    at = lambda kind, k: mean([s[DEEP_SEEN.index(k)] for s in values(kind, "psnr_seen")])
+    at = lambda kind, k: tables.mean([s[DEEP_SEEN.index(k)] for s in values(kind, "psnr_seen")])
     return {
         "deep_five": f"{at('equilibrium', 5):.2f}",
         "deep_end": f"{at('equilibrium', 200):.2f}",
         "deep_tied_five": f"{at('tied', 5):.2f}",
         "deep_tied_end": f"{at('tied', 200):.2f}",
-        "deep_tied_best": f"{mean([max(s) for s in values('tied', 'psnr_seen')]):.2f}",
+        "deep_tied_best": f"{tables.mean([max(s) for s in values('tied', 'psnr_seen')]):.2f}",
         "bounded_whole": tables.average(values("deblur-bounded-whole")),
         "bounded_half": tables.average(values("deblur-bounded-half")),
         "bounded_proven": tables.average(values("deblur-bounded-proven")),

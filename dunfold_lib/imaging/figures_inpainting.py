@@ -88,10 +88,8 @@ def moments(truths: bool = False) -> Tensor:
 
 def _measured(kept: Tensor) -> Tensor:
     """The covariance from training blocks that are turned at random and measured once each."""
-    blocks = training.training_set("wheels")
-    turn = torch.randint(8, (len(blocks),), generator=torch.Generator().manual_seed(0))
-    turned = [data.turned(x, k) for x, k in zip(blocks, turn.tolist(), strict=True)]
-    return self_supervised.masked_covariance(kept, torch.stack(turned))
+    blocks = training.turned(training.training_set("wheels"), torch.Generator().manual_seed(0))
+    return self_supervised.masked_covariance(kept, blocks)
 
 
 def filled(image: Tensor, truths: bool = False) -> Tensor:
@@ -118,8 +116,7 @@ def scores() -> Table:
         "computed with this page. Misfit: ‖A x − b‖²/‖b‖². Unseen error: mean square error at the "
         "missing pixels per pixel of the image, camera and coffee. "
     )
-    protocol = EXPERIMENTS["blind-mask-equivariant"].protocol
-    return HEAD, rows, caption + protocol
+    return HEAD, rows, caption + EXPERIMENTS["blind-mask-equivariant"].protocol
 
 
 def pictures() -> Frames:

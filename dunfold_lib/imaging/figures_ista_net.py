@@ -271,9 +271,8 @@ def _most_gained() -> Guess:
         "Which of the phases gains most?",
         choices,
         choices[0 if best == 1 else 2 if best == len(gains) else 1],
-        f"Phase {best}, with {max(gains):.2f} dB; the first has {gains[0]:.2f}. Only "
-        "the last image "
-        "was compared with the truth in training: the phases before it are free to prepare.",
+        f"Phase {best}, with {max(gains):.2f} dB; the first has {gains[0]:.2f}. Only the last "
+        "image was compared with the truth in training: the phases before it are free to prepare.",
     )
 
 
@@ -302,14 +301,12 @@ def _overtaken() -> Guess | None:
     first = above[0]
     at = NOISE.index(first)
     return Guess(
-        f"Without noise the network is {ours[0] - theirs[0]:.1f} dB above total "
-        "variation. From which "
-        "noise on b is total variation, told of it, above the network?",
+        f"Without noise the network is {ours[0] - theirs[0]:.1f} dB above total variation. From "
+        "which noise on b is total variation, told of it, above the network?",
         choices,
         f"{first}/255",
-        f"At {first}/255 the network has {ours[at]:.1f} dB and total variation "
-        f"{theirs[at]:.1f}; at "
-        f"{NOISE[-1]}/255 {ours[-1]:.1f} and {theirs[-1]:.1f}. One training and one photograph.",
+        f"At {first}/255 the network has {ours[at]:.1f} dB and total variation {theirs[at]:.1f}; "
+        f"at {NOISE[-1]}/255 {ours[-1]:.1f} and {theirs[-1]:.1f}. One training and one photograph.",
     )
 
 

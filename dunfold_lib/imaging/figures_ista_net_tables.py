@@ -108,10 +108,9 @@ def mri() -> Table:
             *([f"{where}ISTA-Net+, {told}", *net(f"psnr{ending}", r)] for r, told in MRI.items()),
         ]
     caption = (
-        "50 brain slices of the paper; “head”: 12 slices of the MNI152 template, on which "
-        "nearby slices were trained; full size: on photographs, too; and on: from there, on a "
-        "CPU. Our masks are spokes at golden angles, and ours saw no slice of the paper's. "
-        "– : not measured"
+        "50 brain slices of the paper; “head”: 12 slices of the MNI152 template, on which nearby "
+        "slices were trained; full size: on photographs, too; and on: from there, on a CPU. Our "
+        "masks are spokes at golden angles, and ours saw no slice of the paper's. – : not measured"
     )
     return ["PSNR in dB", *(f"{r} %" for r in MRI_RATIOS)], _measured(rows), caption
 

@@ -106,14 +106,12 @@ def noisy() -> Table:
 def pictures() -> Frames:
     """A photograph that three networks recovered, seed 0, from Aᵀb."""
     truth = small_camera()
-    made = {"truth": truth}
-    for name in SAID:
-        net = experiment.load(f"imaging/blind-{name}", "cpu", 0)
-        made[SAID[name]] = reconstruct(net, truth).clamp(0, 1)
-    told = lambda n, x: n if n == "truth" else f"{n}, {psnr(x, truth):.1f} dB"
+    net = lambda name: experiment.load(f"imaging/blind-{name}", "cpu", 0)
+    made = {said: reconstruct(net(name), truth).clamp(0, 1) for name, said in SAID.items()}
+    shown = {"truth": truth} | {f"{n}, {psnr(x, truth):.1f} dB": x for n, x in made.items()}
     return Frames(
-        images=tuple(array(x[0, 0]) for x in made.values()),
-        captions=tuple(told(n, x) for n, x in made.items()),
+        images=tuple(array(x[0, 0]) for x in shown.values()),
+        captions=tuple(shown),
         alt="A photograph, and what three networks make of a quarter of its numbers: noise by "
         "consistency alone, a blurred photograph with equivariance, a clearer one with truths",
         zoom=2,
@@ -143,7 +141,6 @@ def sure_curves(truth: Tensor, sigma: float, draws: int, generator: torch.Genera
 def quotes() -> dict[str, str]:
     """The recorded numbers that the chapter's sentences quote, by name."""
     mean = lambda name, score="psnr_wheels": tables.average(values(name, score))
-    recipe = next(iter(BLIND.values()))
     return {
         "blind_gap": f"{gap():.1f}",
         "blind_gap_q": f"{gap('{}-q'):.1f}",
@@ -154,7 +151,7 @@ def quotes() -> dict[str, str]:
         "blind_supervised": mean("supervised"),
         "blind_start_measured": mean("equivariant-q", "psnr_start_wheels"),
         "blind_start_truths": mean("supervised-q", "psnr_start_wheels"),
-        "blind_steps": str(recipe.steps),
+        "blind_steps": str(BLIND["supervised"].steps),
         "blind_noisy": mean("equivariant-noisy"),
         "blind_sure": mean("sure-noisy"),
         "blind_noisy_supervised": mean("supervised-noisy"),

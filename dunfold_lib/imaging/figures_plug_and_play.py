@@ -108,11 +108,10 @@ def spectral(value: float = 1.04) -> Curves:
 
 def deblurring_explorer() -> Explorer:
     """Sliders over ``deblurring``."""
-    names = [*plugs()]
     return Explorer(
         deblurring,
         {
-            "plug": Slider("denoiser", names, 0),
+            "plug": Slider("denoiser", [*plugs()], 0),
             "strength": Slider("σ · 255", STRENGTHS, 1, "{:d}"),
             "k": Slider("iterations k", STEPS, 2, "{:d}"),
         },
@@ -129,9 +128,8 @@ def _too_strong() -> Guess:
     names = {"TV": "total variation", "learned": "the learned denoiser"}
     better = [names[plug] for plug in names if gains(plug)]
     return Guess(
-        f"{last} iterations. Raise σ from {low} to {high}, so that each denoiser removes "
-        "more in each "
-        "step. Whose picture gets better?",
+        f"{last} iterations. Raise σ from {low} to {high}, so that each denoiser removes more in "
+        "each step. Whose picture gets better?",
         (*names.values(), "both", "neither"),
         {0: "neither", 2: "both"}.get(len(better), *better[:1]),
         "; ".join(f"{names[p]}: {said(p, low)}, then {said(p, high)}" for p in names)
@@ -179,12 +177,9 @@ def denoisers() -> Table:
 
 def deblurred() -> Table:
     """The recorded scores of two algorithms with two denoisers on the blurred photograph."""
+    scores = ("psnr_input", "psnr", "ssim")
     rows = [
-        [
-            m.upper(),
-            NAMES[d],
-            *(_ours(f"deblur-{m}-{d}", s) for s in ("psnr_input", "psnr", "ssim")),
-        ]
+        [m.upper(), NAMES[d], *(_ours(f"deblur-{m}-{d}", s) for s in scores)]
         for m in ("ista", "hqs")
         for d in ("tv", "cnn")
     ]
@@ -237,12 +232,11 @@ def long_ends() -> Table:
 
 def two_peaks(v: Tensor, mean: Tensor, slope: Tensor) -> Curves:
     """A posterior mean and its slope against v, with v itself dashed."""
-    x = array(v)
     return Curves(
         lines=(
-            line(x, array(mean), "E[x | v]", 0),
-            line(x, x, "v", 5, "dashed"),
-            line(x, array(slope), "its slope", 1),
+            line(v, mean, "E[x | v]", 0),
+            line(v, v, "v", 5, "dashed"),
+            line(v, slope, "its slope", 1),
         ),
         xlabel="v",
         ylabel="",

@@ -107,8 +107,8 @@ def intervals() -> Table:
         split = f"{100 * np.mean(apart):.1f} ({low:.0f} to {high:.0f})"
         rows.append([f"{TITLES[name]}, conformal", *scores, split])
     for name in NAMES[1:]:
-        none = tables.NONE
-        rows.append([f"{TITLES[name]}, ± 1.64 deviations", per(uncalibrated(name)), *[none] * 3])
+        none = [tables.NONE] * 3
+        rows.append([f"{TITLES[name]}, ± 1.64 deviations", per(uncalibrated(name)), *none])
     head = ["interval", "coverage, %", "where members disagree, %", "width, % of white"]
     return [*head, "split by photograph, %"], rows, "Three ensembles, 20 splits each; level 90 %"
 
@@ -121,19 +121,14 @@ def bars() -> Table:
         said = "met" if low <= found <= high else "missed"
         title = TITLES[name.removeprefix("coverage_")]
         rows.append([title, f"{100 * low:.0f} to {100 * high:.0f}", f"{100 * found:.1f}", said])
-    return (
-        ["coverage, %", "bar", "measured", ""],
-        rows,
-        "Means over three ensembles, 20 splits each",
-    )
+    head = ["coverage, %", "bar", "measured", ""]
+    return head, rows, "Means over three ensembles, 20 splits each"
 
 
 def quotes() -> dict[str, str]:
     """What the page's sentences say of the records."""
     per = lambda name, score: f"{100 * tables.mean(each(f'{score}_{name}')):.1f}"
-    made = {f"{n}_hard": per(n, "hard") for n in NAMES} | {
-        f"{n}_width": per(n, "width") for n in NAMES
-    }
+    made = {f"{n}_{score}": per(n, score) for score in ("hard", "width") for n in NAMES}
     made |= {f"{n}_raw": f"{100 * tables.mean(uncalibrated(n)):.0f}" for n in NAMES[1:]}
     return made | {"psnr": f"{tables.mean(each('psnr')):.1f}"}
 

@@ -6,17 +6,15 @@ noise levels and asks for the data at each of them.
 """
 
 from collections.abc import Sequence
-from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from dunfold_lib import checks, metrics
-from dunfold_lib.imaging import data, evaluation
+from dunfold_lib.imaging import data, evaluation, training
 from dunfold_lib.imaging.denoisers import Denoise, Denoiser, quietly
 from dunfold_lib.imaging.plug_and_play import data_prox, falling, pnp_hqs
-from dunfold_lib.imaging.training import denoising_loss
 from dunfold_lib.operators import Linear
 from dunfold_lib.training import ALONE, Context, Recipe, fit
 
@@ -26,19 +24,9 @@ RECIPE = Recipe(steps=400, batch=16, lr=3e-3)
 BAR = 0.0  # dB of the mean of samples over PnP-HQS with the room's denoiser; stated before the runs
 
 
-@cache
-def _cut() -> Tensor:
-    return data.patches([*data.training_images("wheels").values()], SIDE, 20)
-
-
 def noisy(batch: int, g: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Training pairs (v, truth), log σ uniform from LOW to HIGH; v's second channel is σ."""
-    cut = _cut()
-    x = cut[torch.randint(len(cut), (batch,), generator=g)]
-    x = data.turned(x, int(torch.randint(8, (1,), generator=g)))
-    sigma = LOW * (HIGH / LOW) ** torch.rand(batch, 1, 1, 1, generator=g)
-    v = x + sigma * torch.randn(x.shape, generator=g)
-    return torch.cat([v, sigma.expand_as(v)], 1), x
+    """Training pairs of the denoiser (``training.noisy``), log σ uniform from LOW to HIGH."""
+    return training.noisy(SIDE, lambda u: LOW * (HIGH / LOW) ** u, batch, g)
 
 
 def build(recipe: Recipe = RECIPE, seed: int = 0) -> Denoiser:
@@ -48,7 +36,7 @@ def build(recipe: Recipe = RECIPE, seed: int = 0) -> Denoiser:
 
 def train(net: Denoiser, recipe: Recipe, context: Context = ALONE) -> list[float]:
     """Train it to remove noise of every level; the loss of every step."""
-    return fit(net, noisy, denoising_loss, recipe, context)
+    return fit(net, noisy, training.denoising_loss, recipe, context)
 
 
 @checks.door

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from dunfold_lib import checks, images
+from dunfold_lib.images import picture as picture
 from dunfold_lib.imaging.denoisers import Denoiser, LearnedProx
 from dunfold_lib.imaging.fast import reconstruct
 from dunfold_lib.imaging.model import ISTANet, ISTANetPlus
@@ -28,9 +29,7 @@ def apply(
     (``images.scale``).  sigma : for a denoiser, the noise's deviation in [0, 1].
     Gives (h, w) in [0, 1], float32.
     """
-    stored = images.of_array(image, "image")
-    grey = images.grey(images.scale([stored], "image")(stored))
-    x = torch.from_numpy(np.ascontiguousarray(grey, np.float32))[None, None]
+    x = torch.from_numpy(images.luminance(images.of_array(image, "image")))[None, None]
     cleans = isinstance(net, Denoiser | LearnedProx)
     if cleans != (sigma is not None):
         needs = "a denoiser needs sigma, in [0, 1]" if cleans else "sigma is for denoisers alone"
@@ -49,8 +48,3 @@ def read(path: Path) -> tuple[Any, ...]:
     """An image file, in [0, 1]."""
     stored = images.read(path)
     return (images.scale([stored], str(path))(stored),)
-
-
-def picture(result: Any) -> Any:
-    """The image in bytes."""
-    return np.rint(255 * result).astype(np.uint8)

@@ -17,8 +17,8 @@ from dunfold_lib.imaging.denoisers import BoundedDenoiser, Denoiser, LearnedProx
 from dunfold_lib.imaging.equilibrium import Equilibrium, Tied, square_loss
 from dunfold_lib.imaging.fast import plus_loss
 from dunfold_lib.imaging.model import ISTANet, ISTANetPlus, start_quietly, symmetric_loss
-from dunfold_lib.operators import Blockwise, Fourier, Sensing
-from dunfold_lib.training import ALONE, Context, Loss, Recipe, begin, fit
+from dunfold_lib.operators import Blockwise, Fourier, Linear, Sensing
+from dunfold_lib.training import ALONE, Context, Loss, Recipe, Sample, begin, fit
 
 Network = ISTANet | ISTANetPlus
 STRIDE = 20  # between training patches, in pixels: 11,114 of them from T91, 88,912 with symmetries
@@ -69,21 +69,27 @@ def patch_covariance(name: str) -> Tensor:
     Recorded are its different numbers, in ``results/imaging/covariance-<name>.safetensors``; so a
     network trained on images that a reader does not have still finds its linear start.
     """
-    path = _covariance_file(name)
-    if path.exists():
-        numbers, _ = records.tensors_of(path, path.read_bytes())
-        return data.unpacked(numbers["numbers"].double())
-    return data.covariance(training_set(name))
+    recorded = _recorded(_covariance_file(name))
+    return data.covariance(training_set(name)) if recorded is None else recorded
 
 
 def _covariance_file(name: str) -> Path:
     return records.results_root() / "imaging" / f"covariance-{name}.safetensors"
 
 
-def record_covariance(name: str) -> Path:
-    """Write the file that ``patch_covariance`` reads."""
+def _recorded(path: Path) -> Tensor | None:
+    """The covariance in a file of ``record_covariance``, or None where there is none."""
+    if not path.exists():
+        return None
+    numbers, _ = records.tensors_of(path, path.read_bytes())
+    return data.unpacked(numbers["numbers"].double())
+
+
+def record_covariance(name: str, C: Tensor | None = None) -> Path:
+    """Write the file that ``patch_covariance`` reads; by the name "measured-<ratio>" and with C,
+    as ``measured_covariance`` computes it, the one that that reads."""
     path = _covariance_file(name)
-    numbers = data.packed(data.covariance(training_set(name)))
+    numbers = data.packed(data.covariance(training_set(name)) if C is None else C)
     records.write_bytes(path, records.tensor_bytes({"numbers": numbers.float()}, {}))
     return path
 
@@ -117,31 +123,43 @@ def build_constrained(kind: type[Network], ratio: int, recipe: Training, seed: i
 def sampler(recipe: Training) -> Callable[[int, torch.Generator], Tensor]:
     """Draws truths: (batch, generator) -> blocks or slices, each in one of 8 symmetries."""
     if recipe.data == "head":
-        images = data.head_slices("train")
-    elif recipe.data == "head+wheels":
-        images = data.slices_and_photographs()
-    else:
-        images = training_set(recipe.data)
+        return _drawing(data.head_slices("train"))
+    if recipe.data == "head+wheels":
+        return _drawing(data.slices_and_photographs())
+    return _drawing(training_set(recipe.data))
+
+
+def _drawing(images: Tensor) -> Callable[[int, torch.Generator], Tensor]:
+    """Draws some of these images, each in one of 8 symmetries."""
 
     def draw(batch: int, g: torch.Generator) -> Tensor:
-        truth = images[torch.randint(len(images), (batch,), generator=g)]
-        turn = torch.randint(8, (batch,), generator=g)
-        return torch.stack([data.turned(x, int(k)) for x, k in zip(truth, turn, strict=True)])
+        return turned(images[torch.randint(len(images), (batch,), generator=g)], g)
 
     return draw
 
 
-def train(net: Network, recipe: Training, context: Context = ALONE) -> list[float]:
-    """Train a network by a recipe; the loss of every step."""
-    draw = sampler(recipe)
-    if recipe.begin:
-        begin(net, f"imaging/{recipe.begin}", context)
+def turned(images: Tensor, g: torch.Generator) -> Tensor:
+    """Images (count, 1, h, w), each in one of the 8 symmetries of the square."""
+    turns = torch.randint(8, (len(images),), generator=g).tolist()
+    return torch.stack([data.turned(x, k) for x, k in zip(images, turns, strict=True)])
+
+
+def measured(A: Linear, recipe: Training) -> Sample:
+    """Draws pairs (b, truth) by a recipe, on the CPU, wherever the network is."""
+    draw, A = sampler(recipe), deepcopy(A).cpu()
 
     def sample(batch: int, g: torch.Generator) -> tuple[Tensor, Tensor]:
         truth = draw(batch, g)
         return A(truth), truth
 
-    A = deepcopy(net.A).cpu()  # batches are drawn on the CPU, wherever the network is
+    return sample
+
+
+def train(net: Network, recipe: Training, context: Context = ALONE) -> list[float]:
+    """Train a network by a recipe; the loss of every step."""
+    sample = measured(net.A, recipe)
+    if recipe.begin:
+        begin(net, f"imaging/{recipe.begin}", context)
     fused = isinstance(net, ISTANetPlus) and context.device == "cpu" and not recipe.compile
     loss = partial(plus_loss if fused else symmetric_loss, weight=recipe.symmetry)
     return fit(net, sample, loss, recipe, context)
@@ -182,34 +200,19 @@ class Blind(Training):
             raise ValueError(f"start is {self.start!r}; it must be 'transpose' with a mask")
 
 
-@fetch.cached(lambda ratio: [_measured_file(ratio)])
+@fetch.cached(lambda ratio: [_covariance_file(f"measured-{ratio}")])
 def measured_covariance(ratio: int) -> Tensor:
     """The covariance of the wheel's training blocks as their measurements at a CS ratio tell it.
 
     The recorded one, else computed: each block is turned at random and measured once.
     """
-    path = _measured_file(ratio)
-    if path.exists():
-        numbers, _ = records.tensors_of(path, path.read_bytes())
-        return data.unpacked(numbers["numbers"].double())
-    blocks = training_set("wheels")
-    turn = torch.randint(8, (len(blocks),), generator=torch.Generator().manual_seed(0))
-    turns = zip(blocks, turn.tolist(), strict=True)
+    recorded = _recorded(_covariance_file(f"measured-{ratio}"))
+    if recorded is not None:
+        return recorded
+    blocks = turned(training_set("wheels"), torch.Generator().manual_seed(0))
     Phi = data.sensing_matrix(ratio).double()
-    b = torch.stack([data.turned(x, k) for x, k in turns]).flatten(1).double() @ Phi.T
+    b = blocks.flatten(1).double() @ Phi.T
     return self_supervised.stationary_covariance(Phi, b.T @ b / len(b))
-
-
-def _measured_file(ratio: int) -> Path:
-    return records.results_root() / "imaging" / f"covariance-measured-{ratio}.safetensors"
-
-
-def record_measured_covariance(ratio: int) -> Path:
-    """Write the file that ``measured_covariance`` reads."""
-    path = _measured_file(ratio)
-    numbers = data.packed(measured_covariance(ratio))
-    records.write_bytes(path, records.tensor_bytes({"numbers": numbers.float()}, {}))
-    return path
 
 
 def build_blind(ratio: int, recipe: Blind, seed: int = 0) -> ISTANetPlus:
@@ -230,14 +233,7 @@ def build_blind(ratio: int, recipe: Blind, seed: int = 0) -> ISTANetPlus:
 def crops(recipe: Blind) -> Callable[[int, torch.Generator], Tensor]:
     """Draws crops of four blocks, (batch, 1, 66, 66), each in one of 8 symmetries."""
     images = [*data.training_images(recipe.data).values()]
-    held = data.patches(images, 2 * data.SIDE, data.SIDE)
-
-    def draw(batch: int, g: torch.Generator) -> Tensor:
-        truth = held[torch.randint(len(held), (batch,), generator=g)]
-        turn = torch.randint(8, (batch,), generator=g)
-        return torch.stack([data.turned(x, int(k)) for x, k in zip(truth, turn, strict=True)])
-
-    return draw
+    return _drawing(data.patches(images, 2 * data.SIDE, data.SIDE))
 
 
 def train_blind(net: ISTANetPlus, recipe: Blind, context: Context = ALONE) -> list[float]:
@@ -297,28 +293,29 @@ def build_deep(kind: type[Equilibrium] | type[Tied], recipe: Deep, seed: int = 0
 
 def train_deep(net: Any, recipe: Deep, context: Context = ALONE) -> list[float]:
     """Train one layer, at its fixed point or unrolled, on blocks of the training images."""
-    draw, A = sampler(recipe), deepcopy(net.A).cpu()
-
-    def sample(batch: int, g: torch.Generator) -> tuple[Tensor, Tensor]:
-        truth = draw(batch, g)
-        return A(truth), truth
-
-    return fit(net, sample, square_loss, recipe, context)
+    return fit(net, measured(net.A, recipe), square_loss, recipe, context)
 
 
 def noisy_patches(batch: int, g: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Training pairs (v, truth) of the denoiser; v's second channel is its noise level."""
-    cut = _cut()
+    """Training pairs of the denoiser (``noisy``), σ uniform up to MOST_NOISE."""
+    return noisy(PATCH, lambda u: MOST_NOISE * u, batch, g)
+
+
+def noisy(
+    side: int, level: Callable[[Tensor], Tensor], batch: int, g: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Patches and their noisy twins (v, truth); v's second channel is σ = level(u), u uniform."""
+    cut = _cut(side)
     x = cut[torch.randint(len(cut), (batch,), generator=g)]
     x = data.turned(x, int(torch.randint(8, (1,), generator=g)))
-    sigma = MOST_NOISE * torch.rand(batch, 1, 1, 1, generator=g)
+    sigma = level(torch.rand(batch, 1, 1, 1, generator=g))
     v = x + sigma * torch.randn(x.shape, generator=g)
     return torch.cat([v, sigma.expand_as(v)], 1), x
 
 
 @cache
-def _cut() -> Tensor:
-    return data.patches([*data.training_images("wheels").values()], PATCH, 20)
+def _cut(side: int) -> Tensor:
+    return data.patches([*data.training_images("wheels").values()], side, 20)
 
 
 def denoising_loss(net: Any, v: Tensor, truth: Tensor) -> Tensor:

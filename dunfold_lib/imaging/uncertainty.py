@@ -113,8 +113,7 @@ def estimated(net: Ensemble, x: Tensor, draws: int = DRAWS) -> dict[str, Tensor]
     blocks = x.flatten(0, 1)
     b, g = net.A(blocks), torch.Generator().manual_seed(0)
     every = net.estimates(b)
-    one = net.nets[0]
-    dropout = torch.stack([dropped(one, b, SHARE, g) for _ in range(draws)])
+    dropout = torch.stack([dropped(net.nets[0], b, SHARE, g) for _ in range(draws)])
     made = {"truth": blocks, "centre": every.mean(0)}
     made |= {"ensemble": every.std(0), "dropout": dropout.std(0)}
     made["constant"] = torch.ones_like(blocks) - FLOOR
@@ -126,15 +125,11 @@ def scores(seen: Mapping[str, Tensor], name: str) -> Tensor:
     return (seen["truth"] - seen["centre"]).abs() / (seen[name] + FLOOR)
 
 
-def halves(n: int, seed: int) -> tuple[Tensor, Tensor]:
-    """A random half of n for calibration, and the rest."""
-    order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
-    return order[: n // 2], order[n // 2 :]
-
-
-def splits(n: int, seed: int, count: int = SPLITS) -> list[tuple[Tensor, Tensor]]:
-    """Random halves; those of different seeds differ."""
-    return [halves(n, 2**31 + count * seed + i) for i in range(count)]
+def splits(n: int, seed: int) -> list[tuple[Tensor, Tensor]]:
+    """Random halves of n, for calibration and the rest; those of different seeds differ."""
+    seeds = (2**31 + SPLITS * seed + i for i in range(SPLITS))
+    orders = [torch.randperm(n, generator=torch.Generator().manual_seed(s)) for s in seeds]
+    return [(order[: n // 2], order[n // 2 :]) for order in orders]
 
 
 def at(seen: Mapping[str, Tensor], name: str, split: tuple[Tensor, Tensor]) -> list[float]:

@@ -56,13 +56,8 @@ def descent(angle: int, steps: int = 30) -> list[Tensor]:
     b, _ = scene()
     turn = math.radians(angle)
     start = 0.1 * torch.tensor([[math.cos(turn), math.sin(turn)]], dtype=torch.float64)
-    return flow(b, steps, largest_ratio(), start=start)
-
-
-def largest_ratio() -> float:
-    """The step 1/L of the scene's own L, as a multiple of that for a large Gaussian matrix."""
-    b, _ = scene()
-    return largest(b) / float(theory.lipschitz(b.A)[0])
+    t = largest(b) / float(theory.lipschitz(b.A)[0])  # a multiple of a large Gaussian matrix's 1/L
+    return flow(b, steps, t, start=start)
 
 
 def landscape(angle: int = 105) -> Curves:
@@ -124,8 +119,7 @@ def overlaps(width: int, n: int, deltas: tuple[float, ...], draws: int) -> dict[
     for delta in deltas:
         b, truth = data.draw(draws, round(delta * n), g, width, n)
         for kind in KINDS:
-            made = theory.overlap(spectral(b, kind), truth, width)
-            found[kind].append(float(made.mean()))
+            found[kind].append(float(theory.overlap(spectral(b, kind), truth, width).mean()))
     return found
 
 

@@ -50,14 +50,10 @@ def success(field: str, score: str = "success") -> Curves:
 def thresholds() -> Table:
     """From which m/n half, and 95 %, of the trials succeed; after 20, and after 180 more."""
     scores = ("delta_50", "delta_95", "delta_50_solved", "delta_95_solved")
-    rows = [
-        [EXPERIMENTS[f"{name}-{field}"].title, *(_from(f"{name}-{field}", s) for s in scores)]
-        for field in FIELDS
-        for name in NAMES
-    ]
-    seeds = lambda name: len(records.recorded(f"phase/{name}"))
-    for row, name in zip(rows, [f"{n}-{f}" for f in FIELDS for n in NAMES], strict=True):
-        row.append(str(seeds(name)))
+    rows = []
+    for name in [f"{name}-{field}" for field in FIELDS for name in NAMES]:
+        seeds = len(records.recorded(f"phase/{name}"))
+        rows.append([EXPERIMENTS[name].title, *(_from(name, s) for s in scores), str(seeds)])
     head = ["", "50 %", "95 %", "50 %, 180 steps more", "95 %, 180 steps more", "seeds"]
     return head, rows, "m/n from which on so many of the trials succeed"
 
@@ -75,8 +71,7 @@ def leads(field: str) -> dict[str, tuple[float, str]]:
     for bar in BARS:
         share, rival = bar[:2], RIVALS[bar.split("below ")[1]]
         ours, theirs = (_last(f"{name}-{field}", share) for name in ("network", rival))
-        lower = float(np.mean(theirs) - np.mean(ours))
-        found[bar] = (lower, said(ours, theirs))
+        found[bar] = (float(np.mean(theirs) - np.mean(ours)), said(ours, theirs))
     return found
 
 

@@ -109,14 +109,9 @@ def begin(
     if isinstance(lam, Tensor):
         checks.finite("lam", lam)
         checks.number("the smallest lam", float(lam.min()), 0)
-        shape = (len(b), *A.domain)
-        if lam.ndim > len(shape) or any(
-            p not in (1, q) for p, q in zip(lam.shape[::-1], shape[::-1], strict=False)
-        ):
-            raise ValueError(f"lam has shape {tuple(lam.shape)}; it must broadcast to {shape}")
+        checks.broadcasts("lam", lam, (len(b), *A.domain))
     else:
         checks.number("lam", lam, 0)
-    if L is None:
-        L = norm(A) ** 2
+    L = norm(A) ** 2 if L is None else L
     checks.number("L", L, 0, open_low=True)
     return starting_point(A, b, start), L

@@ -40,8 +40,7 @@ def measure_method(
 ) -> dict[str, Any]:
     """Scores of K steps of a classical solver."""
     A = problem.operator()
-    run = lambda b: solver(A, b, lam, K)
-    return _scores(run, problem, seed)
+    return _scores(lambda b: solver(A, b, lam, K), problem, seed)
 
 
 @torch.no_grad()

@@ -18,6 +18,7 @@ from dunfold_lib.sparse.training import EndToEnd, Growth, Search, train
 K = 16
 CLEAN = SparseProblem()
 SMALL = SparseProblem(m=50, n=100, p=0.05)
+SS = " + support selection"
 CONDITIONS = {
     "": CLEAN,
     "-snr40": SparseProblem(snr_db=40),
@@ -32,9 +33,8 @@ def _said(problem: SparseProblem, more: str) -> str:
     bent = f", condition {problem.condition:g}" if problem.condition else ""
     drawn = f"Gaussian{bent}, unit columns, seed 0" if problem.A is None else "as it was given"
     return (
-        f"A {problem.m}×{problem.n} {drawn}; "
-        f"x* Bernoulli({problem.p:g}) × N(0, 1), {noise}; {more}; "
-        "1000 test signals, NMSE as a ratio of sums"
+        f"A {problem.m}×{problem.n} {drawn}; x* Bernoulli({problem.p:g}) × N(0, 1), {noise}; "
+        f"{more}; 1000 test signals, NMSE as a ratio of sums"
     )
 
 
@@ -52,8 +52,8 @@ def _solver(name: str, solver: Any, lam: float, problem: SparseProblem, db: floa
 def _network(
     name: str,
     build: Callable[[Matrix], Any],
-    recipes: tuple[Any, ...],
-    problem: SparseProblem,
+    *recipes: Any,
+    problem: SparseProblem = CLEAN,
     db: float | None = None,
     depth: int = K,
 ) -> Experiment:
@@ -67,7 +67,9 @@ def _network(
         measure=partial(measure, problem),
         train=partial(train, problem),
         recipes=dict(zip(("cpu", "gpu"), recipes, strict=False)),
-        on_matrix=lambda A: _network(name, build, recipes, replace(problem, A=A), depth=depth),
+        on_matrix=lambda A: _network(
+            name, build, *recipes, problem=replace(problem, A=A), depth=depth
+        ),
     )
 
 
@@ -80,28 +82,20 @@ _LONGER = Growth(stage_steps=150, finish_steps=600)
 _GENTLER = Growth(stage_steps=150, finish_steps=600, lr=5e-4, finish_lr=1.5e-4)
 _MATRICES_GPU = Growth(stage_steps=2000, finish_steps=20_000, batch=512)
 _NUMBERS = Growth(60, 300, batch=128, lr=1e-2, finish_lr=3e-3, clip=10.0)
-_NUMBERS_GPU = Growth(1000, 10_000, batch=512, lr=1e-2, finish_lr=3e-3, clip=10.0)
+_AT_ONCE = EndToEnd(steps=1000)
+_NUMBERS_AT_ONCE = EndToEnd(steps=700, batch=128, lr=1e-2, clip=10.0, log=True)
+# on a CPU, and on a GPU
+_OF_MATRICES, _OF_MATRICES_LONGER = (_MATRICES, _MATRICES_GPU), (_LONGER, _MATRICES_GPU)
+_OF_NUMBERS = (_NUMBERS, Growth(1000, 10_000, batch=512, lr=1e-2, finish_lr=3e-3, clip=10.0))
 
 # method: (title, network, recipes)
 METHODS = {
-    "lista": ("LISTA, ISTA start", lambda A: LISTA(A, K), (_LONGER, _MATRICES_GPU)),
-    "lista-cp": ("LISTA-CP", _analytic(LISTACP), (_MATRICES, _MATRICES_GPU)),
-    "lista-cpss": (
-        "LISTA-CP + support selection",
-        _analytic(LISTACP, support=SUPPORT),
-        (_MATRICES, _MATRICES_GPU),
-    ),
-    "tilista": (
-        "TiLISTA + support selection",
-        _analytic(TiLISTA, support=SUPPORT),
-        (_LONGER, _MATRICES_GPU),
-    ),
-    "alista": ("ALISTA", _analytic(ALISTA), (_NUMBERS, _NUMBERS_GPU)),
-    "alista-ss": (
-        "ALISTA + support selection",
-        _analytic(ALISTA, support=SUPPORT),
-        (_NUMBERS, _NUMBERS_GPU),
-    ),
+    "lista": ("LISTA, ISTA start", lambda A: LISTA(A, K), _OF_MATRICES_LONGER),
+    "lista-cp": ("LISTA-CP", _analytic(LISTACP), _OF_MATRICES),
+    "lista-cpss": (f"LISTA-CP{SS}", _analytic(LISTACP, support=SUPPORT), _OF_MATRICES),
+    "tilista": (f"TiLISTA{SS}", _analytic(TiLISTA, support=SUPPORT), _OF_MATRICES_LONGER),
+    "alista": ("ALISTA", _analytic(ALISTA), _OF_NUMBERS),
+    "alista-ss": (f"ALISTA{SS}", _analytic(ALISTA, support=SUPPORT), _OF_NUMBERS),
     "hyperlista": ("HyperLISTA", lambda A: HyperLISTA(A, K), (Search(),)),
 }
 
@@ -114,64 +108,50 @@ EXPERIMENTS = {
         for name, solver in (("ista", ista), ("fista", fista))
     },
     **{
-        f"{name}{end}": _network(title, net, recipes, problem, NMSE_DB.get(name + end))
+        f"{name}{end}": _network(title, net, *recipes, problem=problem, db=NMSE_DB.get(name + end))
         for end, problem in CONDITIONS.items()
         for name, (title, net, recipes) in METHODS.items()
     },
-    "lista-analytic": _network(
-        "LISTA, analytic start", _analytic(LISTA), (_GENTLER, _MATRICES_GPU), CLEAN
-    ),
+    "lista-analytic": _network("LISTA, analytic start", _analytic(LISTA), _GENTLER, _MATRICES_GPU),
     "hyperlista-32": _network(
-        "HyperLISTA, 32 layers", lambda A: HyperLISTA(A, 32), (Search(),), CLEAN, depth=32
+        "HyperLISTA, 32 layers", lambda A: HyperLISTA(A, 32), Search(), depth=32
     ),
     "alista-ss-lp": _network(
-        "ALISTA + support selection, LP weights",
+        f"ALISTA{SS}, LP weights",
         lambda A: ALISTA(A, K, W=lp_weights(A.A), support=SUPPORT),
-        (_NUMBERS,),
-        CLEAN,
+        _NUMBERS,
     ),
     "hyperlista-lp": _network(
-        "HyperLISTA, LP weights", lambda A: HyperLISTA(A, K, W=lp_weights(A.A)), (Search(),), CLEAN
+        "HyperLISTA, LP weights", lambda A: HyperLISTA(A, K, W=lp_weights(A.A)), Search()
     ),
     "lista-50x100": _network(
-        "LISTA, analytic start, 50×100", _analytic(LISTA), (Growth(300, 1500),), SMALL
+        "LISTA, analytic start, 50×100", _analytic(LISTA), Growth(300, 1500), problem=SMALL
     ),
     # The recipe race: the same networks, other recipes. Grown runs stand above.
     "race-lista-end-to-end": _network(
-        "LISTA, ISTA start, end to end", lambda A: LISTA(A, K), (EndToEnd(steps=1000),), CLEAN
+        "LISTA, ISTA start, end to end", lambda A: LISTA(A, K), _AT_ONCE
     ),
     "race-lista-analytic-end-to-end": _network(
-        "LISTA, analytic start, end to end", _analytic(LISTA), (EndToEnd(steps=1000),), CLEAN
+        "LISTA, analytic start, end to end", _analytic(LISTA), _AT_ONCE
     ),
     "race-lista-ss": _network(
-        "LISTA + support selection, analytic start",
-        _analytic(LISTA, support=SUPPORT),
-        (_MATRICES,),
-        CLEAN,
+        f"LISTA{SS}, analytic start", _analytic(LISTA, support=SUPPORT), _MATRICES
     ),
     "race-lista-cp-ista-start": _network(
-        "LISTA-CP, ISTA start", lambda A: LISTACP(A, K), (_MATRICES,), CLEAN
+        "LISTA-CP, ISTA start", lambda A: LISTACP(A, K), _MATRICES
     ),
     # LISTA and LISTA-CP from the same start by the same recipe; the other halves stand above.
     "race-lista-cp-longer": _network(
-        "LISTA-CP, ISTA start, longer", lambda A: LISTACP(A, K), (_LONGER,), CLEAN
+        "LISTA-CP, ISTA start, longer", lambda A: LISTACP(A, K), _LONGER
     ),
     "race-lista-analytic-shorter": _network(
-        "LISTA, analytic start, shorter", _analytic(LISTA), (_MATRICES,), CLEAN
+        "LISTA, analytic start, shorter", _analytic(LISTA), _MATRICES
     ),
     "race-lista-cp-gentler": _network(
-        "LISTA-CP, analytic start, gentler", _analytic(LISTACP), (_GENTLER,), CLEAN
+        "LISTA-CP, analytic start, gentler", _analytic(LISTACP), _GENTLER
     ),
-    "race-alista-end-to-end": _network(
-        "ALISTA, end to end",
-        _analytic(ALISTA),
-        (EndToEnd(steps=700, batch=128, lr=1e-2, clip=10.0, log=True),),
-        CLEAN,
-    ),
+    "race-alista-end-to-end": _network("ALISTA, end to end", _analytic(ALISTA), _NUMBERS_AT_ONCE),
     "race-alista-ss-end-to-end": _network(
-        "ALISTA + support selection, end to end",
-        _analytic(ALISTA, support=SUPPORT),
-        (EndToEnd(steps=700, batch=128, lr=1e-2, clip=10.0, log=True),),
-        CLEAN,
+        f"ALISTA{SS}, end to end", _analytic(ALISTA, support=SUPPORT), _NUMBERS_AT_ONCE
     ),
 }

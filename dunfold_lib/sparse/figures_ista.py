@@ -205,9 +205,8 @@ def soft_explorer() -> Explorer:
             "Where is it now?",
             ("at −0.1", "at 0", "at 0.5"),
             "at 0",
-            "At 0. The slope of the parabola there is smaller than λ, so the kink holds "
-            "the minimum: "
-            "it stays at 0 for every v between −0.6 and 0.6. Move v and see.",
+            "At 0. The slope of the parabola there is smaller than λ, so the kink holds the "
+            "minimum: it stays at 0 for every v between −0.6 and 0.6. Move v and see.",
         ),
     )
 
@@ -230,12 +229,11 @@ def _longest_step() -> Guess:
 
 def plane_explorer() -> Explorer:
     """Sliders over ``lasso_plane``; on the page its JavaScript twin computes."""
-    A = Matrix(_rows(PLANE_A))
     problem = {
         "A": PLANE_A,
         "b": PLANE_B,
         "start": PLANE_START,
-        "L": A.known_norm() ** 2,
+        "L": Matrix(_rows(PLANE_A)).known_norm() ** 2,
         "K": PLANE_STEPS,
         "settle": PLANE_SETTLE,
     }

@@ -1,6 +1,7 @@
 """Pictures of ISTA's theorems: bounds, rates, floors, the path of solutions, the majorants."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -8,6 +9,8 @@ from torch import Tensor
 
 from dunfold_lib.prox import soft
 from dunfold_lib.show import Curves, array, line
+
+_by_step = partial(Curves, xlabel="iteration k", logy=True)
 
 
 def proven(bound: Mapping[str, Sequence[float]], gaps: Mapping[str, Sequence[float]]) -> Curves:
@@ -18,12 +21,10 @@ def proven(bound: Mapping[str, Sequence[float]], gaps: Mapping[str, Sequence[flo
         k = range(1, len(bound[name]) + 1)
         lines.append(line(k, bound[name], f"bound of {name}", i, "dashed"))
         lines.append(line(k, seen(gaps[name][1:]), name, i))
-    return Curves(
+    return _by_step(
         lines=tuple(lines),
-        xlabel="iteration k",
         ylabel="F(xᵏ) − F*",
         logx=True,
-        logy=True,
         ylim=(1e-13, 1e2),
         alt="Measured objective error of ISTA and FISTA, each below its dashed bound at every k",
         size=(5.4, 3.5),
@@ -34,15 +35,13 @@ def identified(error: Sequence[float], k0: int, rate: float) -> Curves:
     """The distance to the solution against k, and the proven rate from the step k0 on."""
     shown = [k for k, e in enumerate(error) if e > 1e-11]
     after = range(k0, len(error))
-    return Curves(
+    return _by_step(
         lines=(
             line(shown, [error[k] for k in shown], "‖xᵏ − x̂‖", 0),
             line(after, [error[k0] * rate ** (k - k0) for k in after], "proven rate", 1, "dashed"),
             line([k0], [error[k0]], "signs identified", 2, "dots"),
         ),
-        xlabel="iteration k",
         ylabel="distance to x̂",
-        logy=True,
         ylim=(1e-11, 10),
         alt="Distance to the solution: slow at first, then a straight line on a logarithmic axis",
         size=(5.4, 3.3),
@@ -51,15 +50,13 @@ def identified(error: Sequence[float], k0: int, rate: float) -> Curves:
 
 def floors(distances: Mapping[float, Sequence[float]]) -> Curves:
     """The distance to the truth against k ≥ 1, a curve for each λ."""
-    return Curves(
+    return _by_step(
         lines=tuple(
             line(range(1, len(d)), d[1:], f"λ = {lam:g}", i)
             for i, (lam, d) in enumerate(distances.items())
         ),
-        xlabel="iteration k",
         ylabel="‖xᵏ − x*‖",
         logx=True,
-        logy=True,
         alt="Distance to the truth for four values of λ: smaller λ takes longer and ends lower",
         size=(5.4, 3.3),
     )

@@ -199,9 +199,8 @@ def _certified() -> Guess:
     """Whether the weights of the quadratic programme certify four non-zeros."""
     most = {name: theory.certified_sparsity(weights(name)[2]) for name in ("QP", "LP")}
     return Guess(
-        "Four non-zeros and the step 1: with the weights of the LP the theorem holds. "
-        "With the QP's, "
-        "the ones that ALISTA takes?",
+        "Four non-zeros and the step 1: with the weights of the LP the theorem holds. With the "
+        "QP's, the ones that ALISTA takes?",
         ("it holds too", "it promises nothing"),
         "it holds too" if most["QP"] >= 4 else "it promises nothing",
         f"The QP's weights certify {most['QP']} non-zeros, the LP's {most['LP']}. Choose QP: the "
@@ -228,13 +227,10 @@ def gram_explorer() -> Explorer:
     mixes = tuple(round(0.1 * i, 1) for i in range(11))
     caption = "Left: the sizes of the entries of WᵀA off its diagonal. Right: its eigenvalues."
     slider = Slider("from QP (0) to LP (1)", mixes, 0, "{:g}")
-    A, radius = weights("A")[0], {}
-    for name in ("QP", "LP"):
-        radius[name] = theory.spectral_radius(weights(name)[1], A)
+    radius = {n: theory.spectral_radius(weights(n)[1], weights("A")[0]) for n in ("QP", "LP")}
     guess = Guess(
-        "Without its threshold a layer is the linear map with the matrix I − WᵀA. With "
-        "which weights "
-        "would that map alone converge?",
+        "Without its threshold a layer is the linear map with the matrix I − WᵀA. With which "
+        "weights would that map alone converge?",
         ("the QP's", "the LP's", "neither"),
         next((f"the {n}'s" for n, r in radius.items() if r < 1), "neither"),
         f"The spectral radius is {radius['QP']:.2f} with the QP's and {radius['LP']:.2f} with the "
@@ -263,8 +259,7 @@ def _four_layers() -> Guess:
     names = ("sixteen steps of ISTA", "four layers of the network")
     return Guess(
         "Sixteen steps of ISTA, or four layers of a trained network (ALISTA with support "
-        "selection): "
-        "which is nearer to the truth?",
+        "selection): which is nearer to the truth?",
         names,
         names[at["ALISTA + ss"] < at["ISTA"]],
         f"ISTA ends at {at['ISTA']:.1f} dB, the network has {at['ALISTA + ss']:.1f} dB after four "

@@ -1,6 +1,7 @@
 """Tables and curves of the chapters on learned algorithms: what is recorded, and quoted of it."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,7 @@ METHODS = ("ista-lam0.2", "fista-lam0.2", "lista", *ANALYTIC, "hyperlista")
 SHIFTED = ("lista-cpss", "tilista", "alista-ss", "hyperlista")
 LONE = ("race-alista-end-to-end", "race-alista-ss-end-to-end", "race-lista-ss")
 ERROR = "NMSE, dB"
+_by_layer = partial(Curves, xlabel="layer k", logy=True)
 
 
 def each(name: str, score: str = "nmse_db") -> list[Any]:
@@ -109,14 +111,12 @@ def lista_layers() -> Curves:
 def coupling(found: Sequence[float], theta: Sequence[float]) -> Curves:
     """How far every layer of a LISTA is from coupled weights, and its thresholds."""
     k = range(1, len(found) + 1)
-    return Curves(
+    return _by_layer(
         lines=(
             line(k, found, "‖W2 − (I − W1 A)‖₂", 0, "path"),
             line(k, theta, "threshold θ", 1, "path"),
         ),
-        xlabel="layer k",
         ylabel="size",
-        logy=True,
         alt="The distance from coupling and the threshold, both far smaller in the last layer than "
         "in the first",
         size=(5.4, 3.3),
@@ -125,14 +125,12 @@ def coupling(found: Sequence[float], theta: Sequence[float]) -> Curves:
 
 def necessary(runs: Mapping[str, Sequence[float]]) -> Curves:
     """The largest error of every layer with both halves of the condition, and with each alone."""
-    return Curves(
+    return _by_layer(
         lines=tuple(
             line(range(1, len(error) + 1), error, name, i)
             for i, (name, error) in enumerate(runs.items())
         ),
-        xlabel="layer k",
         ylabel="largest ‖xᵏ − x*‖₂",
-        logy=True,
         alt="Coupled with vanishing thresholds falls to zero; with a floor it stops; pushed it "
         "falls, then grows",
         size=(5.4, 3.5),
@@ -146,11 +144,9 @@ def bounded(runs: Mapping[float, tuple[Sequence[float], Sequence[float]]]) -> Cu
         k = range(len(error))
         lines.append(line(k, bound[: len(error)], "", i, "dashed"))
         lines.append(line(k, error, f"noise {size:g}" if size else "no noise", i))
-    return Curves(
+    return _by_layer(
         lines=tuple(lines),
-        xlabel="layer k",
         ylabel="largest ‖xᵏ − x*‖₁",
-        logy=True,
         alt="Bound and largest measured error for three noise levels: straight lines, then floors",
         size=(5.4, 3.5),
     )
@@ -184,15 +180,13 @@ def coupled_layers() -> tuple[Curves, Curves]:
     alt = (
         "Error against layer: LISTA-CP falls along a line, with support selection far more steeply"
     )
-    thresholds = Curves(
+    thresholds = _by_layer(
         lines=tuple(
             line(range(1, 17), _curve(n, "theta"), label, i, "path")
             for i, (n, label) in enumerate(labels.items())
             if n.startswith("lista")
         ),
-        xlabel="layer k",
         ylabel="learned threshold",
-        logy=True,
         size=(4.4, 3.4),
         alt="Learned thresholds of each layer: they fall along the layers",
     )
@@ -234,7 +228,7 @@ def alista_layers() -> tuple[Curves, Curves]:
     mu, k = weights("LP")[2], range(1, 17)
     promised = [mu * E for E in theory.error_bounds(mu, 6, 1.0, 3.0, 15)]
     with_ss = np.maximum(_curve("alista-ss", "theta"), 1e-5)
-    learned = Curves(
+    learned = _by_layer(
         lines=(
             line(k, _curve("alista-ss", "gamma"), "step γ, with ss", 0, "path"),
             line(k, with_ss, "threshold θ, with ss", 1, "path"),
@@ -242,9 +236,7 @@ def alista_layers() -> tuple[Curves, Curves]:
             line(k, _curve("alista", "theta"), "threshold θ, without", 1, "dashed"),
             line(k, promised, "θ of the theorem, s = 6, B = 3", 2, "dashed"),
         ),
-        xlabel="layer k",
         ylabel="learned value",
-        logy=True,
         size=(4.4, 3.5),
         alt="Learned steps stay near or above one, learned thresholds fall along the layers",
     )

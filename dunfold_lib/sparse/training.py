@@ -49,8 +49,7 @@ class Growth:
 
     def finish(self) -> Recipe:
         """The recipe of the last stage, all layers together."""
-        steps, batch, lr, clip = self.finish_steps, self.batch, self.finish_lr, self.clip
-        return Recipe(steps=steps, batch=batch, lr=lr, clip=clip)
+        return replace(self.stage(), steps=self.finish_steps, lr=self.finish_lr, end=0.0)
 
 
 @dataclass(frozen=True, kw_only=True)
