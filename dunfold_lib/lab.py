@@ -225,9 +225,15 @@ class Room(session.Session):
         self.panels: list[Any] = []
         self.caches: list[Any] = []
 
-    def panel(self, draw: Draw, controls: Mapping[str, Any], *more: Any, **named: Any) -> Any:
-        """The box of a ``Panel`` of these arguments."""
-        self.panels.append(Panel(draw, controls, *more, **named))
+    def panel(
+        self,
+        draw: Draw,
+        controls: Mapping[str, Any],
+        depends: Mapping[str, Draw] | None = None,
+        word: str = "",
+    ) -> Any:
+        """The box of a ``Panel``."""
+        self.panels.append(Panel(draw, controls, depends, word))
         return self.panels[-1].box
 
     def refresh(self) -> None:
