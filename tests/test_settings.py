@@ -121,7 +121,7 @@ def test_blocks_and_patches_to_train_on_come_in_all_eight_symmetries(monkeypatch
     monkeypatch.setattr(image_training, "training_set", lambda name: patch)
     blocks = image_training.sampler(image_training.Training())(200, seeded(1))
     assert {x[0].contiguous().numpy().tobytes() for x in blocks} == wanted
-    monkeypatch.setattr(image_training, "_cut", lambda: patch)
+    monkeypatch.setattr(image_training, "_cut", lambda side: patch)
     g = seeded(2)
     seen = {
         image_training.noisy_patches(1, g)[1][0, 0].contiguous().numpy().tobytes()
