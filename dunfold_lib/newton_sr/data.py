@@ -168,8 +168,7 @@ def required(name: str) -> Path:
 @fetch.cached(lambda part: [data_folder("middlebury"), data_folder("sintel")])
 def middlebury(part: str) -> dict[str, Scene]:
     """Middlebury 2005/2006 at half size: "train" (4 scenes, and Sintel's), "test" (2)."""
-    if part not in ("train", "test"):
-        raise ValueError(f"part is {part!r}; it must be 'train' or 'test'")
+    checks.one_of("part", part, ("train", "test"))
     names = MIDDLEBURY_TRAIN if part == "train" else MIDDLEBURY_TEST
     found = read_pairs(required("middlebury"), names)
     if part == "train":
@@ -251,7 +250,12 @@ def fusion(
     share = torch.cat([planes(g, side).Y for _ in range(materials)], 1)  # (1, materials, …)
     share = share / share.sum(1, keepdim=True)
     truth = torch.einsum("mb,nmhw->nbhw", spectra, share)
-    return Scene(truth, torch.einsum("gb,nbhw->nghw", response(guides, bands), truth))
+    return guided(truth, response(guides, bands))
+
+
+def guided(cube: Tensor, H: Tensor) -> Scene:
+    """A cube (1, C, h, w) and what a camera with the response H (Cy, C) sees of it."""
+    return Scene(cube, torch.einsum("gb,nbhw->nghw", H, cube))
 
 
 @checks.door
