@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from dunfold_lib import checks, experiment, fetch
-from dunfold_lib.explore import Explorer, Guess, Slider
+from dunfold_lib.explore import Explorer, Slider
 from dunfold_lib.newton_sr import data, downsampling, guesses, scores, training
 from dunfold_lib.newton_sr.data import Scene
 from dunfold_lib.newton_sr.downsampling import Pair
@@ -324,6 +324,8 @@ def jacobian_explorer() -> Explorer:
 
 def guide_explorer() -> Explorer:
     """Sliders over ``guide``."""
+    rmse = lambda t, n: scores.rmse(guided_by(t, "Newton", n)[1], scene(n).truth)
+    whole, none = ({n: rmse(t, n) for n in ("rear", "planes")} for t in (1.0, 0.0))
     return Explorer(
         guide,
         {
@@ -332,12 +334,5 @@ def guide_explorer() -> Explorer:
             "name": Slider("scene", ("rear", "planes")),
         },
         "How much of the estimate comes from the guide?",
-        guess=_without_guide(),
+        guess=guesses.without_guide(whole, none),
     )
-
-
-def _without_guide() -> Guess:
-    """How much worse Newton's estimate gets on each scene when the guide is taken away."""
-    rmse = lambda t, n: scores.rmse(guided_by(t, "Newton", n)[1], scene(n).truth)
-    whole, none = ({n: rmse(t, n) for n in ("rear", "planes")} for t in (1.0, 0.0))
-    return guesses.without_guide(whole, none)

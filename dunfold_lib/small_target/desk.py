@@ -54,11 +54,9 @@ class Desk:
         def make() -> data.Frames:
             if name == MADE_UP:
                 return evaluation.measured_on("sirst", 0)["_synthetic"]
-            return (
-                training.part("injected", "val")
-                if name == INJECTED
-                else evaluation.measured_on(name, 0)[""]
-            )
+            if name == INJECTED:
+                return training.part("injected", "val")
+            return evaluation.measured_on(name, 0)[""]
 
         frames: data.Frames = self.once(("whole", name), make)
         return frames

@@ -92,11 +92,9 @@ def recorded_rows(frames: str) -> list[list[str]]:
 
 def published_rows(frames: str) -> dict[str, dict[str, float]]:
     """{method: the printed scores} on a set."""
-    if frames == "sirst":
-        return {
-            title: dict(zip(COLUMNS, row, strict=True)) for title, row in PUBLISHED_SIRST.items()
-        }
-    rows = {title: row[frames] for title, row in PUBLISHED.items() if frames in row}
+    rows: Mapping[str, Any] = PUBLISHED_SIRST
+    if frames != "sirst":
+        rows = {title: row[frames] for title, row in PUBLISHED.items() if frames in row}
     return {title: dict(zip(COLUMNS, row, strict=True)) for title, row in rows.items()}
 
 
