@@ -3,17 +3,16 @@
 Each function returns what ``show.table`` takes; scores are read from ``results/hyperspectral``.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
-from torch import Tensor
-
 from dunfold_lib import records
-from dunfold_lib.hyperspectral import baselines, data, evaluation
+from dunfold_lib.hyperspectral import data, evaluation
 from dunfold_lib.hyperspectral import figures_star_net as figures
 from dunfold_lib.hyperspectral.algorithm import star
-from dunfold_lib.hyperspectral.baselines import pca
+from dunfold_lib.hyperspectral.baselines import noisy, pca
+from dunfold_lib.hyperspectral.evaluation import Method
 from dunfold_lib.hyperspectral.fast import denoise
 from dunfold_lib.hyperspectral.scores import psnr
 from dunfold_lib.hyperspectral.scores import scores as cube_scores
@@ -63,11 +62,7 @@ ROWS: dict[str, Named] = {
 AWAY: dict[str, Named] = {"subspace + non-local means": ("subspace-nlm", "")}
 AWAY |= {n: ROWS[n] for n in ("subspace + TV", "STAR, classical", "SMDSNet, 735", "STARNet, 752")}
 SCENES = {"_pavia": "Pavia Centre", "_simu": "simulated"}
-QUICK: dict[str, Callable[[Tensor, float], Tensor]] = {
-    "noisy": baselines.noisy,
-    "pca": pca,
-    "star-classical": star,
-}
+QUICK: dict[str, Method] = {"noisy": noisy, "pca": pca, "star-classical": star}
 MORE = "mean ± half the spread over seeds; one seed where there is no ±; – : not measured"
 
 

@@ -172,10 +172,8 @@ def gradient_trace(s: float) -> Trace:
 def primal(s: float = 1.0, cg: int = 400) -> tuple[Curves, Curves]:
     """‖F‖ of one inner problem, by Newton steps and by products, for two curvatures."""
     problem, start, *_ = depth(s)
-    traces = {
-        "Clarke": newton_trace(problem, start, clarke, NEWTON_STEPS, cg),
-        "majorised": newton_trace(problem, start, majorised, NEWTON_STEPS, cg),
-    }
+    curvatures = {"Clarke": clarke, "majorised": majorised}
+    traces = {n: newton_trace(problem, start, M, NEWTON_STEPS, cg) for n, M in curvatures.items()}
     within = lambda t: sum(p <= MOST_PRODUCTS for p in t.products)
     by_step = tuple(
         line(t.steps, _shown(t.error), n, i, "path") for i, (n, t) in enumerate(traces.items())
@@ -285,10 +283,8 @@ def solved(d: Depth, found: Solution) -> tuple[Frames, Curves]:
 def products_needed(s: float) -> dict[str, list[float | None]]:
     """Pairs of D and Dᵀ until ‖F‖ of ``depth(s)`` has fallen by each of ``FALLS``; None: never."""
     problem, start, *_ = depth(s)
-    traces = {
-        "Newton": newton_trace(problem, start, clarke, 40, 400),
-        "gradient": gradient_trace(s),
-    }
+    newton = newton_trace(problem, start, clarke, 40, 400)
+    traces = {"Newton": newton, "gradient": gradient_trace(s)}
     pairs = lambda t, fall: next(
         (p for p, e in zip(t.products, t.error, strict=True) if e <= fall * t.error[0]), None
     )

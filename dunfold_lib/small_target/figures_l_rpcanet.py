@@ -4,7 +4,7 @@ Everything is shown on made-up scenes of 128×128, so a page needs no data but c
 """
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -37,6 +37,7 @@ FEW = 4  # of them, for the networks of all depths
 RATES = (0.3, 0.1, 0.03, 0.01, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5)  # of false positives: thresholds
 LEAST = 1e-5  # smallest rate of false positives that the ROC shows
 WIDE = (4.4, 3.2)
+of_iou = partial(Curves, ylabel="IoU, %", ylim=(-3, 103), size=WIDE)
 
 
 @fetch.cached(fetch.nowhere)
@@ -157,17 +158,14 @@ def stage(
         zoom=2,
     )
     stages = range(1, len(seen))
-    curve = Curves(
+    curve = of_iou(
         lines=(
             line(stages, shares, "T > 0", 0, "path"),
             line([k], [shares[k - 1]], "shown", 1, "dots"),
         ),
         xlabel="stage k",
-        ylabel="IoU, %",
         xlim=(0.7, len(seen) - 0.7),
-        ylim=(-3, 103),
         alt="IoU of T above zero after each stage, with the shown one marked",
-        size=WIDE,
         note=f"{name}, noise: {noise}, stage {k}: IoU {shares[k - 1]:.0f} %. Green: found, orange: "
         "false, blue: missed",
     )
@@ -239,18 +237,15 @@ def depth(K: int = 6, noise: str = "none") -> tuple[Frames, Curves]:
     truth = many().mask[:FEW]
     shares = {n: [share(_deep(k, n) > 0, truth) for k in found] for n in NOISES}
     here = shares[noise][found.index(K)]
-    curve = Curves(
+    curve = of_iou(
         lines=(
             *(line(found, v, n, i, "path") for i, (n, v) in enumerate(shares.items())),
             line([K], [here], "shown", 5, "dots"),
         ),
         xlabel="stages K",
-        ylabel="IoU, %",
         xlim=(0.7, max(PUBLISHED_STAGES) + 0.3),
-        ylim=(-3, 103),
         fixed=len(NOISES),
         alt="IoU against the number of stages for four kinds of noise",
-        size=WIDE,
         note=f"K = {K}, noise: {noise}: IoU {here:.1f} % on {FEW} made-up scenes; recipe {recipe}",
     )
     return _first(_deep(K, noise), 0, noise, f", K = {K}"), curve
