@@ -52,13 +52,12 @@ def nyu(folder: Path, part: str = "test") -> dict[str, Scene]:
     if len(depth) == 0 or rgb.ndim != 4 or rgb.shape[::2] != (len(depth), depth.shape[-2]):
         given = f"{rgb.shape} and {depth.shape}"
         raise ValueError(f"{path}: images and depths of part {part!r} have shapes {given}")
-    first = 0 if part == "train" else NYU_TRAIN
     return {
-        f"{first + i + 1:04d}": Scene(
-            in_range((d.T / NYU_METRES).astype(np.float32), f"{path}, depth {first + i + 1}"),
+        f"{i:04d}": Scene(
+            in_range((d.T / NYU_METRES).astype(np.float32), f"{path}, depth {i}"),
             grey(in_range(np.moveaxis(x, 0, 2).swapaxes(0, 1), str(path))),
         )
-        for i, (x, d) in enumerate(zip(rgb, depth, strict=True))
+        for i, (x, d) in enumerate(zip(rgb, depth, strict=True), chosen.start + 1)
     }
 
 

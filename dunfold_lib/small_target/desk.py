@@ -19,8 +19,8 @@ from dunfold_lib.small_target.figures_lab import (
     around_zero,
     cut_at,
     grey,
-    hats,
     marked,
+    masks,
     published_rows,
     recorded_rows,
     score_rows,
@@ -104,8 +104,7 @@ class Desk:
         here_ = self.whole(frames)
         images = data.images(here_)
         if isinstance(method, str):
-            run = baselines.DETECTORS[method]
-            found = torch.stack([baselines.segment(run(x[0]))[None] for x in images])
+            found = masks(baselines.DETECTORS[method], images)
             self.measured[frames, label] = scores.scores(found, here_.mask), None
             return
         T = fast.logits(method, images)
@@ -183,7 +182,7 @@ class Desk:
         found = fast.logits(network, noisy) > 0
         pictures = grey(clean[at]), grey(noisy[at]), marked(noisy[at], found[at], mask[at])
         captions = "clean", f"σ = {sigma}/255, density {100 * density:g} %", MARKS
-        both = {"network": found, "top-hat": hats(noisy)}
+        both = {"network": found, "top-hat": masks(baselines.top_hat, noisy)}
         table = score_rows(both, mask, f"the first {len(mask)} frames")
         return Frames(pictures, captions, "noise"), table
 

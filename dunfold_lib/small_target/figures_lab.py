@@ -59,9 +59,9 @@ def marked(image: Tensor, found: Tensor, truth: Tensor) -> Any:
     return painted(found.squeeze(), truth.squeeze(), image.squeeze().clamp(0, 1))
 
 
-def hats(images: Tensor) -> Tensor:
-    """What top-hat finds in images (n, 1, h, w)."""
-    return torch.stack([baselines.segment(baselines.top_hat(x[0]))[None] for x in images])
+def masks(detector: baselines.Detector, images: Tensor) -> Tensor:
+    """What a detector finds in images (n, 1, h, w)."""
+    return torch.stack([baselines.segment(detector(x[0]))[None] for x in images])
 
 
 def cut_at(T: Tensor, share: float) -> float:
@@ -145,7 +145,7 @@ def own(where: Path, network: Any, resize: bool, share: float) -> tuple[Any, ...
     if mask is None:
         count = scores.components(show.array(found[0, 0]) > 0)[1]
         return drawn, f"{count} components, {int(found.sum())} pixels"
-    both = {"network": found, "top-hat": hats(image)}
+    both = {"network": found, "top-hat": masks(baselines.top_hat, image)}
     return drawn, score_rows(both, mask, f"{where}: {len(mask)} images")
 
 
