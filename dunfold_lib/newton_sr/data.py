@@ -249,12 +249,7 @@ def fusion(
     share = torch.cat([planes(g, side).Y for _ in range(materials)], 1)  # (1, materials, …)
     share = share / share.sum(1, keepdim=True)
     truth = torch.einsum("mb,nmhw->nbhw", spectra, share)
-    return guided(truth, response(guides, bands))
-
-
-def guided(cube: Tensor, H: Tensor) -> Scene:
-    """A cube (1, C, h, w) and what a camera with the response H (Cy, C) sees of it."""
-    return Scene(cube, torch.einsum("gb,nbhw->nghw", H, cube))
+    return Scene(truth, torch.einsum("gb,nbhw->nghw", response(guides, bands), truth))
 
 
 @checks.door

@@ -12,11 +12,12 @@ Nothing is downloaded: the addresses stand in book/run.md.
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from dunfold_lib import checks, cubes, fetch
 from dunfold_lib.cubes import CAVE_BANDS
 from dunfold_lib.fetch import Brought
-from dunfold_lib.newton_sr.data import Scene, grey, guided, in_range, read_pairs, response
+from dunfold_lib.newton_sr.data import Scene, grey, in_range, read_pairs, response
 
 NYU = "nyu_depth_v2_labeled.mat"
 NYU_TRAIN = 1000  # the first thousand are trained on; the other 449 are the test
@@ -65,6 +66,11 @@ def cave(folder: Path, guides: int = 3) -> dict[str, Scene]:
     """CAVE (Yasuma et al. 2010): every cube below a folder, its guide made by ``data.response``."""
     H = response(guides, CAVE_BANDS)
     return {name: guided(in_range(cube, name), H) for name, cube in cubes.cave(folder).items()}
+
+
+def guided(cube: torch.Tensor, H: torch.Tensor) -> Scene:
+    """A cube (1, C, h, w) and what a camera with the response H (Cy, C) sees of it."""
+    return Scene(cube, torch.einsum("gb,nbhw->nghw", H, cube))
 
 
 @fetch.cached(lambda: [fetch.indian_pines()])
