@@ -194,7 +194,7 @@ BAD = [
     (
         lambda: newton_sr_training.Training(curvature="hessian"),
         ValueError,
-        "curvature is 'hessian'; it must be 'majorised' or 'clarke'",
+        "curvature is 'hessian'; it must be one of majorised, clarke",
     ),
     (
         lambda: newton_sr_training.Training(residual=-1.0),
@@ -221,7 +221,7 @@ BAD = [
     ),
     (lambda: scores.rmse(OK, OK), ValueError, "estimate and truth have shapes .*"),
     (lambda: data.planes(seeded(), side=1), ValueError, "side is 1; it must be at least 2"),
-    (lambda: data.middlebury("all"), ValueError, "part is 'all'; it must be 'train' or 'test'"),
+    (lambda: data.middlebury("all"), ValueError, "part is 'all'; it must be one of train, test"),
     (lambda: data.patches({}, 1, 8, seeded()), ValueError, r"scene \(none\) holds no patch .*"),
     (
         lambda: data.ill_conditioned(seeded(), 0.5),

@@ -7,10 +7,11 @@ import numpy as np
 import pages
 import pytest
 import torch
+from matplotlib.colors import to_rgb
 from shared_rpca_page import F64
 
 from dunfold_lib.explore import MOST_FRAMES
-from dunfold_lib.show import Curves
+from dunfold_lib.show import COLOURS, Curves
 from dunfold_lib.small_target import algorithm, baselines, data
 from dunfold_lib.small_target import figures_rpca as figures
 from dunfold_lib.small_target import figures_rpca_pictures as pictures
@@ -168,8 +169,8 @@ def test_the_patches_that_are_outlined_are_the_columns_that_are_shown():
     for colour, (i, patch) in enumerate(zip(pictures.SHOWN, patches, strict=True)):
         y, x = at[i // len(at)], at[i % len(at)]
         np.testing.assert_allclose(patch, image[y : y + 50, x : x + 50])
-        np.testing.assert_allclose(outlined[y, x], pictures._rgb(colour))
-        np.testing.assert_allclose(tall[-1, i], pictures._rgb(colour))
+        np.testing.assert_allclose(outlined[y, x], to_rgb(COLOURS[colour]))
+        np.testing.assert_allclose(tall[-1, i], to_rgb(COLOURS[colour]))
     np.testing.assert_allclose(outlined[64, 64], float(image[64, 64]))
     assert tall.shape == (100, 81, 3)
 

@@ -45,13 +45,13 @@ def test_three_seeds_are_recorded_of_each_block_that_the_page_ranks(name):
 
 
 def test_SVT_brings_most_at_low_noise_for_each_seed():
-    brings = studies.svt_brings()
+    brings = tables.over("star", "star-no-svt")
     assert all(map(above, brings.values()))
     assert mean(brings[10]) > 5 * mean(brings[50])
 
 
 def test_G_in_every_layer_brings_nothing():
-    first, *rest = studies.blend_costs()
+    first, *rest = tables.over("star-no-blend", "star").values()
     assert above(first)
     assert max(first) < 0.2
     assert max(abs(v) for row in rest for v in row) < 0.05
@@ -162,7 +162,7 @@ def test_as_printed_the_gain_is_positive_at_every_level_from_a_tenth_to_more_tha
 
 
 def test_our_gain_is_positive_for_every_seed_and_shrinks_as_the_noise_grows():
-    gain = studies.net_gain()
+    gain = tables.over("star", "smds")
     assert all(map(above, gain.values()))
     assert mean(gain[10]) > 3 * mean(gain[70])
 

@@ -153,7 +153,7 @@ def test_what_is_computed_with_the_page_is_what_is_recorded(name):
 
 
 def test_S_is_for_impulses_and_on_stripes_most_comes_from_the_medians():
-    gain, medians = tables.S_brings(), tables.medians_bring()
+    gain, medians = (tables.of_means(*tables.BRINGS[n]) for n in ("S", "medians"))
     assert 6.1 < gain["impulse"] < 6.8
     assert gain["impulse"] + medians["impulse"] > 3
     assert 0.2 < gain["stripes"] < 0.55

@@ -72,10 +72,8 @@ def too_low(stored: np.ndarray, doubtful: np.ndarray, r: int = 4, rounds: int = 
 
 def _filled(stored: np.ndarray, missing: np.ndarray, r: int, rounds: int) -> np.ndarray:
     """A cube (H, W, B) whose missing entries are those of a subspace of r spectra."""
-    x, gap = (
-        stored.reshape(-1, stored.shape[2]).astype(np.float64),
-        missing.reshape(-1, missing.shape[2]),
-    )
+    x = stored.reshape(-1, stored.shape[2]).astype(np.float64)
+    gap = missing.reshape(x.shape)
     known = (~gap).sum(0)
     x[gap] = np.broadcast_to(x.sum(0, where=~gap) / np.maximum(known, 1), x.shape)[gap]
     for _ in range(rounds):

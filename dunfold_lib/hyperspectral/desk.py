@@ -26,12 +26,9 @@ class Desk:
         self.side, self.few = side, few
         self.made: dict[tuple[Any, ...], Any] = {}
         g = torch.Generator().manual_seed(evaluation.TEST_SEED)
-        self.scenes = {
-            "Indian Pines": data.part("test"),
-            "synthetic": data.synthetic(g, (side,) * 2),
-        }
-        self.scenes |= readers.extra_scenes()
-        self.scenes = {name: self.thinned(cube) for name, cube in self.scenes.items()}
+        made_up = data.synthetic(g, (side, side))
+        scenes = {"Indian Pines": data.part("test"), "synthetic": made_up} | readers.extra_scenes()
+        self.scenes = {name: self.thinned(cube) for name, cube in scenes.items()}
 
     def thinned(self, cube: Tensor) -> Tensor:
         """A cube (1, B, H, W), or twenty of its bands."""

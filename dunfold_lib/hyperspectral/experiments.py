@@ -53,12 +53,11 @@ def _network(
     """One network: its switches, and what its recipe changes."""
     cpu = Training(steps=STEPS[steps], **fields)
     gpu = replace(_GPU, **fields)
-    made = switches or {}
     return Experiment(
         title=title,
         source=CONTEXT,
         protocol=SPARSE if cpu.sparse else WHITE,
-        build=lambda recipe=cpu, seed=0: build(kind, recipe, **made),
+        build=lambda recipe=cpu, seed=0: build(kind, recipe, **(switches or {})),
         measure=measure_sparse if cpu.sparse else measure,
         own=("folder",),
         train=train,

@@ -7,6 +7,7 @@ another order: the answers are equal up to rounding.
 """
 
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -122,9 +123,6 @@ def denoise(
     moves = [k >= net.K - net.procrustes for k in range(net.K)]
     blends = [net.numbers(k).alpha is not None for k in range(net.K)]
     begin = lambda Y, A: _start(net, Noisy(Y, A))
-    steps = Steps(net.R, begin, [_step(net, k) for k in range(net.K)], moves, blends)
+    step: Callable[[int, Tensor, State], State] = lambda k, Y, x: _layer(net, k, x, Noisy(Y, x.A))
+    steps = Steps(net.R, begin, [partial(step, k) for k in range(net.K)], moves, blends)
     return level * expand(*swept(b.Y, b.A, steps, core))
-
-
-def _step(net: Sweeps, k: int) -> Callable[[Tensor, State], State]:
-    return lambda Y, x: _layer(net, k, x, Noisy(Y, x.A))

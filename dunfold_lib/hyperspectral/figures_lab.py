@@ -101,8 +101,7 @@ def look(
 ) -> tuple[Any, ...]:
     """Truth, noisy and denoised cube in colours and one band, the error, and a spectrum."""
     truth, Y, X = cubes.values()
-    method = [*cubes][-1]
-    shown = ("truth", f"noisy: {_db(Y, truth)}", f"{method}: {_db(X, truth)}")
+    shown = ("truth", f"noisy: {_db(Y, truth)}", f"{[*cubes][-1]}: {_db(X, truth)}")
     colour = [false_colour(t, truth, shares, at if t is truth else None) for t in (truth, Y, X)]
     low, high = truth[0, band].aminmax()
     error = show.array(4 * (X - truth)[0, band].abs() / (high - low).clamp(min=1e-6)).clip(0, 1)

@@ -63,14 +63,13 @@ def viewer(band: int = 45, level: float = 50.0) -> tuple[Frames, Curves]:
     """One band of the crop and one pixel's spectrum: truth, noisy, denoised."""
     seen = denoised(level)
     planes = [t[0, band] for t in seen]
-    low, high = float(planes[0].min()), float(planes[0].max())
+    low, high = (float(v) for v in planes[0].aminmax())
     score = [scores.psnr(t, seen.truth) for t in seen[1:]]
-    i, j = PIXEL
     names = ("noisy", "STAR", "truth")
     spectra = (seen.noisy, seen.made, seen.truth)
     ends = (-0.6, 1.2)
     drawn = [
-        line(range(t.shape[1]), t[0, :, i, j], name, c)
+        line(range(t.shape[1]), t[0, :, *PIXEL], name, c)
         for t, name, c in zip(spectra, names, (5, 0, 1), strict=True)
     ]
     return (
@@ -127,15 +126,13 @@ def progress(gamma1: float, noise: str, sparse: bool) -> Progress:
     return made
 
 
-def sweeping(
-    K: int = 2, gamma1: float = 0.9, noise: str = "white, σ = 30"
-) -> tuple[Frames, Curves]:
+def sweeping(K: int = 2, gamma1: float = 0.9, noise: str = WHITE) -> tuple[Frames, Curves]:
     """STAR and STAR-S after K sweeps: one band, and the PSNR of all sweeps."""
     plain, sparse = (progress(gamma1, noise, s) for s in (False, True))
     low, high = (float(v) for v in torch.aminmax(small_cube()[0, DRAWN]))
     shown = (small_noisy(noise)[0, DRAWN], plain.bands[K], sparse.bands[K])
     steps = range(len(plain.psnr))
-    note = f"{noise}, γ₁ = {gamma1:g}, K = {K}: STAR {plain.psnr[K]:.1f} dB, "
+    told = f"STAR {plain.psnr[K]:.1f} dB, STAR-S {sparse.psnr[K]:.1f} dB"
     return (
         Frames(
             images=tuple(((array(b) - low) / (high - low)).clip(0, 1) for b in shown),
@@ -155,7 +152,7 @@ def sweeping(
             xlim=(-0.2, SWEEPS[-1] + 0.2),
             ylim=(20.0, 40.0),
             size=(4.6, 3.2),
-            note=note + f"STAR-S {sparse.psnr[K]:.1f} dB",
+            note=f"{noise}, γ₁ = {gamma1:g}, K = {K}: {told}",
         ),
     )
 

@@ -337,8 +337,7 @@ def _missed() -> Guess:
 
 def _band(X: Tensor, b: int) -> NDArray[np.float64]:
     """One band, stretched by the truth's own range."""
-    clean = truth()[0, b]
-    low, high = float(clean.min()), float(clean.max())
+    low, high = (float(v) for v in truth()[0, b].aminmax())
     return array(((X[0, b] - low) / (high - low)).clamp(0, 1))
 
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from dunfold_lib import records
 from dunfold_lib.hyperspectral import data, evaluation
@@ -20,8 +20,10 @@ from dunfold_lib.hyperspectral.figures_star_net_tables import (
     ROWS,
     Named,
     against,
+    apart,
     minus,
     of,
+    over,
     scored,
 )
 from dunfold_lib.hyperspectral.model import SMDSNet, STARNet, STARNetPaper
@@ -64,13 +66,20 @@ BESIDE = (
     "STARNetPaper, 27,702",
 )
 OURS: Named = ("star", "as-is")
+CLASSICAL: Named = ("star-classical", "cpu")
+PAIRS: dict[str, tuple[Named, Named]] = {  # of sentences: the first minus the second
+    "lead": (OURS, CLASSICAL),
+    "behind": (CLASSICAL, ("smds", "as-is")),
+    "repaired": (OURS, ("star", "cpu")),  # trained on damaged columns, and on repaired ones
+    "sound": (("star", "cpu"), CLASSICAL),
+}
 
 
 def ablation() -> Table:
     """One block out, trained again: the difference to all blocks of the same seed."""
     whole = [narrow(scored("star", "psnr", s, "as-is")) for s in LEVELS]
     rows = [
-        [label, *(narrow(against(n, "star", f"psnr_{s}")) for s in LEVELS)]
+        [label, *map(narrow, over(n, "star").values())]
         for n, label in ABLATION.items()
         if of(n, "psnr_50", "as-is")
     ]
@@ -144,11 +153,7 @@ def _seconds(net: Any, Y: Tensor) -> float:
 def times() -> Table:
     """Run times as printed, and ours on one core."""
     Y = evaluation.noised(data.part("test"), data.Noise(70), 0)
-    nets: dict[str, nn.Module] = {
-        "SMDSNet": SMDSNet(),
-        "STARNet": STARNet(),
-        "STARNetPaper": STARNetPaper(),
-    }
+    nets = {kind.__name__: kind() for kind in (SMDSNet, STARNet, STARNetPaper)}
     count = lambda net: sum(p.numel() for p in net.parameters())
     ours = [[f"here: {n}", f"{count(f):,}", f"{_seconds(f, Y):.2f}", "–"] for n, f in nets.items()]
     return (
@@ -164,10 +169,10 @@ def gains() -> Table:
     """STAR-Net over SMDS-Net: as printed on two cubes, and here."""
     signed = lambda v: minus_sign(f"{v:+.2f}")
     rows = [[f"{name}, as printed", *map(signed, printed.gain(name))] for name in printed.CUBES]
-    mine = [narrow(against("star", "smds", f"psnr_{s}")) for s in LEVELS]
+    mine = ["Indian Pines, here (752 over 735)", *map(narrow, over("star", "smds").values())]
     return (
         ["gain of STAR-Net over SMDS-Net, dB", *AT_LEVELS],
-        [*rows, ["Indian Pines, here (752 over 735)", *mine]],
+        [*rows, mine],
         "here: of the same seed, at equal training time, mean ± half the spread over seeds; – : "
         "not measured",
     )
@@ -176,35 +181,10 @@ def gains() -> Table:
 # the numbers of the sentences
 
 
-def lead() -> dict[int, list[float]]:
-    """STARNet minus the classical sweeps, by level and seed."""
-    return minus(OURS, ("star-classical", "cpu"))
-
-
-def behind() -> dict[int, list[float]]:
-    """The classical sweeps minus SMDSNet."""
-    return minus(("star-classical", "cpu"), ("smds", "as-is"))
-
-
-def repaired() -> dict[int, list[float]]:
-    """STARNet trained on damaged columns minus the same seed trained on repaired ones."""
-    return minus(OURS, ("star", "cpu"))
-
-
-def sound() -> dict[int, list[float]]:
-    """STARNet trained on repaired columns minus the classical sweeps."""
-    return minus(("star", "cpu"), ("star-classical", "cpu"))
-
-
 def blind() -> list[float]:
     """What estimating σ changes in the mean, by level."""
     score = lambda key, s: mean(of("star", f"{key}_{s}_as_is", "as-is"))
     return [score("psnr_blind", s) - score("psnr", s) for s in LEVELS]
-
-
-def over_as_is() -> list[float]:
-    """STARNet minus the classical sweeps at σ = 10 on the file as it is."""
-    return minus(OURS, ("star-classical", "cpu"), "as_is")[LEVELS[0]]
 
 
 def four_accuracies() -> dict[int, list[float]]:
@@ -219,24 +199,10 @@ def nlm_accuracy() -> list[float]:
     return [mean(of("subspace-nlm", f"accuracy_{s}_as_is")) - max(four[s]) for s in LEVELS]
 
 
-def svt_brings() -> dict[int, list[float]]:
-    """All blocks minus the network without SVT."""
-    found = {s: against("star-no-svt", "star", f"psnr_{s}") for s in LEVELS}
-    return {s: [-v for v in row] for s, row in found.items()}
-
-
-def blend_costs() -> list[list[float]]:
-    """By level: the network that makes G in its last layer alone, minus all blocks."""
-    return [against("star-no-blend", "star", f"psnr_{s}") for s in LEVELS]
-
-
 def procrustes_brings() -> dict[int, list[float]]:
     """With one step of A at the end minus without."""
-    pairs = {
-        s: (of("star", f"psnr_{s}", "as-is"), of("star", f"psnr_fixed_{s}", "as-is"))
-        for s in LEVELS
-    }
-    return {s: [a - b for a, b in zip(*pair, strict=False)] for s, pair in pairs.items()}
+    score = lambda key: of("star", key, "as-is")
+    return {s: apart(score(f"psnr_{s}"), score(f"psnr_fixed_{s}")) for s in LEVELS}
 
 
 def s_brings() -> dict[str, list[float]]:
@@ -246,16 +212,8 @@ def s_brings() -> dict[str, list[float]]:
 
 def s_over_classical() -> dict[str, list[float]]:
     """By kind of sparse noise: STARNetS minus the classical STAR-S."""
-    pair = lambda k: (
-        of("star-s", f"psnr_{k}_as_is", "as-is"),
-        of("star-s-classical", f"psnr_{k}_as_is"),
-    )
-    return {k: [a - b for a, b in zip(*pair(k), strict=False)] for k in KINDS}
-
-
-def net_gain() -> dict[int, list[float]]:
-    """STARNet minus SMDSNet of the same seed."""
-    return {s: against("star", "smds", f"psnr_{s}") for s in LEVELS}
+    score = lambda n, r, k: of(n, f"psnr_{k}_as_is", r)
+    return {k: apart(score("star-s", "as-is", k), score("star-s-classical", "", k)) for k in KINDS}
 
 
 def _by_level(stem: str, found: Mapping[Any, Sequence[float]], digits: int = 2) -> dict[str, str]:
@@ -270,11 +228,11 @@ def quotes() -> dict[str, str]:
 def _quoted_scores() -> dict[str, str]:
     again = minus(("smds", "cpu"), ("smds", "as-is"))
     changes = max(abs(v) for row in again.values() for v in row)
-    named = {"lead": lead(), "behind": behind(), "repaired": repaired(), "sound": sound()}
-    made = {key: said for stem, v in named.items() for key, said in _by_level(stem, v).items()}
+    found = {stem: minus(*pair) for stem, pair in PAIRS.items()}
+    made = {key: said for stem, v in found.items() for key, said in _by_level(stem, v).items()}
     return made | {
         "smds_changes": f"{changes:.2f}",
-        "ahead_70": between([-v for v in behind()[70]]),
+        "ahead_70": between([-v for v in found["behind"][70]]),
         "atom_seeds": str(len(of("star-atoms", "psnr_50", "as-is"))),
     }
 
@@ -287,14 +245,15 @@ def _quoted_scenes() -> dict[str, str]:
         "blind": between(blind()),
         "nlm_10": between(nlm[10]),
         "flat": between([mean(v) for v in flat.values()], 1),
-        "as_is_10": between(over_as_is()),
+        "as_is_10": between(minus(OURS, CLASSICAL, "as_is")[10]),
         "four_apart": f"{wide:.3f}",
         "nlm_gain": between(nlm_accuracy()),
     }
 
 
 def _quoted_studies() -> dict[str, str]:
-    blend, seeds = blend_costs(), lambda n: len(of(n, "psnr_50", "as-is"))
+    blend = [*over("star-no-blend", "star").values()]
+    seeds = lambda n: len(of(n, "psnr_50", "as-is"))
     spent = lambda n: mean(
         [
             r["cpu_seconds"]
@@ -302,9 +261,9 @@ def _quoted_studies() -> dict[str, str]:
             if r.get("recipe_name") == "as-is"
         ]
     )
-    lone = [[mean(against("star-k1", "star", f"psnr_{s}"))] for s in LEVELS]
+    lone = [[mean(row)] for row in over("star-k1", "star").values()]
     return (
-        _by_level("svt", svt_brings())
+        _by_level("svt", over("star", "star-no-svt"))
         | _by_level("procrustes", procrustes_brings())
         | {
             "svt_time": f"{spent('star-no-svt') / spent('star'):.2f}",
@@ -326,6 +285,6 @@ def _quoted_gains() -> dict[str, str]:
     return (
         _by_level("s", s_brings(), 1)
         | {"s_trained": between(trained, 1)}
-        | _by_level("gain", net_gain())
+        | _by_level("gain", over("star", "smds"))
         | _by_level("fixed_gain", fixed)
     )

@@ -3,17 +3,16 @@
 Each function returns what ``show.table`` takes; scores are read from ``results/hyperspectral``.
 """
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
-from torch import Tensor
-
 from dunfold_lib import records
-from dunfold_lib.hyperspectral import baselines, data, evaluation
+from dunfold_lib.hyperspectral import data, evaluation
 from dunfold_lib.hyperspectral import figures_star_net as figures
 from dunfold_lib.hyperspectral.algorithm import star
-from dunfold_lib.hyperspectral.baselines import pca
+from dunfold_lib.hyperspectral.baselines import noisy, pca
+from dunfold_lib.hyperspectral.evaluation import Method
 from dunfold_lib.hyperspectral.fast import denoise
 from dunfold_lib.hyperspectral.scores import psnr
 from dunfold_lib.hyperspectral.scores import scores as cube_scores
@@ -60,19 +59,10 @@ ROWS: dict[str, Named] = {
     "STARNet, 752, GPU": ("star", "gpu-pines"),
     "STARNetPaper, GPU": ("star-paper", "gpu-pines"),
 }
-AWAY: dict[str, Named] = {
-    "subspace + non-local means": ("subspace-nlm", ""),
-    "subspace + TV": ("subspace-tv", ""),
-    "STAR, classical": ("star-classical", ""),
-    "SMDSNet, 735": ("smds", "as-is"),
-    "STARNet, 752": ("star", "as-is"),
-}
+AWAY: dict[str, Named] = {"subspace + non-local means": ("subspace-nlm", "")}
+AWAY |= {n: ROWS[n] for n in ("subspace + TV", "STAR, classical", "SMDSNet, 735", "STARNet, 752")}
 SCENES = {"_pavia": "Pavia Centre", "_simu": "simulated"}
-QUICK: dict[str, Callable[[Tensor, float], Tensor]] = {
-    "noisy": baselines.noisy,
-    "pca": pca,
-    "star-classical": star,
-}
+QUICK: dict[str, Method] = {"noisy": noisy, "pca": pca, "star-classical": star}
 MORE = "mean ± half the spread over seeds; one seed where there is no ±; – : not measured"
 
 
@@ -190,15 +180,16 @@ def elsewhere() -> Table:
 def as_is() -> Table:
     """PSNR with the damaged crop as truth."""
     rows = [
-        [label, *(narrow(of(ROWS[label][0], f"psnr_{s}_as_is", ROWS[label][1])) for s in LEVELS)]
-        for label in ("STAR, classical", "SMDSNet, 735", "STARNet, 752")
+        [label, *(narrow(of(n, f"psnr_{s}_as_is", r)) for s in LEVELS)]
+        for label, (n, r) in AWAY.items()
+        if not label.startswith("subspace")
     ]
     return ["PSNR, dB, file as it is", *AT_LEVELS], rows, MORE
 
 
 def accuracies() -> Table:
     """Accuracy of the crops' classes after denoising."""
-    use = {"noisy": ("noisy", ""), "PCA": ("pca", ""), **AWAY}
+    use = {label: ROWS[label] for label in ("noisy", "PCA")} | AWAY
     rows = [
         [label, *(narrow(of(n, f"accuracy_{s}_as_is", r), 3) for s in LEVELS)]
         for label, (n, r) in use.items()
@@ -209,13 +200,20 @@ def accuracies() -> Table:
 # differences of the same seed
 
 
+def apart(first: Sequence[float], second: Sequence[float]) -> list[float]:
+    """The first minus the second, seed by seed in the order of the records."""
+    return [a - b for a, b in zip(first, second, strict=False)]
+
+
 def minus(first: Named, second: Named, scene: str = "") -> dict[int, list[float]]:
-    """By level: PSNR of the first minus the second, seed by seed in the order of the records."""
-    if scene:
-        both = {s: [of(n, f"psnr_{s}_{scene}", r) for n, r in (first, second)] for s in LEVELS}
-    else:
-        both = {s: [scored(n, "psnr", s, r) for n, r in (first, second)] for s in LEVELS}
-    return {s: [a - b for a, b in zip(*pair, strict=False)] for s, pair in both.items()}
+    """By level: PSNR of the first ``apart`` from the second."""
+    read = lambda n, r, s: of(n, f"psnr_{s}_{scene}", r) if scene else scored(n, "psnr", s, r)
+    return {s: apart(read(*first, s), read(*second, s)) for s in LEVELS}
+
+
+def over(first: str, second: str) -> dict[int, list[float]]:
+    """By level: PSNR of the first network ``against`` the second."""
+    return {s: against(first, second, f"psnr_{s}") for s in LEVELS}
 
 
 def against(name: str, other: str, score: str) -> list[float]:

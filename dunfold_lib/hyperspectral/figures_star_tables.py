@@ -54,6 +54,10 @@ SPARSE = {
     "star-s-classical": "STAR-S",
 }
 KINDS = {"impulse": "impulses", "stripes": "stripes", "dead": "dead lines", "mixed": "all three"}
+BRINGS = {  # what S does, and a basis from medians: the first minus the second
+    "S": ("star-s-classical", "star-classical-medians"),
+    "medians": ("star-classical-medians", "star-classical-sparse"),
+}
 MU = 1.5  # of ``star_s``
 USES = (
     "not denoised",
@@ -214,26 +218,14 @@ def quotes() -> dict[str, str]:
         "cosines": between(cosines, 1),
         "copy_most": f"{max(copy):.1f}",
         "svt_most": f"{max(svt):.1f}",
-        **_quoted_sparse(),
+        **{
+            f"{stem}_{k}": f"{of_means(*pair)[k]:.1f}"
+            for stem, pair in BRINGS.items()
+            for k in ("impulse", "stripes")
+        },
     }
 
 
 def of_means(first: str, second: str) -> dict[str, float]:
     """By kind of sparse noise: mean PSNR of the first method minus that of the second."""
     return {k: mean(scored(first, k)) - mean(scored(second, k)) for k in KINDS}
-
-
-def S_brings() -> dict[str, float]:
-    """By kind of sparse noise: STAR-S minus STAR with a basis from medians."""
-    return of_means("star-s-classical", "star-classical-medians")
-
-
-def medians_bring() -> dict[str, float]:
-    """By kind of sparse noise: STAR with a basis from medians minus STAR."""
-    return of_means("star-classical-medians", "star-classical-sparse")
-
-
-def _quoted_sparse() -> dict[str, str]:
-    named = {"S": S_brings(), "medians": medians_bring()}
-    kinds = ("impulse", "stripes")
-    return {f"{stem}_{k}": f"{found[k]:.1f}" for stem, found in named.items() for k in kinds}

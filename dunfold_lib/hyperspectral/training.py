@@ -146,8 +146,7 @@ def train(net: Sweeps, recipe: Training, context: Context = ALONE) -> list[float
 
     moving = net.procrustes if recipe.whole else 0
     with set_to(net, stride=recipe.stride, procrustes=moving):
-        loss = LOSSES[recipe.loss]
-        return fit(net, sample, loss, recipe, context)
+        return fit(net, sample, LOSSES[recipe.loss], recipe, context)
 
 
 @contextmanager

@@ -168,8 +168,7 @@ def required(name: str) -> Path:
 @fetch.cached(lambda part: [data_folder("middlebury"), data_folder("sintel")])
 def middlebury(part: str) -> dict[str, Scene]:
     """Middlebury 2005/2006 at half size: "train" (4 scenes, and Sintel's), "test" (2)."""
-    if part not in ("train", "test"):
-        raise ValueError(f"part is {part!r}; it must be 'train' or 'test'")
+    checks.one_of("part", part, ("train", "test"))
     names = MIDDLEBURY_TRAIN if part == "train" else MIDDLEBURY_TEST
     found = read_pairs(required("middlebury"), names)
     if part == "train":
@@ -186,9 +185,8 @@ def motorcycle() -> Scene:
     """
     folder = Path(str(resources.files("skimage") / "data"))
     with np.load(folder / "motorcycle_disp.npz") as file:
-        d = file["arr_0"].astype(np.float64)
+        d = filled(file["arr_0"].astype(np.float64))
     Y = read(folder / "motorcycle_left.png")
-    d = filled(d)
     return Scene(in_range((d / d.max()).astype(np.float32), "disparity"), grey(Y))
 
 
@@ -288,9 +286,8 @@ def patches(
         raise ValueError(f"scene {small[0] if small else '(none)'} holds no patch of {side}×{side}")
     chosen = list(scenes.values())
     area = torch.tensor([float(s.truth[0, 0].numel()) for s in chosen])
-    cut = []
-    for i in torch.multinomial(area, batch, replacement=True, generator=g):
-        cut.append(crop(torch.cat([chosen[int(i)].truth, chosen[int(i)].Y], 1), side, g))
+    drawn = torch.multinomial(area, batch, replacement=True, generator=g)
+    cut = [crop(torch.cat([chosen[int(i)].truth, chosen[int(i)].Y], 1), side, g) for i in drawn]
     whole, C = torch.cat(cut), chosen[0].truth.shape[1]
     return whole[:, :C].contiguous(), whole[:, C:].contiguous()
 

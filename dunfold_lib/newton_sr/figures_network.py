@@ -4,14 +4,14 @@ Everything is shown on crops of the wheel's motorcycle and on made-up planes, ×
 """
 
 from copy import copy
-from functools import cache
+from functools import cache, partial
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from dunfold_lib import checks, experiment, fetch
-from dunfold_lib.explore import Explorer, Guess, Slider
+from dunfold_lib.explore import Explorer, Slider
 from dunfold_lib.newton_sr import data, downsampling, guesses, scores, training
 from dunfold_lib.newton_sr.data import Scene
 from dunfold_lib.newton_sr.downsampling import Pair
@@ -36,6 +36,7 @@ CURVATURES = tuple(training.CURVATURES)
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
 WORST, FLOOR = 400.0, 1e-6  # largest RMSE and smallest residual that an axis shows
 WIDE = (5.6, 2.9)  # of a panel that has a row for itself
+by_cg = partial(Curves, xlabel="CG steps a stage", logy=True, xlim=(0, 17), size=WIDE)
 
 
 @fetch.cached(fetch.nowhere)
@@ -157,15 +158,11 @@ def products(cg: int = 4, k: int = 3, name: str = "rear") -> tuple[Frames, Curve
     )
     stages = range(1, len(left[0]) + 1)
     lines = [line(CG, [r[j - 1] for r in left], f"stage {j}", j - 1, "path") for j in stages]
-    curve = Curves(
+    curve = by_cg(
         lines=(*lines, line([cg], [here], "shown", 3, "dots")),
-        xlabel="CG steps a stage",
         ylabel="‖Vd + F‖ / ‖F‖",
-        logy=True,
-        xlim=(0, 17),
         ylim=(FLOOR / 2, 1),
         alt="What is left of the Newton system in each stage against the number of CG steps",
-        size=WIDE,
         note=f"{cg} CG steps, stage {k}: RMSE {rmse:.2f}, ‖Vd + F‖/‖F‖ = {here:.1e}",
     )
     return frames, curve
@@ -191,16 +188,12 @@ def jacobian(curvature: str = "majorised", cg: int = 4) -> tuple[Frames, Curves]
         line(CG, [min(r.rmse[-1], WORST) for r in made[c]], c, i, "path")
         for i, c in enumerate(CURVATURES)
     ]
-    curve = Curves(
+    curve = by_cg(
         lines=(*lines, line([cg], [min(rmse, WORST)], "shown", 3, "dots")),
-        xlabel="CG steps a stage",
         ylabel="RMSE of the last U",
-        logy=True,
-        xlim=(0, 17),
         ylim=(8, WORST),
         fixed=len(lines),
         alt="RMSE of the estimate against the number of CG steps for two Jacobians",
-        size=WIDE,
         note=f"{curvature}, {cg} CG steps: RMSE {rmse:.2f}",
     )
     return frames, curve
@@ -324,6 +317,8 @@ def jacobian_explorer() -> Explorer:
 
 def guide_explorer() -> Explorer:
     """Sliders over ``guide``."""
+    rmse = lambda t, n: scores.rmse(guided_by(t, "Newton", n)[1], scene(n).truth)
+    whole, none = ({n: rmse(t, n) for n in ("rear", "planes")} for t in (1.0, 0.0))
     return Explorer(
         guide,
         {
@@ -332,12 +327,5 @@ def guide_explorer() -> Explorer:
             "name": Slider("scene", ("rear", "planes")),
         },
         "How much of the estimate comes from the guide?",
-        guess=_without_guide(),
+        guess=guesses.without_guide(whole, none),
     )
-
-
-def _without_guide() -> Guess:
-    """How much worse Newton's estimate gets on each scene when the guide is taken away."""
-    rmse = lambda t, n: scores.rmse(guided_by(t, "Newton", n)[1], scene(n).truth)
-    whole, none = ({n: rmse(t, n) for n in ("rear", "planes")} for t in (1.0, 0.0))
-    return guesses.without_guide(whole, none)

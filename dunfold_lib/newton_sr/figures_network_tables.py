@@ -6,21 +6,17 @@ from typing import Any
 import torch
 
 from dunfold_lib import records
-from dunfold_lib.newton_sr import data
+from dunfold_lib.newton_sr import data, experiments
 from dunfold_lib.newton_sr.data import Scene
 from dunfold_lib.newton_sr.figures_network import KINDS, Inside, run_of, scene
 from dunfold_lib.newton_sr.jacobians import clarke, clip, majorised
-from dunfold_lib.show import Curves, Frames, array, line
+from dunfold_lib.newton_sr.painting import grey
+from dunfold_lib.show import Curves, Frames, line
 from dunfold_lib.tables import Table, average, between, narrow
 
 HOME = "cpu-middlebury"  # the recipe of the tables that name no other
 RECIPES = {HOME: "Middlebury", "cpu": "planes", "gpu": "Middlebury, GPU"}
-NETWORKS = {
-    "NewtonSR": "newton",
-    "LearnedInverseSR": "learned-inverse",
-    "FirstOrderSR": "first-order",
-    "PlainSR": "plain",
-}
+NETWORKS = {kind.__name__: stem for stem, kind in experiments.KINDS.items()}
 CLASSICAL = {
     "bicubic": "bicubic",
     "guided filter": "guided-filter",
@@ -46,29 +42,24 @@ def of(name: str, score: str, recipe: str = "") -> list[Any]:
 
 def _tight(name: str, score: str, recipe: str = "") -> str:
     """Mean ± half the spread in a narrow setting; a dash where nothing is recorded."""
-    found = of(name, score, recipe)
-    return narrow(found)
+    return narrow(of(name, score, recipe))
 
 
 def examples(planes: Scene) -> tuple[Frames, Frames]:
     """The guides and depths of the motorcycle at half size and of a made-up scene."""
-    real = data.motorcycle()
-    shown = lambda t, n=1: array(t.clamp(0, 1))[0, 0, ::n, ::n]
-    images = (shown(real.Y, 2), shown(real.truth, 2))
+    truth, Y = (grey(x)[::2, ::2] for x in data.motorcycle())
+    made = (grey(planes.Y), grey(planes.truth))
     return (
-        Frames(images, ("guide: left image", "disparity"), "The motorcycle"),
-        Frames(
-            (shown(planes.Y), shown(planes.truth)), ("guide", "depth"), "Made-up planes", zoom=2
-        ),
+        Frames((Y, truth), ("guide: left image", "disparity"), "The motorcycle"),
+        Frames(made, ("guide", "depth"), "Made-up planes", zoom=2),
     )
 
 
 def before_and_after(name: str = "rear") -> Frames:
     """The guide, the truth, bicubic interpolation and the recorded NewtonSR's estimate, large."""
     made, (truth, Y) = run_of("Newton", name), scene(name)
-    shown = lambda t: array(t.clamp(0, 1))[0, 0]
     return Frames(
-        images=tuple(map(shown, (Y, truth, made.U[0], made.U[-1]))),
+        images=tuple(map(grey, (Y, truth, made.U[0], made.U[-1]))),
         captions=(
             "the guide",
             "the truth",

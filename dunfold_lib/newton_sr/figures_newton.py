@@ -1,10 +1,10 @@
 """Figures of the chapter on semi-smooth Newton as functions of a few numbers, and their sliders."""
 
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from itertools import accumulate, islice
 from math import log2
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -31,6 +31,7 @@ CONDITIONS = tuple(10.0**k for k in range(1, 8))  # cond(AAᵀ)
 SHARES = (0.05, 0.2)  # λ/λ_max
 FIRST_ORDER_STEPS, POINTS = 1000, 45  # the first-order methods' steps, and how many are drawn
 LEAST = 1e-16  # what is drawn at the bottom of a logarithmic axis
+residuals = partial(Curves, logy=True, ylim=(LEAST, 10), size=(4.0, 3.3))
 
 PENALTIES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)  # s
 CG_STEPS = (4, 16, 400)  # most conjugate-gradient steps in a Newton step
@@ -81,31 +82,24 @@ def conditioning(condition: float = 1e3, share: float = 0.05) -> tuple[Curves, C
         f"{newton.steps[-1]:.0f} steps, {newton.products[-1]:.0f} products; "
         f"after {FIRST_ORDER_STEPS} steps {ends}"
     )
-    panel = lambda x, xlabel, alt, note="": Curves(
-        lines=tuple(
-            line(
-                getattr(t, x),
-                [max(v, LEAST) for v in t.error],
-                name,
-                i,
-                "path" if name == "SSNAL" else "solid",
-            )
+
+    def panel(x: str, xlabel: str, alt: str, note: str = "") -> Curves:
+        lines = tuple(
+            line(getattr(t, x), _shown(t.error), name, i, "path" if name == "SSNAL" else "solid")
             for i, (name, t) in enumerate(traces.items())
-        ),
-        xlabel=xlabel,
-        ylabel="KKT residual",
-        logx=True,
-        logy=True,
-        xlim=(1, FIRST_ORDER_STEPS),
-        ylim=(LEAST, 10),
-        alt=alt,
-        size=(4.0, 3.3),
-        note=note,
-    )
+        )
+        xlim = (1, FIRST_ORDER_STEPS)
+        return residuals(lines, xlabel, "KKT residual", alt, logx=True, xlim=xlim, note=note)
+
     return (
         panel("steps", "steps (SSNAL: Newton steps)", "KKT residual of four methods by steps"),
         panel("products", "products with A and Aᵀ", "KKT residual by products with A", note),
     )
+
+
+def _shown(values: Sequence[float]) -> list[float]:
+    """Values on a logarithmic axis."""
+    return [max(v, LEAST) for v in values]
 
 
 class Depth(NamedTuple):
@@ -178,38 +172,25 @@ def gradient_trace(s: float) -> Trace:
 def primal(s: float = 1.0, cg: int = 400) -> tuple[Curves, Curves]:
     """‖F‖ of one inner problem, by Newton steps and by products, for two curvatures."""
     problem, start, *_ = depth(s)
-    traces = {
-        "Clarke": newton_trace(problem, start, clarke, NEWTON_STEPS, cg),
-        "majorised": newton_trace(problem, start, majorised, NEWTON_STEPS, cg),
-    }
+    curvatures = {"Clarke": clarke, "majorised": majorised}
+    traces = {n: newton_trace(problem, start, M, NEWTON_STEPS, cg) for n, M in curvatures.items()}
     within = lambda t: sum(p <= MOST_PRODUCTS for p in t.products)
-    shown = lambda values: [max(v, LEAST) for v in values]
-    panel = lambda lines, xlabel, xlim, alt, note="": Curves(
-        lines=tuple(lines),
-        xlabel=xlabel,
-        ylabel="‖F‖",
-        logy=True,
-        logx=xlim[0] > 0,
-        xlim=xlim,
-        ylim=(LEAST, 10),
-        alt=alt,
-        size=(4.0, 3.3),
-        note=note,
+    by_step = tuple(
+        line(t.steps, _shown(t.error), n, i, "path") for i, (n, t) in enumerate(traces.items())
     )
-    by_step = [
-        line(t.steps, shown(t.error), name, i, "path") for i, (name, t) in enumerate(traces.items())
-    ]
     traces["gradient"] = gradient_trace(s)
-    by_product = [
-        line(t.products[: within(t)], shown(t.error[: within(t)]), name, i)
+    by_product = tuple(
+        line(t.products[: within(t)], _shown(t.error[: within(t)]), name, i)
         for i, (name, t) in enumerate(traces.items())
-    ]
+    )
     ends = ", ".join(f"{name} {t.error[-1]:.0e}" for name, t in traces.items())
     note = f"s = {s:g}, at most {cg} steps of CG: ‖F‖ ends at {ends}"
     alt = "Norm of F on a logarithmic axis against "
+    steps = alt + "Newton steps, for two curvatures"
+    work: dict[str, Any] = {"logx": True, "xlim": (1, MOST_PRODUCTS), "note": note}
     return (
-        panel(by_step, "Newton steps", (0, NEWTON_STEPS), alt + "Newton steps, for two curvatures"),
-        panel(by_product, "products with D and Dᵀ", (1, MOST_PRODUCTS), alt + "products", note),
+        residuals(by_step, "Newton steps", "‖F‖", steps, xlim=(0, NEWTON_STEPS)),
+        residuals(by_product, "products with D and Dᵀ", "‖F‖", f"{alt}products", **work),
     )
 
 
@@ -302,10 +283,8 @@ def solved(d: Depth, found: Solution) -> tuple[Frames, Curves]:
 def products_needed(s: float) -> dict[str, list[float | None]]:
     """Pairs of D and Dᵀ until ‖F‖ of ``depth(s)`` has fallen by each of ``FALLS``; None: never."""
     problem, start, *_ = depth(s)
-    traces = {
-        "Newton": newton_trace(problem, start, clarke, 40, 400),
-        "gradient": gradient_trace(s),
-    }
+    newton = newton_trace(problem, start, clarke, 40, 400)
+    traces = {"Newton": newton, "gradient": gradient_trace(s)}
     pairs = lambda t, fall: next(
         (p for p, e in zip(t.products, t.error, strict=True) if e <= fall * t.error[0]), None
     )

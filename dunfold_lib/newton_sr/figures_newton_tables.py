@@ -60,14 +60,9 @@ def first_order_counts() -> Table:
 def spectra(found: Mapping[float, Sequence[float]]) -> tuple[Any, ...]:
     """A table of ``spectrum`` by the penalty; zero up to rounding is 0."""
     rows = [[f"{s:g}", *("0" if v < 1e-12 else v for v in row)] for s, row in found.items()]
+    head = ["smallest eigenvalue of V at U⁰", "at the minimiser", "largest there", "Newton steps"]
     return (
-        [
-            "s",
-            "smallest eigenvalue of V at U⁰",
-            "at the minimiser",
-            "largest there",
-            "Newton steps",
-        ],
+        ["s", *head],
         rows,
         "V without ε, Clarke's element; 16 × 16 pixels from 8 × 8 measurements; ‖F‖ to 1e-10",
         "{:.2g}",

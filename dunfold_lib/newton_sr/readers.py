@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from dunfold_lib import cubes, fetch
+from dunfold_lib import checks, cubes, fetch
 from dunfold_lib.cubes import CAVE_BANDS
 from dunfold_lib.fetch import Brought
 from dunfold_lib.newton_sr.data import Scene, grey, in_range, read_pairs, response
@@ -45,8 +45,7 @@ def nyu(folder: Path, part: str = "test") -> dict[str, Scene]:
 
     part : "train", the first 1000 images, or "test", the others. Needs h5py (extra ``data``).
     """
-    if part not in ("train", "test"):
-        raise ValueError(f"part is {part!r}; it must be 'train' or 'test'")
+    checks.one_of("part", part, ("train", "test"))
     h5py, path = fetch.hdf5("NYU v2"), folder / NYU
     chosen = slice(0, NYU_TRAIN) if part == "train" else slice(NYU_TRAIN, None)
     with fetch.reading(path), h5py.File(path) as file:  # (image, [colour,] column, row)
@@ -54,13 +53,12 @@ def nyu(folder: Path, part: str = "test") -> dict[str, Scene]:
     if len(depth) == 0 or rgb.ndim != 4 or rgb.shape[::2] != (len(depth), depth.shape[-2]):
         given = f"{rgb.shape} and {depth.shape}"
         raise ValueError(f"{path}: images and depths of part {part!r} have shapes {given}")
-    first = 0 if part == "train" else NYU_TRAIN
     return {
-        f"{first + i + 1:04d}": Scene(
-            in_range((d.T / NYU_METRES).astype(np.float32), f"{path}, depth {first + i + 1}"),
+        f"{i:04d}": Scene(
+            in_range((d.T / NYU_METRES).astype(np.float32), f"{path}, depth {i}"),
             grey(in_range(np.moveaxis(x, 0, 2).swapaxes(0, 1), str(path))),
         )
-        for i, (x, d) in enumerate(zip(rgb, depth, strict=True))
+        for i, (x, d) in enumerate(zip(rgb, depth, strict=True), chosen.start + 1)
     }
 
 

@@ -50,9 +50,7 @@ class Training(Recipe):
     def __post_init__(self) -> None:
         super().__post_init__()
         known(self.data)
-        if self.curvature not in CURVATURES:
-            allowed = " or ".join(map(repr, CURVATURES))
-            raise ValueError(f"curvature is {self.curvature!r}; it must be {allowed}")
+        checks.one_of("curvature", self.curvature, CURVATURES)
         checks.number("residual", self.residual, 0)
         checks.number("fourier", self.fourier, 0)
 

@@ -19,8 +19,8 @@ from dunfold_lib.small_target.figures_lab import (
     around_zero,
     cut_at,
     grey,
-    hats,
     marked,
+    masks,
     published_rows,
     recorded_rows,
     score_rows,
@@ -54,11 +54,9 @@ class Desk:
         def make() -> data.Frames:
             if name == MADE_UP:
                 return evaluation.measured_on("sirst", 0)["_synthetic"]
-            return (
-                training.part("injected", "val")
-                if name == INJECTED
-                else evaluation.measured_on(name, 0)[""]
-            )
+            if name == INJECTED:
+                return training.part("injected", "val")
+            return evaluation.measured_on(name, 0)[""]
 
         frames: data.Frames = self.once(("whole", name), make)
         return frames
@@ -106,8 +104,7 @@ class Desk:
         here_ = self.whole(frames)
         images = data.images(here_)
         if isinstance(method, str):
-            run = baselines.DETECTORS[method]
-            found = torch.stack([baselines.segment(run(x[0]))[None] for x in images])
+            found = masks(baselines.DETECTORS[method], images)
             self.measured[frames, label] = scores.scores(found, here_.mask), None
             return
         T = fast.logits(method, images)
@@ -185,7 +182,7 @@ class Desk:
         found = fast.logits(network, noisy) > 0
         pictures = grey(clean[at]), grey(noisy[at]), marked(noisy[at], found[at], mask[at])
         captions = "clean", f"σ = {sigma}/255, density {100 * density:g} %", MARKS
-        both = {"network": found, "top-hat": hats(noisy)}
+        both = {"network": found, "top-hat": masks(baselines.top_hat, noisy)}
         table = score_rows(both, mask, f"the first {len(mask)} frames")
         return Frames(pictures, captions, "noise"), table
 

@@ -45,18 +45,15 @@ LOGITS = Cuts(0.0, tuple(v / 2 for v in range(-8, 41)))
 SHARES = Cuts(0.5, tuple(v / 50 for v in range(50)))  # of a classical map's largest value
 
 
-def measured_on(name: str, seed: int, folder: Path | None = None) -> dict[str, Frames]:
+def measured_on(name: str, seed: int) -> dict[str, Frames]:
     """Where a method is measured, by the ending of its scores' names.
 
-    A reader's folder; or the test part of a set and, for "sirst", made-up scenes of the seed, which
-    are all there is where the data folder lacks SIRST v1.
+    The test part of a set and, for "sirst", made-up scenes of the seed, which are all there is
+    where the data folder lacks SIRST v1.
     """
-    side = SIDES.get(name, 256)
-    if folder is not None:
-        return {"": readers.read_folder(folder, "test", side)}
     found: dict[str, Frames] = {}
     if name != "sirst" or fetch.folder(f"istd/{readers.SETS[name]}"):
-        found[""] = readers.frames(name, "test", side)
+        found[""] = readers.frames(name, "test", SIDES.get(name, 256))
     if name == "sirst":
         g = torch.Generator().manual_seed(TEST_SEED + seed)
         found["_synthetic"] = data.synthetic(g, TEST_SCENES)
@@ -83,7 +80,7 @@ class Where(NamedTuple):
 def where(
     name: str, seed: int, folder: Path | None = None, side: int | None = None
 ) -> dict[str, Where]:
-    """``measured_on``, and in a reader's folder the sizes as ``side`` says: 0 leaves them."""
+    """``measured_on``; or a reader's folder, its sizes as ``side`` says: 0 leaves them."""
     if folder is None:
         return {ending: Where((frames,)) for ending, frames in measured_on(name, seed).items()}
     wanted = SIDES.get(name, 256) if side is None else side or None

@@ -33,8 +33,7 @@ def folded(F: Learned) -> list[Layer]:
     made: list[Layer] = []
     for module in F.body:
         if isinstance(module, nn.Conv2d):
-            bias = module.bias if module.bias is not None else module.weight.new_zeros(())
-            made.append((module.weight, bias))
+            made.append(_layer(module))
         elif isinstance(module, nn.BatchNorm2d):
             mean, var = module.running_mean, module.running_var
             assert mean is not None
@@ -68,7 +67,7 @@ class Compact:
         bare = isinstance(F.body[-1], nn.Conv2d)  # a widening layer without a bend behind it
         self.wide = convs.pop() if bare else None
         self.hidden, self.excite = convs, F.excite
-        self.last = lay((F.last.weight, F.last.bias))
+        self.last = lay(_layer(F.last))
 
     def __call__(self, v: Tensor) -> Tensor:
         x = v.contiguous(memory_format=torch.channels_last)

@@ -3,8 +3,9 @@
 Everything is shown on made-up scenes of 128×128, so a page needs no data but committed weights.
 """
 
-from functools import cache
-from typing import NamedTuple
+from collections.abc import Callable
+from functools import cache, partial
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -36,6 +37,7 @@ FEW = 4  # of them, for the networks of all depths
 RATES = (0.3, 0.1, 0.03, 0.01, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5)  # of false positives: thresholds
 LEAST = 1e-5  # smallest rate of false positives that the ROC shows
 WIDE = (4.4, 3.2)
+of_iou = partial(Curves, ylabel="IoU, %", ylim=(-3, 103), size=WIDE)
 
 
 @fetch.cached(fetch.nowhere)
@@ -156,17 +158,14 @@ def stage(
         zoom=2,
     )
     stages = range(1, len(seen))
-    curve = Curves(
+    curve = of_iou(
         lines=(
             line(stages, shares, "T > 0", 0, "path"),
             line([k], [shares[k - 1]], "shown", 1, "dots"),
         ),
         xlabel="stage k",
-        ylabel="IoU, %",
         xlim=(0.7, len(seen) - 0.7),
-        ylim=(-3, 103),
         alt="IoU of T above zero after each stage, with the shown one marked",
-        size=WIDE,
         note=f"{name}, noise: {noise}, stage {k}: IoU {shares[k - 1]:.0f} %. Green: found, orange: "
         "false, blue: missed",
     )
@@ -197,16 +196,6 @@ def threshold(cut: float = 0.0, noise: str = "none") -> tuple[Frames, Curves]:
     rate = float((found & ~truth).sum() / (~truth).sum())
     hits = float((found & truth).sum() / truth.sum())
     told = scores.by_overlap(found, truth)
-    frames = Frames(
-        images=(
-            array(disturbed(many(), noise)[0, 0]),
-            stretched(logit[:1]),
-            painted(found[0, 0], truth[0, 0]),
-        ),
-        captions=("image", f"Tᴷ: {extremes(logit[:1])}", f"Tᴷ > {cut:g}"),
-        alt=f"One of the scenes, noise: {noise}",
-        zoom=2,
-    )
     drawn = curve.fpr > LEAST
     plot = Curves(
         lines=(
@@ -223,7 +212,21 @@ def threshold(cut: float = 0.0, noise: str = "none") -> tuple[Frames, Curves]:
         note=f"T > {cut:g}, noise: {noise}: IoU {share(found, truth):.1f} %, "
         f"Pd {100 * told.pd:.0f} %, Fa {told.fa / 1e-5:.1f}e-5, area under the ROC {area:.3f}",
     )
-    return frames, plot
+    return _first(logit, cut, noise, ""), plot
+
+
+def _first(T: Tensor, cut: float, noise: str, more: str) -> Frames:
+    """The first of ``many``, its T and where that is above a cut; ``more`` is said of it."""
+    return Frames(
+        images=(
+            array(disturbed(many(), noise)[0, 0]),
+            stretched(T[:1]),
+            painted(T[0, 0] > cut, many().mask[0, 0]),
+        ),
+        captions=("image", f"Tᴷ: {extremes(T[:1])}", f"Tᴷ > {cut:g}{more}"),
+        alt=f"One of the scenes, noise: {noise}",
+        zoom=2,
+    )
 
 
 def depth(K: int = 6, noise: str = "none") -> tuple[Frames, Curves]:
@@ -233,33 +236,19 @@ def depth(K: int = 6, noise: str = "none") -> tuple[Frames, Curves]:
     checks.one_of("noise", noise, NOISES)
     truth = many().mask[:FEW]
     shares = {n: [share(_deep(k, n) > 0, truth) for k in found] for n in NOISES}
-    T = _deep(K, noise)[:1]
-    frames = Frames(
-        images=(
-            array(disturbed(many(), noise)[0, 0]),
-            stretched(T),
-            painted(T[0, 0] > 0, truth[0, 0]),
-        ),
-        captions=("image", f"Tᴷ: {extremes(T)}", f"Tᴷ > 0, K = {K}"),
-        alt=f"One of the scenes, noise: {noise}",
-        zoom=2,
-    )
     here = shares[noise][found.index(K)]
-    curve = Curves(
+    curve = of_iou(
         lines=(
             *(line(found, v, n, i, "path") for i, (n, v) in enumerate(shares.items())),
             line([K], [here], "shown", 5, "dots"),
         ),
         xlabel="stages K",
-        ylabel="IoU, %",
         xlim=(0.7, max(PUBLISHED_STAGES) + 0.3),
-        ylim=(-3, 103),
         fixed=len(NOISES),
         alt="IoU against the number of stages for four kinds of noise",
-        size=WIDE,
         note=f"K = {K}, noise: {noise}: IoU {here:.1f} % on {FEW} made-up scenes; recipe {recipe}",
     )
-    return frames, curve
+    return _first(_deep(K, noise), 0, noise, f", K = {K}"), curve
 
 
 def _deep(K: int, noise: str) -> Tensor:
@@ -269,16 +258,18 @@ def _deep(K: int, noise: str) -> Tensor:
 def stage_explorer() -> Explorer:
     """Sliders over ``stage``."""
     K = network().K
+    return _of_stages(stage, Slider("stage", tuple(range(1, K + 1)), K - 1, "{:d}"), guesses.STAGES)
+
+
+def _of_stages(draw: Callable[..., Any], k: Slider, guess: Guess, every: int = 1) -> Explorer:
+    """Sliders over one network's stages and scenes, and ``every`` so many kinds of noise."""
+    noise = Slider("noise", tuple(NOISES)[::every])
     return Explorer(
-        stage,
-        {
-            "k": Slider("stage", tuple(range(1, K + 1)), K - 1, "{:d}"),
-            "noise": Slider("noise", tuple(NOISES)),
-            "name": Slider("scene", tuple(SCENES)),
-        },
+        draw,
+        {"k": k, "noise": noise, "name": Slider("scene", tuple(SCENES))},
         "Follow one scene through the stages, then add noise. Which of the maps mean what they "
         "are called?",
-        guess=guesses.STAGES,
+        guess=guess,
     )
 
 
@@ -289,17 +280,8 @@ def large(k: int = 6, noise: str = "none", name: str = "cloud") -> tuple[Frames,
 
 def large_explorer() -> Explorer:
     """Sliders over ``large``."""
-    return Explorer(
-        large,
-        {
-            "k": Slider("stage", tuple(range(1, network(recipe=LARGE).K + 1)), 0, "{:d}"),
-            "noise": Slider("noise", tuple(NOISES)[::2]),
-            "name": Slider("scene", tuple(SCENES)),
-        },
-        "Follow one scene through the stages, then add noise. Which of the maps mean what they "
-        "are called?",
-        guess=guesses.LARGE,
-    )
+    k = Slider("stage", tuple(range(1, network(recipe=LARGE).K + 1)), 0, "{:d}")
+    return _of_stages(large, k, guesses.LARGE, 2)
 
 
 def threshold_explorer() -> Explorer:
@@ -338,12 +320,10 @@ def _more_stages(found: tuple[int, ...]) -> Guess:
     value = lambda note: float(note.split("IoU ")[1].split(" %")[0])
     choices = ("more", "less")
     return Guess(
-        "Trained on real frames, looking at four made-up scenes without noise: does "
-        "the network of "
+        "Trained on real frames, looking at four made-up scenes without noise: does the network of "
         f"{found[-1]} stages find more than the one of {found[0]}?",
         choices,
         choices[value(many) < value(few)],
-        f"An IoU of {value(few):.0f} % with {found[0]}, of {value(many):.0f} % with "
-        f"{found[-1]}. One "
-        "training each, on other frames than these: it ranks nothing.",
+        f"An IoU of {value(few):.0f} % with {found[0]}, of {value(many):.0f} % with {found[-1]}. "
+        "One training each, on other frames than these: it ranks nothing.",
     )

@@ -5,6 +5,7 @@ scenes are those of ``figures_l_rpcanet``.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from functools import cache, partial
 from typing import Any, NamedTuple
 
@@ -196,12 +197,10 @@ def excitations(net: Network, image: Tensor) -> dict[str, Excited]:
         scales = excite.scale(given[0].mean((2, 3), keepdim=True))
         noted[name] = Excited(given[0][0], scales[0, :, 0, 0])
 
-    hooks = [F.excite.register_forward_hook(partial(note, name)) for name, F in net.maps()]
-    try:
+    with ExitStack() as after:
+        for name, F in net.maps():
+            after.enter_context(F.excite.register_forward_hook(partial(note, name)))
         net(image)
-    finally:
-        for hook in hooks:
-            hook.remove()
     return noted
 
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from dunfold_lib.show import Curves, line
 from dunfold_lib.small_target.published import PUBLISHED, PUBLISHED_AVERAGE
+from dunfold_lib.small_target.published import SETS as SETS
 from dunfold_lib.tables import Table
 
-SETS = {"nudt": "NUDT-SIRST", "sirst-aug": "SIRST-Aug", "irstd1k": "IRSTD-1k"}
 SHORT_SETS = ("NUDT", "Aug", "1k")
 
 

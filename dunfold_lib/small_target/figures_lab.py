@@ -59,9 +59,9 @@ def marked(image: Tensor, found: Tensor, truth: Tensor) -> Any:
     return painted(found.squeeze(), truth.squeeze(), image.squeeze().clamp(0, 1))
 
 
-def hats(images: Tensor) -> Tensor:
-    """What top-hat finds in images (n, 1, h, w)."""
-    return torch.stack([baselines.segment(baselines.top_hat(x[0]))[None] for x in images])
+def masks(detector: baselines.Detector, images: Tensor) -> Tensor:
+    """What a detector finds in images (n, 1, h, w)."""
+    return torch.stack([baselines.segment(detector(x[0]))[None] for x in images])
 
 
 def cut_at(T: Tensor, share: float) -> float:
@@ -92,11 +92,9 @@ def recorded_rows(frames: str) -> list[list[str]]:
 
 def published_rows(frames: str) -> dict[str, dict[str, float]]:
     """{method: the printed scores} on a set."""
-    if frames == "sirst":
-        return {
-            title: dict(zip(COLUMNS, row, strict=True)) for title, row in PUBLISHED_SIRST.items()
-        }
-    rows = {title: row[frames] for title, row in PUBLISHED.items() if frames in row}
+    rows: Mapping[str, Any] = PUBLISHED_SIRST
+    if frames != "sirst":
+        rows = {title: row[frames] for title, row in PUBLISHED.items() if frames in row}
     return {title: dict(zip(COLUMNS, row, strict=True)) for title, row in rows.items()}
 
 
@@ -147,7 +145,7 @@ def own(where: Path, network: Any, resize: bool, share: float) -> tuple[Any, ...
     if mask is None:
         count = scores.components(show.array(found[0, 0]) > 0)[1]
         return drawn, f"{count} components, {int(found.sum())} pixels"
-    both = {"network": found, "top-hat": hats(image)}
+    both = {"network": found, "top-hat": masks(baselines.top_hat, image)}
     return drawn, score_rows(both, mask, f"{where}: {len(mask)} images")
 
 

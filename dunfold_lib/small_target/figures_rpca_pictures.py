@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from matplotlib.colors import to_rgb
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -39,13 +40,8 @@ def _outlined(image: Tensor) -> NDArray[np.float64]:
         box = np.zeros(image.shape, bool)
         box[y : y + side, x : x + side] = True
         box[y + FRAME : y + side - FRAME, x + FRAME : x + side - FRAME] = False
-        made[box] = _rgb(colour)
+        made[box] = to_rgb(COLOURS[colour])
     return made
-
-
-def _rgb(colour: int) -> list[float]:
-    text = COLOURS[colour]
-    return [int(text[i : i + 2], 16) / 255 for i in (1, 3, 5)]
 
 
 def columns() -> Frames:
@@ -55,7 +51,7 @@ def columns() -> Frames:
     P = baselines.patch_matrix(image, side, baselines.IPI_STEP)
     tall = np.repeat(array(P.reshape(100, -1, P.shape[1]).mean(1))[..., None], 3, 2)
     for colour, patch in enumerate(SHOWN):
-        tall[-8:, max(patch - 1, 0) : patch + 2] = _rgb(colour)
+        tall[-8:, max(patch - 1, 0) : patch + 2] = to_rgb(COLOURS[colour])
     patches = (array(P[:, i].reshape(side, side)) for i in SHOWN)
     return Frames(
         (_outlined(image), *patches, tall),

@@ -11,7 +11,7 @@ import torch
 from dunfold_lib import records, tables
 from dunfold_lib.small_target import data, evaluation
 from dunfold_lib.small_target import figures_rpca as figures
-from dunfold_lib.small_target.published import PUBLISHED
+from dunfold_lib.small_target.published import PUBLISHED, SETS
 from dunfold_lib.small_target.scores import components, difference, interval
 from dunfold_lib.tables import Table
 
@@ -21,7 +21,6 @@ SIRST: Statistics = {  # 427 images, 533 targets: as ``statistics`` has them
     "contrast": [2.1, 6.6, 13.3, 24.9, 47.2],
     "targets": [0.838, 0.112, 0.049],
 }
-SETS = {"nudt": "NUDT-SIRST", "sirst-aug": "SIRST-Aug", "irstd1k": "IRSTD-1k"}
 COLUMNS = ("iou", "niou", "f1", "pd", "fa_1e-5", "pd_3px", "fa_3px_1e-6")
 HEAD = ["", "IoU", "nIoU", "F1", "Pd", "Fa, 1e-5", "Pd, 3 px", "Fa, 1e-6"]
 

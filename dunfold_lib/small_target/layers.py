@@ -6,9 +6,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-SQUEEZE = (
-    16  # c over the hidden channels of squeeze-and-excitation, of which there are two at least
-)
+SQUEEZE = 16  # c over the hidden channels of squeeze-and-excitation, two at least
 
 
 class Excite(nn.Module):

@@ -1,5 +1,6 @@
 """What a network's learned maps make of their images: which are dead, how steep they are."""
 
+from contextlib import ExitStack
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -45,14 +46,12 @@ def activity(net: Network, frames: Frames) -> dict[str, Activity]:
     def note(name: str, _: Any, given: Any, made: Tensor) -> None:
         found[name] = Activity(spread(given[0]), spread(made))
 
-    hooks = [F.register_forward_hook(partial(note, name)) for name, F in net.maps()]
     learning = net.training
-    try:
+    with ExitStack() as after:
+        after.callback(net.train, learning)
+        for name, F in net.maps():
+            after.enter_context(F.register_forward_hook(partial(note, name)))
         net.eval()(data.images(frames).to(net.eps))
-    finally:
-        net.train(learning)
-        for hook in hooks:
-            hook.remove()
     return found
 
 
@@ -68,24 +67,17 @@ def dead_maps(net: Network, frames: Frames) -> list[str]:
 
 def stage_inputs(net: Network, b: Tensor) -> list[dict[str, Tensor]]:
     """What F_T and F_N of every stage see of images b (batch, 1, h, w)."""
-    seen: list[dict[str, Tensor]] = []
-    hooks = [
-        F.register_forward_pre_hook(partial(_note, seen, name, k))
-        for name in ("FT", "FN")
-        for k, F in enumerate(getattr(net, name, ()))
-    ]
-    seen += [{} for _ in range(net.K)]
-    try:
-        with torch.no_grad():
-            net(b)
-    finally:
-        for hook in hooks:
-            hook.remove()
+    seen: list[dict[str, Tensor]] = [{} for _ in range(net.K)]
+
+    def note(name: str, k: int, _: Any, given: Any) -> None:
+        seen[k][name] = given[0].detach()
+
+    with torch.no_grad(), ExitStack() as after:
+        for name in ("FT", "FN"):
+            for k, F in enumerate(getattr(net, name, ())):
+                after.enter_context(F.register_forward_pre_hook(partial(note, name, k)))
+        net(b)
     return seen
-
-
-def _note(seen: list[dict[str, Tensor]], name: str, k: int, _: Any, given: Any) -> None:
-    seen[k][name] = given[0].detach()
 
 
 def lipschitz(net: Network, b: Tensor, steps: int = 30) -> dict[str, list[float]]:

@@ -17,7 +17,6 @@ from dunfold_lib.small_target.model import LRPCANet, Network, RPCANet
 
 PARTS = {"FB": "lowrank", "FT": "sparse", "FN": "residual", "FD": "merge"}
 SCALARS = {"eps": "sparse.epsilon", "sigma": "residual.sigma"}
-SE_LETTERS = {"FB": "B", "FT": "T", "FN": "N", "FD": "D"}
 
 
 @checks.door
@@ -63,11 +62,8 @@ def _build(held: Mapping[str, Tensor], source: str) -> RPCANet | LRPCANet:
         return RPCANet(K=len(stages), c=len(first))
     noise = [k for k in held if re.fullmatch(r"decos\.0\.residual\.convs\.\d+\.weight", k)]
     wide = _filter(held, "decos.0.lowrank.convs.12.weight", source)
-    se = "".join(
-        letter
-        for part, letter in SE_LETTERS.items()
-        if f"decos.0.{PARTS[part]}.channel_attention.excitation.0.weight" in held
-    )
+    excited = lambda theirs: f"decos.0.{theirs}.channel_attention.excitation.0.weight" in held
+    se = "".join(part[1] for part, theirs in PARTS.items() if excited(theirs))  # FB is B
     return LRPCANet(
         K=len(stages),
         c=len(wide),

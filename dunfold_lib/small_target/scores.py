@@ -72,17 +72,15 @@ def _image(name: str, x: Any) -> Any:
 @checks.door
 def iou(predicted: Masks, truth: Masks) -> float:
     """Σ intersection / Σ union of the targets' pixels; sums over all images. The papers' mIoU."""
-    both = union = 0
-    for p, y in _pairs(predicted, truth):
-        both, union = both + int((p & y).sum()), union + int((p | y).sum())
+    both, union = map(sum, counts(predicted, truth))
     return both / union if union else 1.0
 
 
 @checks.door
 def niou(predicted: Masks, truth: Masks) -> float:
     """Mean over images of intersection over union; 1 where there is neither target nor alarm."""
-    each = [(int((p & y).sum()), int((p | y).sum())) for p, y in _pairs(predicted, truth)]
-    return sum(b / u if u else 1.0 for b, u in each) / len(each)
+    each = [b / u if u else 1.0 for b, u in zip(*counts(predicted, truth), strict=True)]
+    return sum(each) / len(each)
 
 
 class Counts(NamedTuple):

@@ -10,14 +10,9 @@ from dunfold_lib.experiment import Experiment, as_recipe
 from dunfold_lib.small_target import evaluation, readers, training
 from dunfold_lib.small_target.experiments import EXPERIMENTS, KINDS
 from dunfold_lib.small_target.model import Network
-from dunfold_lib.small_target.published import PUBLISHED_SE
+from dunfold_lib.small_target.published import PUBLISHED_SE, SETS
 
-TITLES = {
-    "sirst": "SIRST v1",
-    "nudt": "NUDT-SIRST",
-    "irstd1k": "IRSTD-1k",
-    "sirst-aug": "SIRST-Aug",
-}
+TITLES = {"sirst": "SIRST v1", **SETS}
 LABELS = {  # what the fields say in a form
     "data": "trained on",
     "stages": "stages K",
