@@ -30,11 +30,9 @@ RECIPES = {
     "cpu-sirst": "narrow (K = 3, c = 8), trained on SIRST v1",
     "cpu": "narrow, trained on made-up scenes",
 }
-SHORT = {
+SHORT = {  # of the recipes that more tables than ``recipes`` show
     "gpu": "full",
-    "full": "full, CPU",
     "gpu-short": "full, 2,300 steps",
-    "gpu-long": "full, 4,000 steps",
     "gpu-continued": "full, 11,000 steps",
     "cpu-sirst": "narrow",
     "cpu": "narrow, made-up",
@@ -174,7 +172,7 @@ def _compared() -> dict[str, Named]:
     """The rows of ``fair`` by their labels."""
     rows = {label: (name, "") for label, name in CLASSICAL.items()}
     rows |= {f"{label}, narrow": (name, "cpu-sirst") for label, name in NETWORKS.items()}
-    names = ("full", "gpu-short", "gpu-long", "gpu-continued", "gpu")
+    names = ("gpu-short", "gpu-continued", "gpu")
     large = [(r, label, name) for r in names for label, name in NETWORKS.items()]
     rows |= {f"{label}, {SHORT[r]}": (n, r) for r, label, n in large if of(n, "iou_chosen", r)}
     in_pairs = NETWORKS | {"without N": "two-term-sirst"}
