@@ -166,9 +166,8 @@ def strip(folder: Path) -> None:
     if path.exists():
         tensors, about = records.tensors_of(path, path.read_bytes())
         kept = {k: v for k, v in tensors.items() if k in ("history", "generator")}
-        if kept.keys() == tensors.keys():
-            return
-        records.write_bytes(path, records.tensor_bytes(kept, about))
+        if kept.keys() != tensors.keys():
+            records.write_bytes(path, records.tensor_bytes(kept, about))
 
 
 def _metadata(path: Path) -> dict[str, str]:

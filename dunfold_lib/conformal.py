@@ -32,8 +32,7 @@ def radius(scores: Tensor, alpha: float) -> float:
 
     The next exchangeable score is at most this with probability 1 − α or more.
     """
-    checks.finite("scores", scores)
-    checks.shaped("scores", scores, ("n",))
+    checks.finite("scores", scores, ("n",))
     k = rank(len(scores), alpha)
     return inf if k > len(scores) else float(scores.sort().values[max(k - 1, 0)])
 
@@ -45,8 +44,7 @@ def radius_of_images(scores: Tensor, alpha: float) -> float:
     The mean share of the next exchangeable image's pixels above it is at most α (Angelopoulos et
     al. 2024). inf where n < 1/α − 1. With one pixel an image it is ``radius``.
     """
-    checks.finite("scores", scores)
-    checks.shaped("scores", scores, ("n", "pixels"))
+    checks.finite("scores", scores, ("n", "pixels"))
     checks.number("alpha", alpha, 0, 1)
     n, pixels = scores.shape
     above = floor(pixels * ((n + 1) * alpha - 1) + SLACK)

@@ -21,7 +21,8 @@ from dunfold_lib.show import Curves, Frames, Html
 
 log = logging.getLogger(__name__)
 Draw = Callable[..., Any]
-_wide = {"style": {"description_width": "initial"}}
+_wide: dict[str, Any] = {"style": {"description_width": "initial"}}
+_heard_late = _wide | {"continuous_update": False}  # when a change is complete
 
 
 # What a panel shows
@@ -73,17 +74,13 @@ def slider(label: str, value: float, low: float, high: float, step: float = 1) -
     """A number between two, heard when the slider is let go; whole where all four are."""
     whole = all(isinstance(v, int) for v in (value, low, high, step))
     kind = widgets.IntSlider if whole else widgets.FloatSlider
-    made = kind(value, min=low, max=high, step=step, description=label, **_wide)
-    made.continuous_update = False
-    return made
+    return kind(value, min=low, max=high, step=step, description=label, **_heard_late)
 
 
 def steps(label: str, values: Iterable[Any], value: Any) -> Any:
     """One of some numbers, on a slider."""
     named = [(f"{v:g}" if isinstance(v, float) else str(v), v) for v in values]
-    made = widgets.SelectionSlider(options=named, value=value, description=label, **_wide)
-    made.continuous_update = False
-    return made
+    return widgets.SelectionSlider(options=named, value=value, description=label, **_heard_late)
 
 
 def tick(label: str, value: bool = False) -> Any:
@@ -93,7 +90,7 @@ def tick(label: str, value: bool = False) -> Any:
 
 def text(label: str, value: str = "") -> Any:
     """A path or another text, heard when it is complete."""
-    return widgets.Text(value, description=label, continuous_update=False, **_wide)
+    return widgets.Text(value, description=label, **_heard_late)
 
 
 def path(typed: str) -> Path:
@@ -107,7 +104,7 @@ def path(typed: str) -> Path:
 def number(label: str, value: float) -> Any:
     """A number to type, whole where this one is; what uses it says what is allowed."""
     kind = widgets.IntText if isinstance(value, int) else widgets.FloatText
-    return kind(value, description=label, continuous_update=False, **_wide)
+    return kind(value, description=label, **_heard_late)
 
 
 def typed(label: str, value: Any, options: Any = ()) -> Any:

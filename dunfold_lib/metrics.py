@@ -80,7 +80,7 @@ def sam(estimate: AnyTensor, truth: AnyTensor) -> float:
     A pixel that is zero in every band counts as a right angle (Kruse et al. 1993).
     """
     _pair(estimate, truth)
-    _bands(truth)
+    checks.shaped("truth", truth, ("batch", "C", "h", "w"))
     a, b = estimate.double(), truth.double()
     cosine = (a * b).sum(1) / (a.norm(dim=1) * b.norm(dim=1)).clamp(min=1e-12)
     return float(cosine.clamp(-1, 1).arccos().mean())
@@ -116,10 +116,6 @@ def ergas_mse_over_mean(estimate: AnyTensor, truth: AnyTensor) -> float:
 def _by_band(estimate: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
     """(the mean square error, the truth's mean) of every band."""
     _pair(estimate, truth)
-    _bands(truth)
+    checks.shaped("truth", truth, ("batch", "C", "h", "w"))
     mse = (estimate - truth).double().square().mean((0, 2, 3))
     return mse, truth.double().mean((0, 2, 3))
-
-
-def _bands(truth: Tensor) -> None:
-    checks.shaped("truth", truth, ("batch", "C", "h", "w"))

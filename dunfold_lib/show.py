@@ -49,6 +49,12 @@ STYLE: dict[Any, Any] = {
 }
 QUOTED = "application/papermill.record/"  # MyST-NB keeps such an output and shows it nowhere
 Style = Literal["solid", "dashed", "dots", "path"]
+LOOKS: dict[Style, dict[str, Any]] = {
+    "solid": {"linestyle": "-"},
+    "dashed": {"linestyle": "--"},
+    "dots": {"linestyle": "none", "marker": "o", "markersize": 5},
+    "path": {"linestyle": "-", "marker": "o", "markersize": 3, "linewidth": 1.2},
+}
 BESIDE = (4.4, 3.2)  # of one of two figures in a row
 _serial = itertools.count(1)
 _styled = threading.RLock()  # the style is the whole process's: a notebook also draws in a thread
@@ -134,26 +140,23 @@ def line(x: Any, y: Any, label: str = "", colour: int = 0, style: Any = "solid")
     return Line(x, y, label, colour, style)
 
 
+def each_line(found: Mapping[str, Any], x: Any = None, style: Any = "solid") -> tuple[Line, ...]:
+    """A line for each name, each in the next colour.  x : of all, by default 1, 2, …"""
+    at = lambda y: range(1, len(y) + 1) if x is None else x
+    return tuple(line(at(y), y, name, i, style) for i, (name, y) in enumerate(found.items()))
+
+
 def figure(curves: Curves) -> Figure:
     """The curves as a matplotlib figure; line i has the gid ``line-i``."""
     with _styled, matplotlib.rc_context(STYLE):
         fig = Figure(figsize=curves.size, dpi=72)
         ax = fig.subplots()
         for i, c in enumerate(curves.lines):
-            colour = COLOURS[c.colour % len(COLOURS)]
-            look: dict[str, Any] = {"color": colour, "gid": f"line-{i}"}
-            look["label"] = c.label or f"_{i}"
-            if c.style in ("dots", "path"):
-                look |= {"marker": "o", "markersize": 5 if c.style == "dots" else 3}
-            look["linestyle"] = {"dashed": "--", "dots": "none"}.get(c.style, "-")
-            if c.style == "path":
-                look["linewidth"] = 1.2
-            ax.plot(c.x, c.y, **look)
+            colour, label = COLOURS[c.colour % len(COLOURS)], c.label or f"_{i}"
+            ax.plot(c.x, c.y, color=colour, label=label, gid=f"line-{i}", **LOOKS[c.style])
         ax.set(xlabel=curves.xlabel, ylabel=curves.ylabel, title=curves.title)
-        if curves.logx:
-            ax.set_xscale("log")
-        if curves.logy:
-            ax.set_yscale("log")
+        scale = {False: "linear", True: "log"}
+        ax.set(xscale=scale[curves.logx], yscale=scale[curves.logy])
         if not curves.logx and all((c.x == c.x.round()).all() for c in curves.lines):
             ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         if curves.equal:
@@ -198,15 +201,12 @@ def svg(fig: Figure, alt: str, uid: str) -> str:
 @checks.door
 def image_uri(image: NDArray[np.float64], zoom: int = 1) -> str:
     """An image in [0, 1] as a data URI in WebP; values outside are clipped, NaN is 0."""
-    from PIL import Image
+    from PIL import Image, ImageOps
 
     if np.ndim(image) not in (2, 3) or 0 in np.shape(image):
         raise ValueError(f"image has shape {np.shape(image)}; it must be (height, width) or (…, 3)")
     pixels = np.clip(np.nan_to_num(image) * 255, 0, 255).round().astype(np.uint8)
-    picture = Image.fromarray(pixels)
-    if zoom > 1:
-        size = (picture.width * zoom, picture.height * zoom)
-        picture = picture.resize(size, Image.Resampling.NEAREST)
+    picture = ImageOps.scale(Image.fromarray(pixels), zoom, Image.Resampling.NEAREST)
     buffer = io.BytesIO()
     picture.save(buffer, format="WEBP", quality=60, method=4)
     return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()

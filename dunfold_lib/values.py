@@ -20,14 +20,19 @@ def brief(value: Any) -> str:
     return text if len(text) < 40 and "\n" not in text else f"a {type(value).__name__}"
 
 
-def finite(name: str, x: Tensor) -> None:
-    """Refuse anything but a non-empty floating-point tensor without NaN or infinity."""
+def finite(name: str, x: Tensor, shape: Sequence[int | str] | None = None) -> None:
+    """Refuse anything but a non-empty floating-point tensor without NaN or infinity.
+
+    shape : what it must have, as ``shaped`` takes it; by default any.
+    """
     real(name, x)
     if x.numel() == 0:
         raise ValueError(f"{name} has shape {tuple(x.shape)}; it must not be empty")
     if not _capturing(x) and not bool(torch.isfinite(x).all()):
         bad = int((~torch.isfinite(x)).sum())
         raise ValueError(f"{name} holds {bad} NaN or infinite entries; all must be finite")
+    if shape is not None:
+        shaped(name, x, shape)
 
 
 def _capturing(x: Tensor) -> bool:

@@ -29,6 +29,13 @@ def test_finite_refuses(given, error, says):
     refused(lambda: checks.finite("x", given), error, says)
 
 
+def test_finite_refuses_another_shape():
+    x = torch.ones(2, 3)
+    checks.finite("x", x, ("m", 3))
+    says = r"x has shape \(2, 3\); it must be \(m, 4\)"
+    refused(lambda: checks.finite("x", x, ("m", 4)), ValueError, says)
+
+
 @cases(
     (ones(3), ValueError, r"x has shape \(3,\); it must be \(batch, 2, 3\)"),
     (ones(2, 3), ValueError, r"x has shape \(2, 3\); it must be \(batch, 2, 3\)"),

@@ -22,6 +22,14 @@ def decoded(uri):
 # Drawings
 
 
+def test_each_name_has_a_line_in_the_next_colour():
+    first, second = show.each_line({"a": [3.0, 4.0], "b": [5.0]}, style="path")
+    assert (first.label, first.colour, first.style, [*first.x]) == ("a", 0, "path", [1, 2])
+    assert (second.label, second.colour, [*second.x], [*second.y]) == ("b", 1, [1], [5])
+    (placed,) = show.each_line({"a": [3.0, 4.0]}, [0, 7])
+    assert [*placed.x] == [0, 7]
+
+
 def test_ids_on_a_page_never_collide():
     both = show.page(curves(), curves()).text + show.page(curves()).text
     ids = [a["id"] for _, a, _ in Reader(both).elements if "id" in a]

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dunfold_lib import metrics
+from dunfold_lib import metrics, tables
 from dunfold_lib.deblurring import algorithm, data
 from dunfold_lib.deblurring.model import PrimalDualNet
 
@@ -35,10 +35,6 @@ def score(restore: Restore, pairs: dict[str, tuple[Tensor, Tensor]]) -> dict[str
     return {name: metrics.psnr(restore(b).clamp(0, 1), x) for name, (b, x) in pairs.items()}
 
 
-def _mean(scores: dict[str, float]) -> float:
-    return sum(scores.values()) / len(scores)
-
-
 @torch.no_grad()
 def measure(
     net: PrimalDualNet | None, seed: int = 0, restore: Restore = six_steps
@@ -54,8 +50,9 @@ def measure(
     g = torch.Generator().manual_seed(2**31 + seed)
     cut = {name: data.cropped(x, g) for name, x in photos.items()}
     loud = {name: (data.observed(x, g, noise=3 * data.NOISE), x) for name, x in photos.items()}
-    made: dict[str, Any] = {"psnr": _mean(own), "psnr_each": own}
-    made |= {"psnr_cropped": _mean(score(run, cut)), "psnr_noisier": _mean(score(run, loud))}
+    mean = lambda scores: tables.mean([*scores.values()])
+    made: dict[str, Any] = {"psnr": mean(own), "psnr_each": own}
+    made |= {"psnr_cropped": mean(score(run, cut)), "psnr_noisier": mean(score(run, loud))}
     if net is not None:
         made |= {"tau": net.tau.tolist(), "sigma": net.sigma.tolist(), "lam": net.lam.tolist()}
     return made

@@ -8,16 +8,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from dunfold_lib import experiment, metrics
+from dunfold_lib.imaging import evaluation
 from dunfold_lib.imaging.data import blurred, small_camera, wheel_images
 from dunfold_lib.imaging.denoisers import relaxed
-from dunfold_lib.imaging.evaluation import (
-    DEBLUR_SIGMA,
-    LONG_SEEN,
-    RADIUS_AT,
-    TEST_SEED,
-    block_tests,
-    mean_scores,
-)
+from dunfold_lib.imaging.evaluation import DEBLUR_SIGMA, LONG_SEEN, RADIUS_AT, TEST_SEED
 from dunfold_lib.imaging.model import ISTANetPlus
 from dunfold_lib.imaging.theory import contraction, local_radius
 from dunfold_lib.operators import Blockwise, Sensing
@@ -39,13 +33,13 @@ def measure_blind(
     """
     net.cpu().eval()
     made: dict[str, Any] = {}
-    for ending, images in block_tests(folder).items():
+    for ending, images in evaluation.block_tests(folder).items():
         tally: list[Tensor] = []
         for kind, run in (("", net), ("_start", net.start)):
             g = torch.Generator().manual_seed(TEST_SEED + seed)
             told = tally if not kind else []
             one = lambda x, g=g, run=run, told=told: estimated(net, run, x, noise, g, told)
-            made |= mean_scores(one, images, f"{kind}{ending}")
+            made |= evaluation.mean_scores(one, images, f"{kind}{ending}")
         misfit, energy, seen, unseen = torch.stack(tally).sum(0).tolist()
         pixels = sum(x.numel() for x in images.values())
         made |= {f"misfit{ending}": misfit / energy}

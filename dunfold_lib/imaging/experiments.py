@@ -4,48 +4,16 @@ from dataclasses import replace
 from functools import partial
 
 from dunfold_lib.experiment import Experiment
-from dunfold_lib.imaging import generative, uncertainty
+from dunfold_lib.imaging import evaluation, generative, training, uncertainty
 from dunfold_lib.imaging.beyond import DEEP_SEEN, measure_blind, measure_bounded, measure_deep
 from dunfold_lib.imaging.data import ROWS
 from dunfold_lib.imaging.denoisers import BoundedDenoiser
 from dunfold_lib.imaging.equilibrium import Equilibrium, Tied
-from dunfold_lib.imaging.evaluation import (
-    LONG_SEEN,
-    NETWORKS,
-    RADIUS_AT,
-    RADIUS_STEPS,
-    Recover,
-    block_tests,
-    by_admm,
-    by_amp,
-    by_hqs,
-    by_tv,
-    measure,
-    measure_deblurring,
-    measure_denoising,
-    measure_long,
-    measure_mri,
-    measure_sensing,
-    mri_tests,
-)
+from dunfold_lib.imaging.evaluation import LONG_SEEN, NETWORKS, RADIUS_AT, RADIUS_STEPS, Recover
 from dunfold_lib.imaging.model import ISTANet, ISTANetPlus
 from dunfold_lib.imaging.published import BRAIN50, PAPER, PAPER_MRI, SET11
 from dunfold_lib.imaging.released import load_experiment
-from dunfold_lib.imaging.training import (
-    Blind,
-    Deep,
-    Network,
-    Training,
-    build,
-    build_blind,
-    build_constrained,
-    build_deep,
-    build_mri,
-    train,
-    train_blind,
-    train_deep,
-    train_denoiser,
-)
+from dunfold_lib.imaging.training import Blind, Deep, Network, Training
 from dunfold_lib.training import Recipe
 
 RATIOS = (25, 10, 4, 1, 30, 40, 50)  # in order of worth
@@ -101,9 +69,9 @@ def _blocks(kind: str, ratio: int) -> Experiment:
         source=PAPER,
         protocol=f"{_phi(ratio)}, no noise; {IMAGES}",
         published={"psnr": SET11[TITLES[kind]][ratio]},
-        build=lambda recipe=cpu, seed=0: build(KINDS[kind], ratio, recipe, seed),
-        measure=partial(measure, block_tests),
-        train=train,
+        build=lambda recipe=cpu, seed=0: training.build(KINDS[kind], ratio, recipe, seed),
+        measure=partial(evaluation.measure, evaluation.block_tests),
+        train=training.train,
         recipes={"cpu": cpu, "cpu-t91": _T91, "full": _FULL, "gpu-short": _GPU_SHORT, "gpu": _GPU},
         released=partial(load_experiment, KINDS[kind], ROWS[ratio]),
     )
@@ -119,9 +87,9 @@ def _slices(kind: str, ratio: int) -> Experiment:
             "luminance in [0, 1], clipped, not rounded; mean over slices"
         ),
         published={"psnr": BRAIN50[TITLES[kind]][ratio]},
-        build=lambda recipe=_MRI_CPU, seed=0: build_mri(KINDS[kind], ratio, recipe, seed),
-        measure=partial(measure, mri_tests),
-        train=train,
+        build=lambda recipe=_MRI_CPU, seed=0: training.build_mri(KINDS[kind], ratio, recipe, seed),
+        measure=partial(evaluation.measure, evaluation.mri_tests),
+        train=training.train,
         recipes=_MRI,
         released=partial(load_experiment, KINDS[kind], None, share=ratio / 100),
     )
@@ -136,7 +104,7 @@ def _sensing(title: str, ratio: int, recover: Recover, row: str = "") -> Experim
             f"{IMAGES}"
         ),
         published={"psnr": SET11[row][ratio]} if row else {},
-        measure=partial(measure_sensing, ratio, recover),
+        measure=partial(evaluation.measure_sensing, ratio, recover),
     )
 
 
@@ -146,8 +114,8 @@ def _denoising(name: str) -> Experiment:
         title=f"denoising, {NAMES[name]}",
         protocol=f"white Gaussian noise, σ = 15/255 and 25/255, by name; {IMAGES}",
         build=lambda recipe=None, seed=0: kind(seed=seed) if kind else None,
-        measure=partial(measure_denoising, name),
-        train=train_denoiser if kind else None,
+        measure=partial(evaluation.measure_denoising, name),
+        train=training.train_denoiser if kind else None,
         recipes={"cpu": _DENOISERS[name]} if kind else {},
     )
 
@@ -156,7 +124,7 @@ def _deblurring(method: str, name: str) -> Experiment:
     return on_folder(
         title=f"deblurring, PnP-{method.upper()}, {NAMES[name]}",
         protocol=f"{CAMERA}; clipped, not rounded",
-        measure=partial(measure_deblurring, method, name),
+        measure=partial(evaluation.measure_deblurring, method, name),
     )
 
 
@@ -168,7 +136,7 @@ def _long(name: str) -> Experiment:
             f"{CAMERA} of the run's seed; psnr after {max(LONG_SEEN)} steps, clipped; "
             f"radius of the step's Jacobian at x^{RADIUS_AT}, {RADIUS_STEPS} power steps"
         ),
-        measure=partial(measure_long, name),
+        measure=partial(evaluation.measure_long, name),
     )
 
 
@@ -189,7 +157,7 @@ def _tv_slices(ratio: int) -> Experiment:
             "where the data folder has it; psnr_head: 12 axial slices of the MNI152 head; clipped, "
             "not rounded; mean over slices"
         ),
-        measure=partial(measure_mri, ratio),
+        measure=partial(evaluation.measure_mri, ratio),
     )
 
 
@@ -234,9 +202,9 @@ def _blind(name: str) -> Experiment:
         title=f"ISTA-Net+ by the loss {recipe.loss}, {task}, start {start}, {noise}",
         source="no published figure; losses of Chen, Tachella & Davies 2021",
         protocol=f"{A}, {noise}; {IMAGES}",
-        build=lambda recipe=recipe, seed=0: build_blind(25, recipe, seed),
+        build=lambda recipe=recipe, seed=0: training.build_blind(25, recipe, seed),
         measure=partial(measure_blind, recipe.noise),
-        train=train_blind,
+        train=training.train_blind,
         recipes=recipes,
     )
 
@@ -249,9 +217,9 @@ def _deep(title: str, kind: type[Equilibrium] | type[Tied]) -> Experiment:
             f"{_phi(25)}, no noise; camera and coffee of scikit-image at half their size, mean "
             f"over the two; up to {max(DEEP_SEEN)} applications; clipped, not rounded"
         ),
-        build=lambda recipe=_DEEP, seed=0: build_deep(kind, recipe, seed),
+        build=lambda recipe=_DEEP, seed=0: training.build_deep(kind, recipe, seed),
         measure=measure_deep,
-        train=train_deep,
+        train=training.train_deep,
         recipes={"cpu": _DEEP},
     )
 
@@ -267,7 +235,7 @@ EXPERIMENTS = {
         title="ISTA-Net+, CS ratio 25 %, steps in (0, 2), thresholds above zero",
         source="no published figure; the paper leaves both free",
         published={},
-        build=lambda recipe=_CPU, seed=0: build_constrained(ISTANetPlus, 25, recipe, seed),
+        build=lambda recipe=_CPU, seed=0: training.build_constrained(ISTANetPlus, 25, recipe, seed),
         recipes={"cpu": _CPU},
         released=None,
     ),
@@ -299,16 +267,16 @@ EXPERIMENTS = {
     "denoiser-prox": _denoising("prox"),
     **{f"denoise-{name}": _denoising(name) for name in ("tv", "nlm", "wavelet")},
     **{
-        f"tv-{r}": _sensing("total variation", r, by_tv, "TVAL3")
+        f"tv-{r}": _sensing("total variation", r, evaluation.by_tv, "TVAL3")
         for r in (25, 10, 50, 40, 30, 4, 1)
     },
     **{f"mri-tv-{r}": _tv_slices(r) for r in (10, 20, 30, 40, 50)},
-    **{f"d-amp-{r}": _sensing("D-AMP with TV", r, by_amp, "D-AMP") for r in (25, 10)},
+    **{f"d-amp-{r}": _sensing("D-AMP with TV", r, evaluation.by_amp, "D-AMP") for r in (25, 10)},
     **{
         f"pnp-{method}-{name}-25": _sensing(
             f"PnP-{method.upper()}, {NAMES[name]}", 25, partial(by, name)
         )
-        for method, by in (("admm", by_admm), ("hqs", by_hqs))
+        for method, by in (("admm", evaluation.by_admm), ("hqs", evaluation.by_hqs))
         for name in ("tv", "cnn")
     },
     **{
@@ -320,7 +288,7 @@ EXPERIMENTS = {
         _denoising("cnn"),
         title="denoising, learned denoiser with D − I bounded by 0.9",
         build=lambda recipe=None, seed=0: BoundedDenoiser(seed=seed),
-        measure=partial(measure_denoising, "bounded"),
+        measure=partial(evaluation.measure_denoising, "bounded"),
         recipes={"cpu": Recipe(steps=400, batch=8, lr=1e-2)},
     ),
     **{f"deblur-bounded-{name}": _bounded(*how) for name, how in BOUNDED.items()},

@@ -15,7 +15,7 @@ from dunfold_lib.imaging.evaluation import LONG_SEEN
 from dunfold_lib.imaging.experiments import BOUNDED, EXPERIMENTS
 from dunfold_lib.metrics import psnr
 from dunfold_lib.operators import Blockwise
-from dunfold_lib.show import Curves, Frames, array, line
+from dunfold_lib.show import Curves, Frames, array, each_line, line
 from dunfold_lib.tables import Table
 
 KINDS = {"equilibrium": "trained at its fixed point", "tied": "trained five times"}
@@ -122,9 +122,8 @@ def deep() -> Table:
 
 def memory(found: Mapping[str, Sequence[float]], depths: Sequence[int]) -> Curves:
     """Kilobytes kept for the backward pass against the depth."""
-    lines = [line(depths, v, n, i, "path") for i, (n, v) in enumerate(found.items())]
     return Curves(
-        lines=tuple(lines),
+        lines=each_line(found, depths, "path"),
         xlabel="layers, or steps to the fixed point",
         ylabel="kept, kB",
         logx=True,
@@ -137,9 +136,8 @@ def memory(found: Mapping[str, Sequence[float]], depths: Sequence[int]) -> Curve
 def certificates(found: Mapping[str, Sequence[float]]) -> Curves:
     """Certificates against k, a line for each way to step."""
     cut = lambda v: [min(max(s, 1e-12), 1e6) for s in v]
-    lines = [line(range(1, len(v) + 1), cut(v), n, i) for i, (n, v) in enumerate(found.items())]
     return Curves(
-        lines=tuple(lines),
+        lines=each_line({n: cut(v) for n, v in found.items()}),
         xlabel="k",
         ylabel="certificate ‖x − T x‖",
         logy=True,

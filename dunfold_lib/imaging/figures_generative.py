@@ -6,7 +6,7 @@ from torch import Tensor
 from dunfold_lib import experiment, fetch, records, tables
 from dunfold_lib.imaging import generative
 from dunfold_lib.metrics import psnr
-from dunfold_lib.show import Curves, Frames, array, line
+from dunfold_lib.show import Curves, Frames, array, each_line
 from dunfold_lib.tables import Table
 
 TITLES = {
@@ -72,11 +72,9 @@ def mean_behind(v: Tensor, sigma: float) -> Tensor:
 def levels() -> Curves:
     """The mixture's density at three noise levels."""
     v = torch.linspace(-5, 6, 221, dtype=torch.float64)
+    density = lambda sigma: mixture(sigma).log_prob(v).exp()
     return Curves(
-        lines=tuple(
-            line(v, mixture(sigma).log_prob(v).exp(), f"σ = {sigma:g}", i)
-            for i, sigma in enumerate((0.0, 0.5, 1.5))
-        ),
+        lines=each_line({f"σ = {sigma:g}": density(sigma) for sigma in (0.0, 0.5, 1.5)}, v),
         xlabel="v",
         ylabel="density",
         alt="Three peaks that become one broad hill as the noise grows",

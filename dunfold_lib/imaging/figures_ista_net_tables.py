@@ -1,12 +1,12 @@
 """Tables of the chapter on ISTA-Net: published, released and recorded scores, side by side."""
 
 from collections.abc import Iterable
-from typing import Any
 
 from dunfold_lib import records, tables
 from dunfold_lib.imaging.experiments import EXPERIMENTS, TITLES
 from dunfold_lib.imaging.published import BRAIN50, SECONDS, SET11
-from dunfold_lib.show import Curves, line
+from dunfold_lib.imaging.scores import first
+from dunfold_lib.show import Curves, each_line
 from dunfold_lib.tables import Table
 
 RATIOS = (1, 4, 10, 25, 30, 40, 50)
@@ -35,11 +35,6 @@ MRI = {
 }
 LARGE = ("istanet-plus-25", "istanet-plus-10", "istanet-25")  # of the paper's size
 PAIR = {"free": "istanet-plus-25", "constrained": "istanet-plus-25-constrained"}
-
-
-def latest(name: str, score: str) -> Any:
-    """A score of an experiment's first recorded run by the CPU recipe; None without one."""
-    return next(iter(records.values(f"imaging/{name}", score, "cpu")), None)
 
 
 def _cells(kind: str, score: str, recipe: str = "", ratios: Iterable[int] = RATIOS) -> list[str]:
@@ -137,12 +132,9 @@ def seconds() -> Table:
 
 
 def _constants(score: str, ylabel: str) -> Curves:
-    found = {label: latest(name, score) for label, name in PAIR.items() if latest(name, score)}
+    found = {label: v for label, name in PAIR.items() if (v := first(name, score, "cpu"))}
     return Curves(
-        lines=tuple(
-            line(range(1, 1 + len(values)), values, label, i, "path")
-            for i, (label, values) in enumerate(found.items())
-        ),
+        lines=each_line(found, style="path"),
         xlabel="phase",
         ylabel=ylabel,
         size=(4.2, 3.1),

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,8 +13,9 @@ from dunfold_lib.imaging.data import blurred, small_camera
 from dunfold_lib.imaging.evaluation import LONG_SEEN, denoiser
 from dunfold_lib.imaging.experiments import EXPERIMENTS, NAMES
 from dunfold_lib.imaging.plug_and_play import pnp_ista
+from dunfold_lib.imaging.scores import first as first
 from dunfold_lib.metrics import psnr
-from dunfold_lib.show import Curves, Frames, array, line
+from dunfold_lib.show import Curves, Frames, array, each_line, line
 from dunfold_lib.tables import Table
 
 STRENGTHS = (1, 3, 8)  # σ·255 told to the denoiser
@@ -160,11 +160,6 @@ def _ours(name: str, score: str = "psnr") -> str:
     return tables.summary(records.values(f"imaging/{name}", score))
 
 
-def first(name: str, score: str) -> Any:
-    """A score of the recorded run with seed 0, whose noise is the page's; None without a run."""
-    return next(iter(records.values(f"imaging/{name}", score)), None)
-
-
 def denoisers() -> Table:
     """The recorded PSNR of five denoisers at two noise levels, on Set11 and on two photographs."""
     head = ["PSNR, dB", "Set11, σ = 15", "σ = 25", "camera, coffee, σ = 15", "σ = 25"]
@@ -189,9 +184,8 @@ def deblurred() -> Table:
 
 def moves(found: Mapping[str, Sequence[float]]) -> Curves:
     """Sizes of the steps of an iteration against k, a line for each denoiser by its name."""
-    steps = lambda m: range(1, len(m) + 1)
     return Curves(
-        lines=tuple(line(steps(m), m, NAMES[n], i) for i, (n, m) in enumerate(found.items())),
+        lines=each_line({NAMES[n]: m for n, m in found.items()}),
         xlabel="k",
         ylabel="‖xᵏ − xᵏ⁻¹‖",
         logy=True,

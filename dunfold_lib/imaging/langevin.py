@@ -76,8 +76,7 @@ class Wiener:
     power: Tensor
 
     def __post_init__(self) -> None:
-        checks.finite("power", self.power)
-        checks.shaped("power", self.power, ("h", "w//2 + 1"))
+        checks.finite("power", self.power, ("h", "w//2 + 1"))
         if float(self.power.min()) < 0:
             raise ValueError(f"power holds {float(self.power.min()):g}; a variance is 0 or more")
 

@@ -1,4 +1,6 @@
-"""Scores of recorded runs without ground truth, as both pages say them: a row, a verdict."""
+"""Scores of recorded runs; of those without ground truth as both pages say them."""
+
+from typing import Any
 
 from dunfold_lib import records, tables
 
@@ -13,6 +15,11 @@ HEAD = ["learned by", "camera, coffee", "Set11", "misfit", "unseen error"]
 def values(name: str, score: str = "psnr_wheels", recipe: str = "cpu") -> list[float]:
     """A score of the recorded runs of ``imaging/blind-<name>`` by a recipe."""
     return records.values(f"imaging/blind-{name}", score, recipe)
+
+
+def first(name: str, score: str, recipe: str = "") -> Any:
+    """A score of an experiment's first recorded run, seed 0, whose noise is the page's; or None."""
+    return next(iter(records.values(f"imaging/{name}", score, recipe)), None)
 
 
 def row(title: str, name: str, recipe: str = "cpu") -> list[str]:

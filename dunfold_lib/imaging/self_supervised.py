@@ -80,8 +80,7 @@ def seen(A: Tensor, count: int) -> int:
     """Rank of A T_g stacked over the first ``count`` symmetries of a square: directions that are
     seen where turned images are images. A (m, n), n a square number; count from 1 to 8.
     """
-    checks.finite("A", A)
-    checks.shaped("A", A, ("m", "n"))
+    checks.finite("A", A, ("m", "n"))
     checks.whole("count", count, 1)
     side = isqrt(A.shape[1])
     if side * side != A.shape[1] or count > 8:
@@ -154,8 +153,7 @@ def stationary_covariance(Phi: Tensor, S: Tensor) -> Tensor:
     c, found from the m(m + 1)/2 equations Φ C(c) Φᵀ = S by least squares, with S made white.
     """
     checks.shaped("Phi", Phi, ("m", "n"))
-    checks.finite("S", S)
-    checks.shaped("S", S, (len(Phi), len(Phi)))
+    checks.finite("S", S, (len(Phi), len(Phi)))
     side = isqrt(Phi.shape[1])
     if side * side != Phi.shape[1]:
         raise ValueError(f"Phi has {Phi.shape[1]} columns; it must be a square number")

@@ -190,8 +190,7 @@ def mixture_mean(v: Tensor, means: Tensor, deviation: float, sigma: float) -> Te
 
 
 def _widths(means: Tensor, deviation: float, sigma: float) -> float:
-    checks.finite("means", means)
-    checks.shaped("means", means, ("k",))
+    checks.finite("means", means, ("k",))
     checks.number("deviation", deviation, 0)
     checks.number("sigma", sigma, 0, open_low=True)
     return (deviation**2 + sigma**2) ** 0.5

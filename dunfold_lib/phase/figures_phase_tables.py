@@ -8,7 +8,7 @@ from dunfold_lib import records, tables
 from dunfold_lib.phase.algorithm import HEAVY
 from dunfold_lib.phase.evaluation import DELTAS
 from dunfold_lib.phase.experiments import BARS, EXPERIMENTS, FLOWS
-from dunfold_lib.show import Curves, line
+from dunfold_lib.show import Curves, each_line
 from dunfold_lib.tables import Table
 
 NAMES = ("reweighted", "heavy", "network")
@@ -34,10 +34,7 @@ def success(field: str, score: str = "success") -> Curves:
     titles = {n: t.removesuffix(", 20 steps") for n, (t, _) in FLOWS.items()}
     titles["network"] = "network"
     return Curves(
-        lines=tuple(
-            line(DELTAS, mean(f"{name}-{field}", score), titles[name], i, "path")
-            for i, name in enumerate(NAMES)
-        ),
+        lines=each_line({titles[n]: mean(f"{n}-{field}", score) for n in NAMES}, DELTAS, "path"),
         xlabel="oversampling m/n",
         ylabel="share of trials within 1 %",
         ylim=(-0.02, 1.02),
@@ -105,9 +102,8 @@ def constants(field: str = "real") -> Curves:
     learned = lambda n: np.mean([np.abs(r[n]) for r in runs], 0)
     ratio = {n: learned(n) / getattr(start, n) for n in ("t", "eta", "beta")}
     names = {"t": "step t", "eta": "reweighting η", "beta": "momentum β"}
-    k = range(1, len(ratio["t"]) + 1)
     return Curves(
-        lines=tuple(line(k, v, names[n], i, "path") for i, (n, v) in enumerate(ratio.items())),
+        lines=each_line({names[n]: v for n, v in ratio.items()}, style="path"),
         xlabel="layer",
         ylabel="factor of the algorithm's",
         title=field,

@@ -119,8 +119,7 @@ def masked(truth: Tensor, kept: float, noise: float, seed: int = 0) -> tuple[Com
 
 def _size(truth: Tensor) -> tuple[int, int]:
     """(height, width) of images (batch, 1, height, width)."""
-    checks.finite("truth", truth)
-    checks.shaped("truth", truth, ("batch", 1, "height", "width"))
+    checks.finite("truth", truth, ("batch", 1, "height", "width"))
     return truth.shape[-2], truth.shape[-1]
 
 

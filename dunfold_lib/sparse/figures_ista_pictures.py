@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from dunfold_lib.prox import soft
-from dunfold_lib.show import Curves, array, line
+from dunfold_lib.show import Curves, array, each_line, line
 
 _by_step = partial(Curves, xlabel="iteration k", logy=True)
 
@@ -51,10 +51,7 @@ def identified(error: Sequence[float], k0: int, rate: float) -> Curves:
 def floors(distances: Mapping[float, Sequence[float]]) -> Curves:
     """The distance to the truth against k ≥ 1, a curve for each λ."""
     return _by_step(
-        lines=tuple(
-            line(range(1, len(d)), d[1:], f"λ = {lam:g}", i)
-            for i, (lam, d) in enumerate(distances.items())
-        ),
+        lines=each_line({f"λ = {lam:g}": d[1:] for lam, d in distances.items()}),
         ylabel="‖xᵏ − x*‖",
         logx=True,
         alt="Distance to the truth for four values of λ: smaller λ takes longer and ends lower",

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from dunfold_lib import records, tables
-from dunfold_lib.show import Curves, line
+from dunfold_lib.show import Curves, each_line, line
 from dunfold_lib.sparse import theory
 from dunfold_lib.sparse.experiments import EXPERIMENTS
 from dunfold_lib.sparse.figures_learned import EXACT, weights
@@ -69,8 +69,8 @@ def _curve(name: str, score: str = "nmse_db_per_layer") -> Any:
 
 def _layers(labels: Mapping[str, str], alt: str, size: tuple[float, float]) -> Curves:
     """The recorded error of every layer, a curve an experiment, mean over its seeds."""
-    lines = (line(range(17), _curve(n), label, i) for i, (n, label) in enumerate(labels.items()))
-    return Curves(tuple(lines), "layer k of one K = 16 network", ERROR, size=size, alt=alt)
+    lines = each_line({label: _curve(n) for n, label in labels.items()}, range(17))
+    return Curves(lines, "layer k of one K = 16 network", ERROR, size=size, alt=alt)
 
 
 def published() -> Table:
@@ -126,10 +126,7 @@ def coupling(found: Sequence[float], theta: Sequence[float]) -> Curves:
 def necessary(runs: Mapping[str, Sequence[float]]) -> Curves:
     """The largest error of every layer with both halves of the condition, and with each alone."""
     return _by_layer(
-        lines=tuple(
-            line(range(1, len(error) + 1), error, name, i)
-            for i, (name, error) in enumerate(runs.items())
-        ),
+        lines=each_line(runs),
         ylabel="largest ‖xᵏ − x*‖₂",
         alt="Coupled with vanishing thresholds falls to zero; with a floor it stops; pushed it "
         "falls, then grows",
