@@ -102,9 +102,8 @@ def subspace_denoiser(Y: Tensor, sigma: float, denoise: Denoise = tv, most: int 
     checks.whole("most", most, 1)
     A = subspace(Y, min(int(rank(Y, sigma)), most))
     G = project(Y, A)
-    made = [
-        _in_range(image.numpy().astype(np.float64), sigma, denoise) for image in G[0].detach().cpu()
-    ]
+    images = G[0].detach().cpu().numpy().astype(np.float64)
+    made = [_in_range(image, sigma, denoise) for image in images]
     return expand(torch.from_numpy(np.stack(made))[None].to(G), A)
 
 

@@ -52,9 +52,8 @@ def repaired(stored: np.ndarray) -> Repair:
     damaged = not ((upper == 13) | (lower == 13)).any()
     doubtful, low = (upper == 10) & damaged, (lower == 10) & damaged
     raised = too_low(stored, doubtful)
-    return Repair(
-        np.where(raised, stored + 768, stored).astype(stored.dtype), doubtful, raised, low
-    )
+    values = np.where(raised, stored + 768, stored).astype(stored.dtype)
+    return Repair(values, doubtful, raised, low)
 
 
 @checks.door

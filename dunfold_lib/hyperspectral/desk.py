@@ -99,9 +99,8 @@ class Desk:
     ) -> tuple[Any, ...]:
         """A network with other thresholds and another σ, layer by layer."""
         Y = self.white(scene, level)
-        make = lambda: figures_lab.walk(
-            figures_lab.scaled(network, **times), Y, sigma * level / 255
-        )
+        changed = figures_lab.scaled(network, **times)
+        make = lambda: figures_lab.walk(changed, Y, sigma * level / 255)
         walked = self.once(("layers", scene, network, level, sigma, *times.values()), make)
         alt = f"{type(network).__name__} on {scene}, σ = {level}"
         return figures_lab.layers(walked, layers, Y, self.cut(scene), alt)

@@ -257,13 +257,8 @@ def own(
     removed = (Y - X)[0, band]
     spread = removed.abs().quantile(0.99).clamp(min=1e-9)
     grey = show.array((0.5 + 0.5 * removed / spread).clamp(0, 1))
-    pictures = (
-        false_colour(Y, Y, shares, at),
-        false_colour(X, Y, shares),
-        band_of(Y, Y, band),
-        band_of(X, Y, band),
-        grey,
-    )
+    colours = false_colour(Y, Y, shares, at), false_colour(X, Y, shares)
+    pictures = (*colours, band_of(Y, Y, band), band_of(X, Y, band), grey)
     both = f"band {band}, as it is", f"band {band}, denoised"
     captions = ("as it is", method, *both, f"removed, ± {255 * spread:.2f}/255")
     noise = line(range(levels.shape[1]), 255 * levels[0])

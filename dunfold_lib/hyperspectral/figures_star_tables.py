@@ -5,14 +5,13 @@ what is not recorded there, and quick, is computed for one draw of the noise.
 """
 
 from collections.abc import Mapping, Sequence
-from functools import cache, partial
+from functools import cache
 from typing import Any
 
 from torch import Tensor
 
 from dunfold_lib import records
 from dunfold_lib.hyperspectral import data, evaluation
-from dunfold_lib.hyperspectral.algorithm import Star, star
 from dunfold_lib.hyperspectral.experiments import METHODS, SPARSE_METHODS
 from dunfold_lib.hyperspectral.lowrank import expand, project, subspace
 from dunfold_lib.hyperspectral.scores import psnr
@@ -24,9 +23,7 @@ LEVELS = evaluation.LEVELS
 AT_LEVELS = [f"σ = {s}" for s in LEVELS]
 PROJECTED = (30, 50, 70)  # levels of noise at which a bare projection is looked at
 DIRECTIONS = (1, 2, 3, 4, 6, 9)
-EVERY: dict[str, Any] = {**METHODS, **SPARSE_METHODS} | {
-    "star-classical-beta": partial(star, model=Star(gamma1=1.0, beta=2.0))
-}
+EVERY: dict[str, Any] = {**METHODS, **SPARSE_METHODS}
 SLOW = ("lrtdtv", "lrtdtv-sparse", "subspace-nlm", "subspace-wavelet")  # recorded, or not shown
 SHOWN = {
     "noisy": "noisy",

@@ -16,7 +16,7 @@ Kolda & Bader 2009 for mode products.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
-from math import pi
+from math import pi, prod
 from typing import NamedTuple
 
 import torch
@@ -64,11 +64,8 @@ class Patches:
     @checks.door
     def number(self, size: tuple[int, int]) -> int:
         """n, the patches of an image."""
-        down, across = (
-            (n + more - self.side) // self.stride + 1
-            for n, more in zip(size, self.more(size), strict=True)
-        )
-        return down * across
+        wide = (n + more for n, more in zip(size, self.more(size), strict=True))
+        return prod((n - self.side) // self.stride + 1 for n in wide)
 
     @checks.door
     def __call__(self, G: Tensor) -> Tensor:  # (N, r, H, W) -> (N, r, p², n)

@@ -58,14 +58,10 @@ def examples(planes: Scene) -> tuple[Frames, Frames]:
 def before_and_after(name: str = "rear") -> Frames:
     """The guide, the truth, bicubic interpolation and the recorded NewtonSR's estimate, large."""
     made, (truth, Y) = run_of("Newton", name), scene(name)
+    estimates = f"bicubic, RMSE {made.rmse[0]:.1f}", f"NewtonSR, RMSE {made.rmse[-1]:.1f}"
     return Frames(
         images=tuple(map(grey, (Y, truth, made.U[0], made.U[-1]))),
-        captions=(
-            "the guide",
-            "the truth",
-            f"bicubic, RMSE {made.rmse[0]:.1f}",
-            f"NewtonSR, RMSE {made.rmse[-1]:.1f}",
-        ),
+        captions=("the guide", "the truth", *estimates),
         alt="The motorcycle's rear" if name == "rear" else f"The scene {name}",
         zoom=3,
     )
@@ -199,11 +195,9 @@ def priors(looked: Mapping[tuple[str, str], Sequence[Inside]]) -> Table:
 def several() -> Table:
     """The recorded scores on three problems with several bands."""
     methods = {"bicubic": "bicubic", "GLP": "glp", **NETWORKS}
+    scores = ("psnr", "sam", "ergas")
     rows = [
-        [
-            f"{title}: {label}",
-            *(_tight(f"{stem}-{end}", s, "cpu") for s in ("psnr", "sam", "ergas")),
-        ]
+        [f"{title}: {label}", *(_tight(f"{stem}-{end}", s, "cpu") for s in scores)]
         for title, end in BANDS.items()
         for label, stem in methods.items()
     ]

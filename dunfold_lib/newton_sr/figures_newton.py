@@ -127,9 +127,8 @@ def depth(s: float, side: int = 16, ratio: int = 2) -> Depth:
     zero = Z.new_zeros(())
     edges = 1 / (1 + (first(Y) / CONTRAST) ** 2)
     priors = (Shrink(second, zero + SMOOTH / s, zero), Shrink(first, EDGE / s * edges, zero))
-    return Depth(
-        Problem(D, Z, priors, (s, s), (0 * truth, 0 * truth)), up(Z / ratio, ratio), truth, Y
-    )
+    problem = Problem(D, Z, priors, (s, s), (0 * truth, 0 * truth))
+    return Depth(problem, up(Z / ratio, ratio), truth, Y)
 
 
 def differences(weights: list[float]) -> Filters:
@@ -258,14 +257,10 @@ def solved(d: Depth, found: Solution) -> tuple[Frames, Curves]:
     for i, sizes in enumerate(found.residuals):
         curve.append(line(range(at, at + len(sizes)), sizes, "", i % 2, "path"))
         at += len(sizes) - 1
+    estimates = f"bicubic ×4, RMSE {error(d.start):.1f}", f"minimiser, RMSE {error(found.U):.1f}"
     frames = Frames(
         images=tuple(array(x).squeeze() for x in (d.truth, d.Y, d.start, found.U)),
-        captions=(
-            "truth",
-            "guide",
-            f"bicubic ×4, RMSE {error(d.start):.1f}",
-            f"minimiser, RMSE {error(found.U):.1f}",
-        ),
+        captions=("truth", "guide", *estimates),
         alt="Made-up depth image of five planar regions, 32 by 32 pixels",
         zoom=5,
     )

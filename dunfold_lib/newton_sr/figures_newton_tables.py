@@ -22,16 +22,14 @@ def lasso_mean(name: str, score: str) -> float | None:
 def _counts(scores: Sequence[str]) -> list[list[str]]:
     """A row for each of ``LASSOS``: its conditioning, and the mean counts over the seeds."""
     label = lambda n: ("group lasso, " if "group" in n else "") + n[-3:]
-    rows = []
-    for name in LASSOS:
-        means = [lasso_mean(name, s) for s in scores]
-        over = f">\u00a0{evaluation.LIMIT}"
-        said = [
-            tables.MISSING if v is None else over if v > evaluation.LIMIT else f"{v:.0f}"
-            for v in means
-        ]
-        rows.append([label(name), *said])
-    return rows
+    return [[label(n), *(_count(lasso_mean(n, s)) for s in scores)] for n in LASSOS]
+
+
+def _count(mean: float | None) -> str:
+    """A mean count as a cell: "> 5000" where not all got there."""
+    if mean is None:
+        return tables.MISSING
+    return f"{mean:.0f}" if mean <= evaluation.LIMIT else f">\u00a0{evaluation.LIMIT}"
 
 
 def newton_counts() -> Table:

@@ -174,7 +174,8 @@ def pstnn(image: Tensor, tol: float = 1e-3, steps: int = 500) -> Tensor:
     tensor = lambda x: patch_matrix(x, n, PSTNN_STEP).T.unflatten(1, (n, n))  # (patches, n, n)
     X, W = tensor(255 * image.double()), tensor(corners(255 * image.double()))
     lam = 0.7 / (n * len(X)) ** 0.5
-    kept = _leading(X)
+    s = torch.linalg.svdvals(X.flatten(1))  # of the patches as rows
+    kept = max(int((s >= 0.1 * s[0]).sum()), 1)  # that are at least a tenth of the largest
     T, Y, w, mu, count = torch.zeros_like(X), torch.zeros_like(X), torch.ones_like(X), 2e-3, -1
     for _ in range(steps):
         L = _partial_svt(X - T - Y / mu, kept, 1 / mu)
@@ -186,12 +187,6 @@ def pstnn(image: Tensor, tol: float = 1e-3, steps: int = 500) -> Tensor:
             break
         Y, mu = Y + mu * rest, 1.05 * mu
     return (from_patches(T.flatten(1).T, size, n, PSTNN_STEP) / 255).to(image)
-
-
-def _leading(X: Tensor) -> int:
-    """How many singular values of the patches (as rows) are at least a tenth of the largest."""
-    s = torch.linalg.svdvals(X.flatten(1))
-    return max(int((s >= 0.1 * s[0]).sum()), 1)
 
 
 def _partial_svt(X: Tensor, kept: int, t: float) -> Tensor:

@@ -79,9 +79,8 @@ def blur(x: Tensor, sigma: float) -> Tensor:
     kernel = bell(reach, sigma, x.dtype)
     kernel = kernel / kernel.sum()
     x = functional.pad(x[None, None], (reach,) * 4, mode="replicate")
-    return functional.conv2d(
-        functional.conv2d(x, kernel.view(1, 1, -1, 1)), kernel.view(1, 1, 1, -1)
-    )[0, 0]
+    x = functional.conv2d(x, kernel.view(1, 1, -1, 1))
+    return functional.conv2d(x, kernel.view(1, 1, 1, -1))[0, 0]
 
 
 class Draw:

@@ -143,14 +143,8 @@ class Desk:
         x = self.once(("stages", network, frames, at), make)[stage]
         span = lambda v: f"{float(v.min()):.2f} … {float(v.max()):.2f}"
         rank = lambda v: f"rank {theory.effective_rank(v[0, 0]):.1f}"
-        pictures = (
-            grey(image),
-            stretched(x.B),
-            around_zero(x.T),
-            around_zero(x.N),
-            stretched(x.D),
-            marked(image, x.T > 0, mask),
-        )
+        maps = stretched(x.B), around_zero(x.T), around_zero(x.N), stretched(x.D)
+        pictures = (grey(image), *maps, marked(image, x.T > 0, mask))
         told = [f"{n}: {span(v)}" for n, v in (("B", x.B), ("T", x.T), ("N", x.N), ("D", x.D))]
         told[0] += f", {rank(x.B)}"
         captions = (f"image, {rank(image)}", *told, f"T > 0; {MARKS}")
@@ -199,9 +193,8 @@ class Desk:
         for key, levels, title in kinds:
             curves = enumerate(found.items())
             lines = [line(levels, m[f"iou_{key}"], n[:40], i, "path") for i, (n, m) in curves]
-            drawn.append(
-                Curves(tuple(lines), title, "IoU, %", f"IoU against {title}", ylim=(0, 100))
-            )
+            alt = f"IoU against {title}"
+            drawn.append(Curves(tuple(lines), title, "IoU, %", alt, ylim=(0, 100)))
         rows = [[n, made["area_sigma"], made["area_density"]] for n, made in found.items()]
         heads = ["network", "area, Gaussian", "area, salt and pepper"]
         return *drawn, show.table(heads, rows, "IoU, %")

@@ -124,8 +124,7 @@ def measure(
         made["iou_train"] = 100 * scores.iou(run(few) > 0, few.mask)
     frames = next(iter(on.values())).most
     dead = dead_maps(net, frames.part(range(min(len(frames.names), LOOKED_AT))))
-    made |= {"dead": len(dead), "maps": len([*net.maps()])}
-    made |= {"eps": net.eps.tolist()}
+    made |= {"dead": len(dead), "maps": len([*net.maps()]), "eps": net.eps.tolist()}
     return made | ({"sigma": net.sigma.tolist()} if isinstance(net, LRPCANet) else {})
 
 
@@ -261,9 +260,8 @@ def robustness(run: Callable[[Tensor], Tensor], frames: Frames, seed: int = 0) -
     for name, levels in (("sigma", data.SIGMAS), ("density", data.DENSITIES)):
         curve = []
         for level in levels:
-            draws = range(NOISE_SEEDS if level else 1)
             found = []
-            for draw in draws:
+            for draw in range(NOISE_SEEDS if level else 1):
                 g = torch.Generator().manual_seed(TEST_SEED + NOISE_SEEDS * seed + draw)
                 noisy = data.noisy(clean, g, **{name: float(level)})
                 found.append(100 * scores.iou(run(noisy), frames.mask))

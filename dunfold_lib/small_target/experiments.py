@@ -29,7 +29,6 @@ from dunfold_lib.small_target.published import (
     PAPER,
     PUBLISHED,
     PUBLISHED_SE,
-    PUBLISHED_SIRST,
     PUBLISHED_STAGES,
 )
 from dunfold_lib.small_target.released import load_experiment
@@ -150,8 +149,6 @@ def _on_cpu(cpu: Training, sirst: Training) -> dict[str, Training]:
 
 def _published(name: str, set_: str) -> dict[str, float]:
     """The printed scores of a method on a set, by our names."""
-    if set_ == "sirst":
-        return dict(zip(COLUMNS, PUBLISHED_SIRST.get(name, ()), strict=False))
     return dict(zip(COLUMNS, PUBLISHED.get(name, {}).get(set_, ()), strict=False))
 
 
@@ -194,13 +191,8 @@ def _method(name: str, set_: str) -> Experiment:
 
 def _judged() -> dict[str, tuple[str, Judged]]:
     """Recorded runs of SIRST v1 as detectors, by the names of their experiments for a place {}."""
-    found = {
-        f"{name}-{{}}": (
-            NAMES[name],
-            Judged(f"{name}-sirst", "", 0.5, partial(shares, DETECTORS[name])),
-        )
-        for name in DETECTORS
-    }
+    classical = lambda n: Judged(f"{n}-sirst", "", 0.5, partial(shares, DETECTORS[n]))
+    found = {f"{name}-{{}}": (NAMES[name], classical(name)) for name in DETECTORS}
     for kind in ("lrpcanet", "rpcanet"):
         for end, recipe, told in (
             ("", "cpu-sirst", "trained on SIRST v1"),

@@ -145,14 +145,11 @@ def stage(
     checks.layer(k, len(seen) - 1, "stages", 1)
     truth, x = scene(name).mask, seen[k]
     shares = [share(s.T > 0, truth) for s in seen[1:]]
+    found = painted(x.T[0, 0] > 0, truth[0, 0])
     maps = ((f"D{up(k - 1)}, given", seen[k - 1].D),)
     maps += tuple((f"{letter}{up(k)}", getattr(x, letter)) for letter in "BTN")
     frames = Frames(
-        images=(
-            array(seen[0].D)[0, 0],
-            *(stretched(m) for _, m in maps),
-            painted(x.T[0, 0] > 0, truth[0, 0]),
-        ),
+        images=(array(seen[0].D)[0, 0], *(stretched(m) for _, m in maps), found),
         captions=("image", *(f"{text}: {extremes(m)}" for text, m in maps), f"T{up(k)} > 0"),
         alt=f"Scene {name}, noise: {noise}, stage {k}",
         zoom=2,
@@ -217,12 +214,9 @@ def threshold(cut: float = 0.0, noise: str = "none") -> tuple[Frames, Curves]:
 
 def _first(T: Tensor, cut: float, noise: str, more: str) -> Frames:
     """The first of ``many``, its T and where that is above a cut; ``more`` is said of it."""
+    image, found = disturbed(many(), noise)[0, 0], painted(T[0, 0] > cut, many().mask[0, 0])
     return Frames(
-        images=(
-            array(disturbed(many(), noise)[0, 0]),
-            stretched(T[:1]),
-            painted(T[0, 0] > cut, many().mask[0, 0]),
-        ),
+        images=(array(image), stretched(T[:1]), found),
         captions=("image", f"Tᴷ: {extremes(T[:1])}", f"Tᴷ > {cut:g}{more}"),
         alt=f"One of the scenes, noise: {noise}",
         zoom=2,

@@ -235,11 +235,9 @@ def _before_and_after(found: Excited, image: Tensor, title: str) -> Frames:
     said = [
         text for i in rows for text in (f"channel {i + 1}, before", f"times {float(scale[i]):.2f}")
     ]
+    pairs = (grey(f) for i in rows for f in (features[i], scale[i] * features[i]))
     return Frames(
-        (
-            array(image[0, 0]),
-            *(grey(f) for i in rows for f in (features[i], scale[i] * features[i])),
-        ),
+        (array(image[0, 0]), *pairs),
         (title, *said),
         f"Two channels of {title} before and after squeeze-and-excitation, beside the scene",
         zoom=1,
@@ -288,13 +286,11 @@ def found(frames: data.Frames, swept: Tensor, learned: Tensor, shown: int = 0) -
     image, truth = data.images(frames)[shown, 0], frames.mask[shown, 0]
     masks = {"classical sweeps": swept, "learned": learned}
     said = lambda m: scores.by_overlap(m[shown, 0][None], truth[None])
-    told = {k: said(m) for k, m in masks.items()}
+    counted = {k: said(m) for k, m in masks.items()}
+    told = (f"{k}: {d.hits} of {d.targets} hit, {d.false} false" for k, d in counted.items())
     return Frames(
         (array(image), *(painted(m[shown, 0], truth, image) for m in masks.values())),
-        (
-            "a scene",
-            *(f"{k}: {d.hits} of {d.targets} hit, {d.false} false" for k, d in told.items()),
-        ),
+        ("a scene", *told),
         "A scene, and what two classical sweeps and the trained network find in it",
         zoom=2,
     )

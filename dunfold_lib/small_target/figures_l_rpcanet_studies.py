@@ -118,13 +118,8 @@ def stages() -> Curves:
 
 def variants() -> Table:
     """N carried, not carried, left out; a narrower merge; RPCANet."""
-    large: Sequence[Network] = (
-        LRPCANet(),
-        LRPCANet(carry_noise=False),
-        TwoTerm(),
-        LRPCANet(d=8),
-        RPCANet(),
-    )
+    light = LRPCANet(), LRPCANet(carry_noise=False), TwoTerm(), LRPCANet(d=8)
+    large: Sequence[Network] = (*light, RPCANet())
     recipe = common(VARIANTS.values())
     rows = [
         [
@@ -181,25 +176,14 @@ def robust() -> list[Curves]:
 def robust_areas() -> Table:
     """The mean IoU over the levels of both noises."""
     recipe = _robust_recipe()
+    columns = [(area, end) for area in ("area_sigma", "area_density") for end in NOISY]
     rows = [
-        [
-            label,
-            *(
-                cell(names[end], area, recipe)
-                for area in ("area_sigma", "area_density")
-                for end in NOISY
-            ),
-        ]
+        [label, *(cell(names[end], area, recipe) for area, end in columns)]
         for label, names in ROBUST.items()
     ]
+    heads = ["Gaussian, clean crops", "Gaussian, noisy crops", "salt and pepper, clean", "noisy"]
     return (
-        [
-            "mean IoU over the levels",
-            "Gaussian, clean crops",
-            "Gaussian, noisy crops",
-            "salt and pepper, clean",
-            "noisy",
-        ],
+        ["mean IoU over the levels", *heads],
         rows,
         f"Area under each curve over its width, in %; {RECIPES[recipe]}; – : not measured",
     )

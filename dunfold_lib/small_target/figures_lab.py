@@ -1,8 +1,8 @@
 """What the laboratory draws of a frame: maps, marks, and tables of scores."""
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from timeit import timeit
 from typing import Any
 
 import numpy as np
@@ -15,13 +15,7 @@ from dunfold_lib.show import Frames, Html
 from dunfold_lib.small_target import baselines, data, fast, model, readers, scores
 from dunfold_lib.small_target.experiments import EXPERIMENTS
 from dunfold_lib.small_target.painting import painted
-from dunfold_lib.small_target.published import (
-    COLUMNS,
-    PUBLISHED,
-    PUBLISHED_SE,
-    PUBLISHED_SIRST,
-    PUBLISHED_STAGES,
-)
+from dunfold_lib.small_target.published import COLUMNS, PUBLISHED, PUBLISHED_SE, PUBLISHED_STAGES
 
 MADE_UP, INJECTED = "made-up", "injected targets"
 MARKS = "green: found, blue: missed, orange: false alarm"
@@ -92,9 +86,7 @@ def recorded_rows(frames: str) -> list[list[str]]:
 
 def published_rows(frames: str) -> dict[str, dict[str, float]]:
     """{method: the printed scores} on a set."""
-    rows: Mapping[str, Any] = PUBLISHED_SIRST
-    if frames != "sirst":
-        rows = {title: row[frames] for title, row in PUBLISHED.items() if frames in row}
+    rows = {title: row[frames] for title, row in PUBLISHED.items() if frames in row}
     return {title: dict(zip(COLUMNS, row, strict=True)) for title, row in rows.items()}
 
 
@@ -163,8 +155,9 @@ def speed(net: Any, side: int, threads: int, turns: int) -> Html:
     forms |= {"RPCANet, plain": other, "RPCANet, fast": fast.compact(other)}
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
+    seconds = lambda run: timeit(lambda: run(image), number=1)
     try:
-        taken = [[_seconds(run, image) for run in forms.values()] for _ in range(turns + 1)][1:]
+        taken = [[*map(seconds, forms.values())] for _ in range(turns + 1)][1:]
     finally:
         torch.set_num_threads(before)
     best = [min(column) for column in zip(*taken, strict=True)]
@@ -174,12 +167,6 @@ def speed(net: Any, side: int, threads: int, turns: int) -> Html:
         f"{side} × {side}, {threads} thread(s), least of {turns} turns; forms differ by {gap:.1e}"
     )
     return show.table(["form", "milliseconds", "times the fast form"], rows, said)
-
-
-def _seconds(run: Any, x: Tensor) -> float:
-    begun = time.perf_counter()
-    run(x)
-    return time.perf_counter() - begun
 
 
 def described(nets: Mapping[str, Any], caption: str = "Networks") -> Html:

@@ -75,3 +75,4 @@ PUBLISHED_SE = _by_set(
 
 # Wu et al. 2024 on SIRST v1, 256×256; the checkpoint chosen on the test
 PUBLISHED_SIRST = {"RPCANet": (70.37, 82.61, 95.41, 7.42)}
+PUBLISHED["RPCANet"]["sirst"] = PUBLISHED_SIRST["RPCANet"]

@@ -5,9 +5,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from dunfold_lib import checks, fetch, records
+from dunfold_lib import checks, records
 from dunfold_lib.experiment import Experiment, as_recipe
-from dunfold_lib.small_target import evaluation, readers, training
+from dunfold_lib.small_target import evaluation, training
 from dunfold_lib.small_target.experiments import EXPERIMENTS, KINDS
 from dunfold_lib.small_target.model import Network
 from dunfold_lib.small_target.published import PUBLISHED_SE, SETS
@@ -66,10 +66,7 @@ def sources() -> list[tuple[str, str]]:
 
 def here(name: str) -> bool:
     """Whether the data folder holds what is needed."""
-    if name == "synthetic":
-        return True
-    inside = readers.BACKGROUNDS if name == "injected" else readers.SETS[name]
-    return fetch.folder(f"istd/{inside}") is not None
+    return name == "synthetic" or training.files_of(name) is not None
 
 
 def variant(name: str, on: str = "sirst") -> Experiment:
