@@ -15,6 +15,7 @@ from torch import nn
 from dunfold_lib import checkpoints, engine, records
 from dunfold_lib.small_target import data, evaluation, scores
 from dunfold_lib.small_target import training as small_target_training
+from dunfold_lib.small_target.layers import Learned
 from dunfold_lib.small_target.model import LRPCANet, RPCANet, TwoTerm, total_loss
 from dunfold_lib.training import Context
 
@@ -155,9 +156,19 @@ def test_a_training_begins_with_the_weights_of_another_recipe_and_the_same_seed(
 
 def test_compiled_maps_learn_the_same_and_leave_the_network_as_it_is(few, monkeypatch):
     made = []
-    monkeypatch.setattr(nn.Module, "compile", lambda self, **options: made.append((self, options)))
-    recipe = tiny_recipe(steps=2)
-    ran = []
+
+    class Compiled(nn.Module):
+        def __init__(self, F, dynamic):
+            super().__init__()
+            self.F, self.calls = F, 0
+            made.append((self, dynamic))
+
+        def forward(self, v):
+            self.calls += 1
+            return self.F(v)
+
+    monkeypatch.setattr(torch, "compile", Compiled)
+    recipe, ran = tiny_recipe(steps=2), []
     for compiled in (False, True):
         net = small_target_training.build(LRPCANet, recipe)
         losses = small_target_training.train(
@@ -165,7 +176,10 @@ def test_compiled_maps_learn_the_same_and_leave_the_network_as_it_is(few, monkey
         )
         ran.append((net, losses))
         assert len(made) == compiled * 4 * recipe.stages
-    assert {F for F, _ in made} == {F for _, F in ran[1][0].maps()}
+    maps = [F for _, F in net.maps()]
+    assert {c.F for c, _ in made} == {*maps}
+    assert {(c.calls, dynamic) for c, dynamic in made} == {(2, False)}
+    assert {type(F) for F in maps} == {Learned}
     assert ran[1][1] == pytest.approx(ran[0][1], abs=1e-5)
 
 

@@ -69,7 +69,7 @@ PIECES = {
     "datasets": "bell cells",  # of a caller's own grid and width
     "solvers": "starting_point",
     "blocks": "along rim Less edges",
-    "show": "figure axes_box svg Html unique panel_html",
+    "show": "figure axes_box svg Html unique panel_html each_line",
     "explore": "Explorer.widget Slider.html",
     "deblurring.model": "fresh",
     "deblurring.algorithm": "step begin differences",
@@ -100,7 +100,7 @@ PIECES = {
     "small_target.model": "Stages Light",
     "small_target.layers": "Excite Learned conv layers neck",
     "small_target.scores": "components scores_of",
-    "small_target.fast": "folded mean_after Compact Merged",
+    "small_target.fast": "folded mean_after Compact Merged replaced",
     "small_target.data": "Draw fractal sky cloud horizon ground",
     "small_target.released": "load_experiment",
 }

@@ -12,7 +12,9 @@
 ``compact`` prepares a network once; its ``detect`` takes images one by one.
 """
 
+from collections.abc import Callable
 from copy import copy
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -139,15 +141,17 @@ def merged(net: Network) -> Network:
 
     Maps without a widening layer stay as they are.
     """
+    return replaced(net, lambda F: Merged(F) if isinstance(F.body[-1], nn.Conv2d) else F)
+
+
+def replaced(net: Network, make: Callable[[Learned], Any]) -> Network:
+    """A network that is the same but for its maps: each is what ``make`` makes of it."""
     twin = copy(net)
     twin._modules = dict(net._modules)
     for name in MAPS:
         if hasattr(net, name):
-            maps = [
-                Merged(F) if isinstance(F.body[-1], nn.Conv2d) else F
-                for F in map(_map, getattr(net, name))
-            ]
-            setattr(twin, name, nn.ModuleList(maps))
+            maps = nn.ModuleList(make(_map(F)) for F in getattr(net, name))
+            setattr(twin, name, maps)
     return twin
 
 

@@ -16,7 +16,7 @@ from dunfold_lib.engine import order
 from dunfold_lib.processes import as_first
 from dunfold_lib.small_target import data, readers, scores
 from dunfold_lib.small_target.data import Frames
-from dunfold_lib.small_target.fast import merged, predicted
+from dunfold_lib.small_target.fast import merged, predicted, replaced
 from dunfold_lib.small_target.model import LRPCANet, Network, RPCANet, TwoTerm, total_loss
 from dunfold_lib.small_target.weights import start_dark
 from dunfold_lib.training import ALONE, Context, Recipe, begin, fit
@@ -170,9 +170,9 @@ def train(net: Network, recipe: Training, context: Context = ALONE) -> list[floa
         begin(net, f"{context.experiment}/{recipe.begin}-s{context.seed}", context)
     best = Best(net, recipe, context)
     net.to(memory_format=order(context.device, recipe.width))  # type: ignore[call-overload]
-    model = net if recipe.compile or context.device != "cpu" else merged(net)
-    for _, F in net.maps() if recipe.compile else ():
-        F.compile(dynamic=False)
+    model = merged(net) if context.device == "cpu" and not recipe.compile else net
+    if recipe.compile:
+        model = replaced(net, partial(torch.compile, dynamic=False))
     losses: list[float] = []
 
     def loss(_: nn.Module, b: Tensor, truth: Tensor) -> Tensor:
