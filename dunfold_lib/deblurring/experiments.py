@@ -18,17 +18,17 @@ PROTOCOL = (
     "camera, chelsea, coffee of scikit-image at half size; periodic Gaussian blur of 1.6 pixels, "
     "noise 0.01 of the run's seed; PSNR in dB, clipped, not rounded; mean over images"
 )
-ours = partial(Experiment, source=NONE, protocol=PROTOCOL)
+_ours = partial(Experiment, source=NONE, protocol=PROTOCOL)
 
 _CPU = Training()
 
 
 def _method(title: str, restore: Restore) -> Experiment:
-    return ours(title, measure=partial(measure, restore=restore))
+    return _ours(title, measure=partial(measure, restore=restore))
 
 
 def _network(title: str, recipe: Training) -> Experiment:
-    return ours(
+    return _ours(
         title,
         build=lambda recipe=recipe, seed=0: build(recipe, seed),
         measure=measure,

@@ -31,7 +31,7 @@ CAMERA = (
     "camera of scikit-image 128×128 (means of 4×4 pixels), periodic Gaussian blur of 1.6 pixels, "
     "noise 2/255"
 )
-on_folder = partial(Experiment, own=("folder",))  # a reader's images may take the place of ours
+_on_folder = partial(Experiment, own=("folder",))  # a reader's images may take the place of ours
 
 _CPU = Training()
 _SHORT = Training(steps=1200)  # for the ratios of less worth: two minutes
@@ -64,7 +64,7 @@ def _phi(ratio: int) -> str:
 
 def _blocks(kind: str, ratio: int) -> Experiment:
     cpu = _CPU if ratio in (25, 10) else _SHORT
-    return on_folder(
+    return _on_folder(
         title=f"{TITLES[kind]}, CS ratio {ratio} %",
         source=PAPER,
         protocol=f"{_phi(ratio)}, no noise; {IMAGES}",
@@ -78,7 +78,7 @@ def _blocks(kind: str, ratio: int) -> Experiment:
 
 
 def _slices(kind: str, ratio: int) -> Experiment:
-    return on_folder(
+    return _on_folder(
         title=f"{TITLES[kind]}, MRI, {ratio} % of the frequencies",
         source=PAPER_MRI,
         protocol=(
@@ -96,7 +96,7 @@ def _slices(kind: str, ratio: int) -> Experiment:
 
 
 def _sensing(title: str, ratio: int, recover: Recover, row: str = "") -> Experiment:
-    return on_folder(
+    return _on_folder(
         title=f"{title}, CS ratio {ratio} %",
         source=f"{PAPER}: {row}" if row else "no published figure",
         protocol=(
@@ -110,7 +110,7 @@ def _sensing(title: str, ratio: int, recover: Recover, row: str = "") -> Experim
 
 def _denoising(name: str) -> Experiment:
     kind = NETWORKS[name][1] if name in NETWORKS else None
-    return on_folder(
+    return _on_folder(
         title=f"denoising, {NAMES[name]}",
         protocol=f"white Gaussian noise, σ = 15/255 and 25/255, by name; {IMAGES}",
         build=lambda recipe=None, seed=0: kind(seed=seed) if kind else None,
@@ -121,7 +121,7 @@ def _denoising(name: str) -> Experiment:
 
 
 def _deblurring(method: str, name: str) -> Experiment:
-    return on_folder(
+    return _on_folder(
         title=f"deblurring, PnP-{method.upper()}, {NAMES[name]}",
         protocol=f"{CAMERA}; clipped, not rounded",
         measure=partial(evaluation.measure_deblurring, method, name),
@@ -150,7 +150,7 @@ def _bounded(share: float, weight: float) -> Experiment:
 
 
 def _tv_slices(ratio: int) -> Experiment:
-    return on_folder(
+    return _on_folder(
         title=f"total variation, MRI, {ratio} % of the frequencies",
         protocol=(
             f"256×256 slices, radial mask {ratio} %, no noise, 400 steps; psnr, ssim: Brain50, "
@@ -198,7 +198,7 @@ def _blind(name: str) -> Experiment:
         task = f"inpainting, {100 * recipe.missing:.0f} % of the pixels missing"
         A = "blocks 33×33, one random mask for every block, seed 0"
         recipes = {"cpu": recipe}
-    return on_folder(
+    return _on_folder(
         title=f"ISTA-Net+ by the loss {recipe.loss}, {task}, start {start}, {noise}",
         source="no published figure; losses of Chen, Tachella & Davies 2021",
         protocol=f"{A}, {noise}; {IMAGES}",

@@ -36,7 +36,7 @@ CURVATURES = tuple(training.CURVATURES)
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
 WORST, FLOOR = 400.0, 1e-6  # largest RMSE and smallest residual that an axis shows
 WIDE = (5.6, 2.9)  # of a panel that has a row for itself
-by_cg = partial(Curves, xlabel="CG steps a stage", logy=True, xlim=(0, 17), size=WIDE)
+_by_cg = partial(Curves, xlabel="CG steps a stage", logy=True, xlim=(0, 17), size=WIDE)
 
 
 @fetch.cached(fetch.nowhere)
@@ -158,7 +158,7 @@ def products(cg: int = 4, k: int = 3, name: str = "rear") -> tuple[Frames, Curve
     )
     stages = range(1, len(left[0]) + 1)
     lines = [line(CG, [r[j - 1] for r in left], f"stage {j}", j - 1, "path") for j in stages]
-    curve = by_cg(
+    curve = _by_cg(
         lines=(*lines, line([cg], [here], "shown", 3, "dots")),
         ylabel="‖Vd + F‖ / ‖F‖",
         ylim=(FLOOR / 2, 1),
@@ -188,7 +188,7 @@ def jacobian(curvature: str = "majorised", cg: int = 4) -> tuple[Frames, Curves]
         line(CG, [min(r.rmse[-1], WORST) for r in made[c]], c, i, "path")
         for i, c in enumerate(CURVATURES)
     ]
-    curve = by_cg(
+    curve = _by_cg(
         lines=(*lines, line([cg], [min(rmse, WORST)], "shown", 3, "dots")),
         ylabel="RMSE of the last U",
         ylim=(8, WORST),

@@ -31,7 +31,7 @@ CONDITIONS = tuple(10.0**k for k in range(1, 8))  # cond(AAᵀ)
 SHARES = (0.05, 0.2)  # λ/λ_max
 FIRST_ORDER_STEPS, POINTS = 1000, 45  # the first-order methods' steps, and how many are drawn
 LEAST = 1e-16  # what is drawn at the bottom of a logarithmic axis
-residuals = partial(Curves, logy=True, ylim=(LEAST, 10), size=(4.0, 3.3))
+_residuals = partial(Curves, logy=True, ylim=(LEAST, 10), size=(4.0, 3.3))
 
 PENALTIES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)  # s
 CG_STEPS = (4, 16, 400)  # most conjugate-gradient steps in a Newton step
@@ -89,7 +89,7 @@ def conditioning(condition: float = 1e3, share: float = 0.05) -> tuple[Curves, C
             for i, (name, t) in enumerate(traces.items())
         )
         xlim = (1, FIRST_ORDER_STEPS)
-        return residuals(lines, xlabel, "KKT residual", alt, logx=True, xlim=xlim, note=note)
+        return _residuals(lines, xlabel, "KKT residual", alt, logx=True, xlim=xlim, note=note)
 
     return (
         panel("steps", "steps (SSNAL: Newton steps)", "KKT residual of four methods by steps"),
@@ -188,8 +188,8 @@ def primal(s: float = 1.0, cg: int = 400) -> tuple[Curves, Curves]:
     steps = alt + "Newton steps, for two curvatures"
     work: dict[str, Any] = {"logx": True, "xlim": (1, MOST_PRODUCTS), "note": note}
     return (
-        residuals(by_step, "Newton steps", "‖F‖", steps, xlim=(0, NEWTON_STEPS)),
-        residuals(by_product, "products with D and Dᵀ", "‖F‖", f"{alt}products", **work),
+        _residuals(by_step, "Newton steps", "‖F‖", steps, xlim=(0, NEWTON_STEPS)),
+        _residuals(by_product, "products with D and Dᵀ", "‖F‖", f"{alt}products", **work),
     )
 
 

@@ -37,7 +37,7 @@ FEW = 4  # of them, for the networks of all depths
 RATES = (0.3, 0.1, 0.03, 0.01, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5)  # of false positives: thresholds
 LEAST = 1e-5  # smallest rate of false positives that the ROC shows
 WIDE = (4.4, 3.2)
-of_iou = partial(Curves, ylabel="IoU, %", ylim=(-3, 103), size=WIDE)
+_of_iou = partial(Curves, ylabel="IoU, %", ylim=(-3, 103), size=WIDE)
 
 
 @fetch.cached(fetch.nowhere)
@@ -155,7 +155,7 @@ def stage(
         zoom=2,
     )
     stages = range(1, len(seen))
-    curve = of_iou(
+    curve = _of_iou(
         lines=(
             line(stages, shares, "T > 0", 0, "path"),
             line([k], [shares[k - 1]], "shown", 1, "dots"),
@@ -231,7 +231,7 @@ def depth(K: int = 6, noise: str = "none") -> tuple[Frames, Curves]:
     truth = many().mask[:FEW]
     shares = {n: [share(_deep(k, n) > 0, truth) for k in found] for n in NOISES}
     here = shares[noise][found.index(K)]
-    curve = of_iou(
+    curve = _of_iou(
         lines=(
             *(line(found, v, n, i, "path") for i, (n, v) in enumerate(shares.items())),
             line([K], [here], "shown", 5, "dots"),
