@@ -3,6 +3,7 @@
 import base64
 import io
 import re
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -28,6 +29,15 @@ def test_each_name_has_a_line_in_the_next_colour():
     assert (second.label, second.colour, [*second.x], [*second.y]) == ("b", 1, [1], [5])
     (placed,) = show.each_line({"a": [3.0, 4.0]}, [0, 7])
     assert [*placed.x] == [0, 7]
+
+
+def test_each_style_is_drawn_as_its_name_says():
+    styles = {"solid": ("-", "None"), "dashed": ("--", "None"), "dots": ("None", "o")}
+    styles |= {"path": ("-", "o")}
+    assert {*styles} == {*get_args(show.Style)}
+    lines = tuple(show.line([0, 1], [0, 1], style=style) for style in styles)
+    (ax,) = show.figure(show.Curves(lines, "x", "y", "a")).axes
+    assert [(c.get_linestyle(), c.get_marker()) for c in ax.lines] == [*styles.values()]
 
 
 def test_ids_on_a_page_never_collide():
