@@ -112,15 +112,17 @@ def test_experiments_are_complete_and_build_their_networks():
         "gpu-short",
         "gpu-long",
         "gpu-continued",
+        "aligned",
         "full",
         "gpu",
     }
-    assert [*EXPERIMENTS["lrpcanet-sirst"].recipes][-6:] == [
+    assert [*EXPERIMENTS["lrpcanet-sirst"].recipes][-7:] == [
         "cpu-sirst",
         "full",
         "gpu-short",
         "gpu-long",
         "gpu-continued",
+        "aligned",
         "gpu",
     ]  # the last recorded is shown
     whole = EXPERIMENTS["lrpcanet-sirst"]

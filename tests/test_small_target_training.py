@@ -13,7 +13,7 @@ from shared_small_target import close, seeded, tiny_recipe
 from torch import nn
 
 from dunfold_lib import checkpoints, engine, records
-from dunfold_lib.small_target import data, evaluation, scores
+from dunfold_lib.small_target import data, evaluation, readers, scores
 from dunfold_lib.small_target import training as small_target_training
 from dunfold_lib.small_target.layers import Learned
 from dunfold_lib.small_target.model import LRPCANet, RPCANet, TwoTerm, total_loss
@@ -59,7 +59,9 @@ def test_the_checkpoint_is_the_one_that_validation_chose(few, monkeypatch, tmp_p
     values = iter([0.1, 0.5, 0.2])
     real = small_target_training.part
     monkeypatch.setattr(
-        small_target_training, "part", lambda name, which: asked.append(which) or real(name, which)
+        small_target_training,
+        "part",
+        lambda name, which, *_: asked.append(which) or real(name, which),
     )
 
     def pretend(net, frames):
@@ -152,6 +154,32 @@ def test_a_training_begins_with_the_weights_of_another_recipe_and_the_same_seed(
         assert all(torch.equal(a, b) for a, b in zip(net.parameters(), other.parameters()))
     with pytest.raises(ValueError, match="other-s4"):
         run(4, build())
+
+
+def test_symmetries_of_images_turn_files_and_no_crop(few, monkeypatch):
+    """Made-up frames are never resized, so that their crops are turned whatever the recipe says."""
+    asked, cut = [], data.crops
+
+    def crops(frames, batch, side, g, positive, turns):
+        asked.append((frames.names[0], turns))
+        return cut(frames, batch, side, g, positive, turns)
+
+    made = data.synthetic(seeded(), 2)
+    monkeypatch.setattr(data, "crops", crops)
+    monkeypatch.setattr(
+        readers,
+        "frames",
+        lambda name, part, side, symmetries: made._replace(names=(f"{part} {symmetries}",) * 2),
+    )
+    for name in ("sirst", "synthetic"):
+        for symmetries in ("crop", "image"):
+            recipe = tiny_recipe(steps=1, data=name, symmetries=symmetries)
+            small_target_training.train(small_target_training.build(RPCANet, recipe), recipe)
+    small_target_training.part.cache_clear()
+    names = [("train False", True), ("train True", False), *[("made-up-0", True)] * 2]
+    assert asked == names
+    with pytest.raises(ValueError, match="symmetries is 'files'; it must be one of"):
+        tiny_recipe(symmetries="files")
 
 
 def test_compiled_maps_learn_the_same_and_leave_the_network_as_it_is(few, monkeypatch):

@@ -316,9 +316,14 @@ def noisy(x: Tensor, g: torch.Generator, sigma: float = 0.0, density: float = 0.
 
 @checks.door
 def crops(
-    frames: Frames, batch: int, side: int, g: torch.Generator, positive: float = 0.75
+    frames: Frames,
+    batch: int,
+    side: int,
+    g: torch.Generator,
+    positive: float = 0.75,
+    turns: bool = True,
 ) -> tuple[Tensor, Tensor]:
-    """(images, masks) of random crops (batch, 1, side, side), each in one of 8 symmetries.
+    """(images, masks) of random crops (batch, 1, side, side); turns: each in one of 8 symmetries.
 
     Images are drawn with equal chance; a share ``positive`` of the crops of images with targets
     holds a pixel of a target in a random place, the others lie anywhere.
@@ -339,6 +344,6 @@ def crops(
             left = min(max(x - draw.whole(0, side - 1), 0), w - side)
         both = torch.cat([frames.image[i], frames.mask[i].to(torch.uint8)])
         both = both[:, top : top + side, left : left + side]
-        cut.append(turned(both, draw.whole(0, 7)))
+        cut.append(turned(both, draw.whole(0, 7) if turns else 0))
     whole = torch.stack(cut)
     return whole[:, :1].float() / 255, whole[:, 1:].float()

@@ -126,7 +126,24 @@ _GPU_LONG = replace(_GPU_SHORT, steps=4000, every=250, cuda_graph=True)
 # and eleven minutes more of it, which three shared
 _GPU_CONTINUED = replace(_GPU_LONG, steps=7000, every=500, begin="gpu-long")
 _FULL_SIZE = {"full": _FULL, "gpu-short": _GPU_SHORT, "gpu-long": _GPU_LONG}
-_FULL_SIZE |= {"gpu-continued": _GPU_CONTINUED}
+# and on a CPU, whole frames whose masks are all shifted to the side to which the test's are; on the
+# validation part whole frames had gained 4.6 points in 100 steps, crops 0.9 (seed 0)
+_ALIGNED = Training(
+    data="sirst",
+    stages=6,
+    width=32,
+    crop=256,
+    batch=2,
+    symmetries="image",
+    steps=800,
+    lr=6e-4,
+    warmup=20,
+    average=0.98,
+    precision="bf16",
+    every=100,
+    begin="gpu-continued",
+)
+_FULL_SIZE |= {"gpu-continued": _GPU_CONTINUED, "aligned": _ALIGNED}
 
 
 def _gpu(name: str, **fields: Any) -> Training:

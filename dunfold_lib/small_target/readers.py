@@ -25,6 +25,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from dunfold_lib import checks, fetch, images
+from dunfold_lib.datasets import turned
 from dunfold_lib.small_target.data import Draw, Frames
 
 SETS = {  # name of an experiment's data: its folder below istd/
@@ -43,10 +44,10 @@ HELD_OUT = 7  # every seventh of a training list is for validation where no list
 CROPS = {"train": 25, "test": 5}  # SIRST-Aug: crops of an image; of a target
 
 
-def frames(name: str, part: str, side: int = 256) -> Frames:
-    """A part of one of SETS, from the data folder."""
+def frames(name: str, part: str, side: int = 256, symmetries: bool = False) -> Frames:
+    """A part of one of SETS, from the data folder; symmetries : as in ``read_folder``."""
     checks.one_of("data set", name, SETS)
-    return read_folder(fetch.required(f"istd/{SETS[name]}"), part, side)
+    return read_folder(fetch.required(f"istd/{SETS[name]}"), part, side, symmetries=symmetries)
 
 
 class Groups(NamedTuple):
@@ -64,6 +65,7 @@ def read_folder(
     side: int | None = 256,
     resampling: str = "bilinear",
     masks: str = "nearest",
+    symmetries: bool = False,
 ) -> Frames:
     """The images and masks of one part of a folder in any of the layouts above.
 
@@ -71,11 +73,13 @@ def read_folder(
     side : both are resized to side × side; None: left as they are, all of one size.
     resampling, masks : how images and masks are; one of RESAMPLING. "bilinear" and "nearest" are
     OpenCV's, in its arithmetic: four pixels, without antialiasing, in weights of 11 bits, and pixel
-    ⌊i·h/side⌋. That shifts a mask by up to half a pixel against its image, and classical scores
-    with it: PSTNN has 37.9 IoU on SIRST v1, and 41.6 with "nearest-exact". The published figures
-    have it.
+    ⌊i·h/side⌋. That shifts a mask by half a pixel down and to the right against its image, and
+    scores with it: PSTNN has 37.9 IoU on SIRST v1, and 41.6 with "nearest-exact". The published
+    figures have it.
+    symmetries : each frame eight times, in every symmetry of the square, turned before it is
+    resized: so all eight masks are shifted to the same side, as those of a test part are.
     """
-    found = groups(folder, part, side, resampling, masks).frames
+    found = groups(folder, part, side, resampling, masks, symmetries).frames
     if len(found) > 1:
         sizes = sorted(tuple(f.image.shape[2:]) for f in found)
         given = " and ".join(map(str, sizes[:2]))
@@ -89,6 +93,7 @@ def groups(
     side: int | None = 256,
     resampling: str = "bilinear",
     masks: str = "nearest",
+    symmetries: bool = False,
 ) -> Groups:
     """``read_folder`` for images of any sizes: frames of one size make one group.
 
@@ -105,13 +110,14 @@ def groups(
     targets = lost = 0
     by_size: dict[tuple[int, int], list[tuple[str, Tensor, Tensor]]] = {}
     for name, image, truth in zip(names, stored, truths, strict=True):
-        grey, mask = torch.from_numpy(images.as_bytes(image, scale)), torch.from_numpy(truth)
-        if side is not None:
-            grey = resized(grey, side, resampling)
-            mask = resized(255 * mask.to(torch.uint8), side, masks) > 127
         count, gone = _lost(truth, side)
         targets, lost = targets + count, lost + gone
-        by_size.setdefault((grey.shape[0], grey.shape[1]), []).append((name, grey, mask))
+        both = torch.from_numpy(np.stack([images.as_bytes(image, scale), 255 * truth.astype("u1")]))
+        for k in range(8 if symmetries else 1):
+            grey, mask = (x.contiguous() for x in turned(both, k))
+            if side is not None:
+                grey, mask = resized(grey, side, resampling), resized(mask, side, masks)
+            by_size.setdefault((grey.shape[0], grey.shape[1]), []).append((name, grey, mask > 127))
     made = tuple(
         Frames(tuple(n), torch.stack(x)[:, None], torch.stack(y)[:, None])
         for n, x, y in (zip(*rows, strict=True) for rows in by_size.values())

@@ -39,6 +39,9 @@ class Training(Recipe):
     phases    : "" or several trainings in turn, "crop:batch:share:rate …", each of this share of
                 the steps; a rate counts in ``lr`` and falls to the next phase's, the last one's to
                 ``end`` of itself. Small crops are cheap steps; whole frames teach false alarms.
+    symmetries : what one of the square's eight acts on: a "crop", or the "image" as it is stored,
+                before it is resized, so that the masks of training have the shift of the test's
+                (``readers.read_folder``). Made-up frames are never resized: their crops are turned.
     sigma, density : most Gaussian noise (over 255) and salt and pepper that a crop is given.
     pooled    : soft-IoU of the whole batch's sums instead of the mean over its images.
     bce       : weight of the binary cross entropy.  dark : ``model.start_dark``; both against the
@@ -60,6 +63,7 @@ class Training(Recipe):
     crop: int = 128
     positive: float = 0.75
     phases: str = ""
+    symmetries: str = "crop"
     sigma: float = 0.0
     density: float = 0.0
     pooled: bool = True
@@ -84,6 +88,7 @@ class Training(Recipe):
         checks.number("bce", self.bce, 0)
         checks.number("dark", self.dark, 0)
         checks.one_of("awake", self.awake, (True, False))
+        checks.one_of("symmetries", self.symmetries, ("crop", "image"))
 
     def in_turn(self) -> list["Training"]:
         """The recipe of each phase; the recipe itself where it has none."""
@@ -146,11 +151,14 @@ def files_of(name: str) -> Path | None:
     return fetch.folder(f"istd/{inside[name]}") if name in inside else None
 
 
-@fetch.cached(lambda name, which: [files_of(name)])
-def part(name: str, which: str) -> Frames:
-    """The frames to train on ("train"), or to choose the checkpoint on ("val")."""
-    if _known(name) not in ("synthetic", "injected"):
-        return readers.frames(name, which, SIDES.get(name, 256))
+@fetch.cached(lambda name, *_: [files_of(name)])
+def part(name: str, which: str, symmetries: bool = False) -> Frames:
+    """The frames to train on ("train"), or to choose the checkpoint on ("val").
+
+    symmetries : those of a set's files as in ``readers.read_folder``.
+    """
+    if _known(name) in readers.SETS:
+        return readers.frames(name, which, SIDES.get(name, 256), symmetries)
     count, seed = MADE_UP[which]
     g = torch.Generator().manual_seed(seed)
     if name == "synthetic":
@@ -165,7 +173,7 @@ def train(net: Network, recipe: Training, context: Context = ALONE) -> list[floa
 
     The network ends with the weights that found most on the validation part, never on the test.
     """
-    frames = part(recipe.data, "train")
+    frames = part(recipe.data, "train", recipe.symmetries == "image")
     if recipe.begin:
         begin(net, f"{context.experiment}/{recipe.begin}-s{context.seed}", context)
     best = Best(net, recipe, context)
@@ -198,7 +206,8 @@ def _drawn(
     frames: Frames, recipe: Training, batch: int, g: torch.Generator
 ) -> tuple[Tensor, Tensor]:
     """A batch of crops with their noise, and their masks."""
-    image, mask = data.crops(frames, batch, recipe.crop, g, recipe.positive)
+    turns = recipe.symmetries == "crop" or recipe.data not in readers.SETS
+    image, mask = data.crops(frames, batch, recipe.crop, g, recipe.positive, turns)
     return _disturbed(image, recipe, g), mask
 
 
