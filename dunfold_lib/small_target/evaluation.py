@@ -326,3 +326,13 @@ def measure_calibration(recipe: str, net: None, seed: int) -> dict[str, Any]:
         made[f"ece{ending}"] = every.ece
         made |= {f"said{ending}": every.said.tolist(), f"found{ending}": every.found.tolist()}
     return made
+
+
+def measure_shift(net: None, seed: int) -> dict[str, Any]:
+    """IoU of SIRST v1's masks, resized without the shift of ⌊·⌋, as an answer to the protocol's."""
+    folder, made = fetch.required(f"istd/{readers.SETS['sirst']}"), {}
+    for which, ending in (("test", ""), ("val", "_val"), ("train", "_train")):
+        truth = readers.read_folder(folder, which).mask
+        straight = readers.read_folder(folder, which, masks="nearest-exact").mask
+        made[f"iou{ending}"] = 100 * scores.iou(straight, truth)
+    return made
