@@ -131,7 +131,8 @@ def test_no_short_recipe_is_better_on_its_training_frames_than_on_validation():
     assert [row[2] for row in rows if row[0] == "gpu-continued"] == ["4,000 + 7,000"]
     row = dict(zip(head, next(row for row in rows if row[0] == "gpu-short"), strict=True))
     assert row["test"].startswith(f"{on('iou', 'gpu-short'):.1f}")
-    assert row["minutes"] == "11, GPU"
+    assert row["minutes"] == "11 GPU"
+    assert [row[-1] for row in rows if row[0] == "gpu-continued"] == ["10 GPU + 11 GPU"]
 
 
 def test_four_fifths_of_a_stage_in_parameters_and_in_work_sit_in_SEIRM():

@@ -112,16 +112,18 @@ def test_experiments_are_complete_and_build_their_networks():
         "gpu-short",
         "gpu-long",
         "gpu-continued",
+        "whole-frames",
         "aligned",
         "full",
         "gpu",
     }
-    assert [*EXPERIMENTS["lrpcanet-sirst"].recipes][-7:] == [
+    assert [*EXPERIMENTS["lrpcanet-sirst"].recipes][-8:] == [
         "cpu-sirst",
         "full",
         "gpu-short",
         "gpu-long",
         "gpu-continued",
+        "whole-frames",
         "aligned",
         "gpu",
     ]  # the last recorded is shown

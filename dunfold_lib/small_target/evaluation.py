@@ -329,10 +329,19 @@ def measure_calibration(recipe: str, net: None, seed: int) -> dict[str, Any]:
 
 
 def measure_shift(net: None, seed: int) -> dict[str, Any]:
-    """IoU of SIRST v1's masks, resized without the shift of ⌊·⌋, as an answer to the protocol's."""
-    folder, made = fetch.required(f"istd/{readers.SETS['sirst']}"), {}
-    for which, ending in (("test", ""), ("val", "_val"), ("train", "_train")):
-        truth = readers.read_folder(folder, which).mask
-        straight = readers.read_folder(folder, which, masks="nearest-exact").mask
-        made[f"iou{ending}"] = 100 * scores.iou(straight, truth)
+    """IoU of SIRST v1's masks, resized without the shift of ⌊·⌋, as an answer to the protocol's;
+    and, by recipe, of a recorded L-RPCANet against the protocol's and against those (_straight)."""
+    folder = fetch.required(f"istd/{readers.SETS['sirst']}")
+    read = lambda which, masks: readers.read_folder(folder, which, masks=masks)
+    both = {p: (read(p, "nearest"), read(p, "nearest-exact").mask) for p in readers.PARTS}
+    ends = {"test": "", "val": "_val", "train": "_train"}
+    iou = lambda found, truth: 100 * scores.iou(found, truth)
+    made = {f"iou{ends[p]}": iou(straight, f.mask) for p, (f, straight) in both.items()}
+    frames, straight = both["test"]
+    for recipe in ("gpu-continued", "aligned"):
+        found = logits(
+            experiment.load("small_target/lrpcanet-sirst", recipe, 0), data.images(frames)
+        )
+        made[f"iou_{recipe}"] = iou(found > 0, frames.mask)
+        made[f"iou_{recipe}_straight"] = iou(found > 0, straight)
     return made

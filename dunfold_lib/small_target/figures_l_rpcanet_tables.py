@@ -19,6 +19,7 @@ from dunfold_lib.small_target.painting import painted
 from dunfold_lib.small_target.published import COLUMNS, PUBLISHED_SIRST
 from dunfold_lib.tables import Table, mean, minus_sign, narrow
 
+Run = dict[str, Any]  # a record
 Named = tuple[str, str]  # an experiment and its recipe, "" for those without one
 RECIPES = {
     "gpu": "the paper's size, trained on SIRST v1",
@@ -26,13 +27,15 @@ RECIPES = {
     "gpu-short": "the paper's size, trained on SIRST v1 in minutes of a GPU",
     "gpu-long": "the paper's size, trained on SIRST v1 in more minutes of a GPU",
     "gpu-continued": "the paper's size, trained on from there",
+    "whole-frames": "the paper's size, trained on with whole frames",
+    "aligned": "the paper's size, trained on with images turned before they are resized",
     "cpu-sirst": "narrow (K = 3, c = 8), trained on SIRST v1",
     "cpu": "narrow, trained on made-up scenes",
 }
 SHORT = {  # of the recipes that more tables than ``recipes`` show
     "gpu": "full",
     "gpu-short": "full, 2,300 steps",
-    "gpu-continued": "full, 11,000 steps",
+    "aligned": "full, 11,800 steps",
     "cpu-sirst": "narrow",
     "cpu": "narrow, made-up",
 }
@@ -171,7 +174,7 @@ def _compared() -> dict[str, Named]:
     """The rows of ``fair`` by their labels."""
     rows = {label: (name, "") for label, name in CLASSICAL.items()}
     rows |= {f"{label}, narrow": (name, "cpu-sirst") for label, name in NETWORKS.items()}
-    names = ("gpu-short", "gpu-continued", "gpu")
+    names = ("gpu-short", "aligned", "gpu")
     large = [(r, label, name) for r in names for label, name in NETWORKS.items()]
     rows |= {f"{label}, {SHORT[r]}": (n, r) for r, label, n in large if of(n, "iou_chosen", r)}
     in_pairs = NETWORKS | {"without N": "two-term-sirst"}
@@ -220,33 +223,48 @@ def against() -> Table:
 
 def recipes(name: str = "lrpcanet-sirst") -> Table:
     """What each recorded recipe of a network is worth on the parts of SIRST v1."""
-    runs: dict[str, list[dict[str, Any]]] = {}
+    runs: dict[str, list[Run]] = {}
     for run in records.recorded(f"small_target/{name}"):
         if "iou_val" in run["scores"] and run["recipe"]["data"] == "sirst":
             runs.setdefault(run["recipe_name"], []).append(run)
-    sizes = ("stages", "width", "steps")
-    ordered = sorted(runs.values(), key=lambda found: [found[0]["recipe"][k] for k in sizes])
-    rows = [_recipe(found, runs.get(found[0]["recipe"].get("begin"), [])) for found in ordered]
+    rows = [_recipe(turns) for turns in sorted((_turns(r, runs) for r in runs), key=_size)]
     head = ["recipe", "K × c", "steps", "IoU: train", "validation", "test", "Fa, 1e-5", "minutes"]
     return (
         head,
         rows,
         "L-RPCANet at cut 0, mean ± half the spread over three seeds, or one. Crops: 128 pixels; "
-        "gpu-…: then 256; full: 64, 128, 256. gpu-continued begins with the weights of gpu-long. "
-        "Weights are chosen on validation. Minutes: of a core, or of a GPU that others shared",
+        "gpu-…: then 256; full: 64, 128, 256; the last two: 256. gpu-continued begins with "
+        "the weights of gpu-long, the last two with its. Weights are chosen on validation. "
+        "Minutes: of a core, or of a GPU that others shared",
     )
 
 
-def _recipe(runs: list[dict[str, Any]], before: list[dict[str, Any]]) -> list[str]:
-    """A row of ``recipes``; before : the runs whose weights these began with."""
-    r, score = runs[0]["recipe"], lambda key: narrow([run["scores"][key] for run in runs], 1)
-    on, time = ("CPU", "cpu_seconds") if runs[0]["device"] == "cpu" else ("GPU", "seconds")
-    turns = [before, runs] if before else [runs]
-    spent = " + ".join(f"{mean([run[time] for run in turn]) / 60:.0f}" for turn in turns)
-    minutes, size = f"{spent}, {on}", f"{r['stages']} × {r['width']}"
+def _turns(recipe: str, runs: Mapping[str, list[Run]]) -> list[list[Run]]:
+    """The runs by a recipe, and before them those whose weights they began with, in turn."""
+    turns = [runs[recipe]]
+    while before := runs.get(turns[0][0]["recipe"].get("begin")):
+        turns.insert(0, before)
+    return turns
+
+
+def _size(turns: list[list[Run]]) -> tuple[int, int, int]:
+    last = turns[-1][0]["recipe"]
+    return last["stages"], last["width"], sum(turn[0]["recipe"]["steps"] for turn in turns)
+
+
+def _recipe(turns: list[list[Run]]) -> list[str]:
+    """A row of ``recipes``."""
+    runs, (K, c, _) = turns[-1], _size(turns)
+    score = lambda key: narrow([run["scores"][key] for run in runs], 1)
     steps = " + ".join(f"{turn[0]['recipe']['steps']:,}" for turn in turns)
     parts = [score(k) for k in ("iou_train", "iou_val", "iou", "fa_1e-5")]
-    return [runs[0]["recipe_name"], size.replace(" ", "\u202f"), steps, *parts, minutes]
+    minutes = " + ".join(map(_minutes, turns))
+    return [runs[0]["recipe_name"], f"{K}\u202f×\u202f{c}", steps, *parts, minutes]
+
+
+def _minutes(runs: list[Run]) -> str:
+    on, time = ("CPU", "cpu_seconds") if runs[0]["device"] == "cpu" else ("GPU", "seconds")
+    return f"{mean([run[time] for run in runs]) / 60:.0f} {on}"
 
 
 def away() -> dict[str, str]:
