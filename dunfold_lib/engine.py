@@ -98,7 +98,7 @@ class Graphed:
         self.loss: Tensor | None = None
 
     def __call__(self, b: Any, truth: Tensor) -> Tensor:
-        """The loss of a step; RuntimeError where it cannot be recorded."""
+        """The loss of a step; RuntimeError where it cannot be captured."""
         if self.warm < WARM:
             self.warm += 1
             self.stream.wait_stream(torch.cuda.current_stream())
@@ -110,7 +110,7 @@ class Graphed:
             self.loss = self._capture(_clone(b), truth.clone())
         for held, new in zip(self.given, _parts((b, truth)), strict=True):
             if held.shape != new.shape:
-                shapes = f"{tuple(new.shape)}; recorded was a step of {tuple(held.shape)}"
+                shapes = f"{tuple(new.shape)}; captured was a step of {tuple(held.shape)}"
                 raise ValueError(f"the batch has shape {shapes}: every batch must be alike")
             held.copy_(new)
         self.graph.replay()
@@ -125,7 +125,7 @@ class Graphed:
         except (RuntimeError, ValueError) as error:
             reason = str(error).splitlines()[0]
             says = "it must do the same every time, without asking for a value"
-            raise RuntimeError(f"the step cannot be recorded ({reason}); {says}") from error
+            raise RuntimeError(f"the step cannot be captured ({reason}); {says}") from error
 
 
 def _parts(x: Any) -> list[Tensor]:

@@ -16,7 +16,8 @@ from dunfold_lib.live import Live, loss_curves, spoken
 from dunfold_lib.session import SMOKE, Run
 from dunfold_lib.show import Curves
 
-LABELS = {"compile": "torch.compile", "lr": "learning rate"}  # of fields that every recipe has
+# of fields that every recipe has
+LABELS = {"compile": "torch.compile", "cuda_graph": "CUDA graph", "lr": "learning rate"}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -255,6 +255,18 @@ def test_the_narrow_network_reaches_its_bars_and_stands_above_the_classical_dete
         assert run["scores"]["iou"] > records.values(f"small_target/{name}", "iou")[0]
 
 
+def test_the_networks_of_the_papers_size_reach_their_bars():
+    """Means of three trainings; false alarms in each."""
+    runs = [
+        run["scores"]
+        for run in records.recorded("small_target/lrpcanet-sirst")
+        if run["recipe_name"] == "aligned"
+    ]
+    assert len(runs) >= 3
+    assert sum(scores["iou"] for scores in runs) / len(runs) >= 64
+    assert all(scores["fa_1e-5"] <= 15 for scores in runs)
+
+
 def test_the_median_signal_of_alista_reaches_its_bar():
     assert max(records.values("sparse/alista-ss", "nmse_db_median")) <= -60
 

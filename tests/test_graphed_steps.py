@@ -83,7 +83,7 @@ def test_a_step_that_cannot_be_captured_is_told_in_one_line(no_gpu):
     graphed = engine.Graphed(step)
     for _ in range(engine.WARM):
         graphed(torch.zeros(1), torch.zeros(1))
-    with pytest.raises(RuntimeError, match=r"cannot be recorded \(operation not permitted\)"):
+    with pytest.raises(RuntimeError, match=r"cannot be captured \(operation not permitted\)"):
         graphed(torch.zeros(1), torch.zeros(1))
 
 

@@ -202,6 +202,19 @@ def guesses(guess: Mapping[str, Tensor], truth: Tensor) -> Frames:
     return Frames(pictures, tuple(guess), "A prediction for two targets", zoom=4)
 
 
+def half_pixel(small: Tensor, shifted: Tensor, straight: Tensor) -> Frames:
+    """A small image and its masks by both ways of resizing, as bytes (h, w), around the target."""
+    at = (small > 0).nonzero()
+    top, left = (int(v) - 3 for v in at.min(0).values)
+    near = lambda x: x[top : top + 12, left : left + 12]
+    image, shifted, straight = near(small) / 255, near(shifted) > 127, near(straight) > 127
+    pictures = (array(image), *(painted(m, m, image) for m in (shifted, straight)))
+    names = ("image", "mask by ⌊ih/256⌋", "mask by the middle")
+    both = painted(straight, shifted, image)
+    alt = "A small target, its mask by both ways of resizing, and the second against the first"
+    return Frames((*pictures, both), (*names, "second against first"), alt, zoom=12)
+
+
 @cache
 def on_all(name: str) -> Detection:
     """By overlap: what a detector finds in the six scenes above half of its largest value."""

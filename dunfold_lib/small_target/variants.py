@@ -24,6 +24,7 @@ LABELS = {  # what the fields say in a form
     "awake": "awake start",
     "end": "last rate / first",
     "warmup": "warm-up",
+    "symmetries": "symmetries act on",
     "se": "SE in",
     "carry_noise": "carry N",
 }
