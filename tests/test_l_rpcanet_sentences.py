@@ -148,7 +148,7 @@ def test_a_recipes_row_has_the_steps_and_minutes_of_those_it_began_with():
 def test_what_half_a_pixel_is_worth_is_no_better_sight():
     """Sentences: "masks without that shift have …, no more"; "it marks targets where they are";
     "more in each training than in any before"; "It has learned where the protocol puts a mask, not
-    to see more"; summary: "more than 7,000 steps were"."""
+    to see more"; summary: "was worth more than 7,000 steps"."""
     of = lambda key: tables.one("half-pixel", key)
     recipes = [settings("lrpcanet-sirst", r) for r in ("whole-frames", "aligned")]
     assert recipes[0] == replace(recipes[1], symmetries="crop")
@@ -157,6 +157,9 @@ def test_what_half_a_pixel_is_worth_is_no_better_sight():
     assert of("iou_aligned") > of("iou_aligned_straight") + 1
     assert abs(of("iou_aligned") - of("iou_gpu-continued_straight")) < 4
     assert of("iou_train") < 75
+    first = {r: tables.one("lrpcanet-sirst", "iou", r) for r in ("gpu-continued", "whole-frames")}
+    assert first["gpu-continued"] == pytest.approx(of("iou_gpu-continued"), abs=0.02)
+    assert first["whole-frames"] < of("iou_aligned") - 3
     aligned, before, first = (
         tables.of("lrpcanet-sirst", "iou", r) for r in ("aligned", "gpu-continued", "gpu-long")
     )

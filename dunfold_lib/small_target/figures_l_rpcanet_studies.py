@@ -276,7 +276,8 @@ def _quoted_half_pixel() -> dict[str, str]:
         "aligned_first": "iou_aligned",
         "aligned_straight": "iou_aligned_straight",
     }
-    return {name: f"{one(SHIFT, key):.1f}" for name, key in keys.items()}
+    whole = f"{one('lrpcanet-sirst', 'iou', 'whole-frames'):.1f}"
+    return {name: f"{one(SHIFT, key):.1f}" for name, key in keys.items()} | {"whole_iou": whole}
 
 
 def _quoted_maps() -> dict[str, str]:
