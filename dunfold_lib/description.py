@@ -31,6 +31,8 @@ class Experiment:
                 not exist for the data is None.
     train     : (network, recipe, context) -> losses; None: nothing to learn.
     recipes   : by name, ``cpu`` (minutes on two cores) and ``gpu`` (the paper's size).
+    applied   : the recipe whose weights are taken where none is asked for; by default the last that
+                is recorded.
     own       : what ``measure`` takes of a reader's: "folder" of data, "side" of its images.
     released  : (weights file, operator files) -> the network that its authors released.
     on_matrix : (matrix (m, n)) -> the same experiment on a dictionary of one's own.
@@ -44,6 +46,7 @@ class Experiment:
     build: Callable[..., nn.Module | None] = no_network
     train: Callable[[Any, Any, Context], list[float]] | None = None
     recipes: Mapping[str, Any] = field(default_factory=dict)
+    applied: str = ""
     own: tuple[str, ...] = ()
     released: Callable[[Path, Sequence[Path]], nn.Module] | None = None
     on_matrix: Callable[[Tensor], "Experiment"] | None = None

@@ -286,8 +286,9 @@ def load_from(name: str, path: Path, e: Experiment | None = None) -> Any:
 def weights_of(name: str, recipe: str = "", seed: int | None = None) -> tuple[Path, str]:
     """The recorded weights that are taken, and why.
 
-    Of the recipe that was asked for, else of the last of the experiment's recipes that is recorded,
-    which the tables show; of the seed that was asked for, else of the smallest one.
+    Of the recipe that was asked for, else of the one that the experiment says is ``applied``, else
+    of the last of its recipes that is recorded, which the tables show; of the seed that was asked
+    for, else of the smallest one.
     """
     e = find(name)
     if not e.recipes:
@@ -301,7 +302,7 @@ def weights_of(name: str, recipe: str = "", seed: int | None = None) -> tuple[Pa
             _refuse_unkept(name, r, seed or 0)
         of = f" of {recipe}" if recipe else ""
         raise ValueError(f"{name} has no recorded weights{of}; train it, then use --weights FILE")
-    last = [*found][-1]
+    last = e.applied if e.applied in found else [*found][-1]
     if seed not in (None, *found[last]):
         _refuse_unkept(name, last, seed)
     if seed in found[last]:

@@ -60,7 +60,7 @@ def of_train(p: argparse.ArgumentParser) -> None:
 
 def of_evaluate(p: argparse.ArgumentParser) -> None:
     p.add_argument("experiment", metavar="ROOM/NAME")
-    text = "a weights.safetensors (default: of the last recipe that is recorded)"
+    text = "a weights.safetensors (default: recorded ones, and it is said which)"
     p.add_argument("--weights", type=given, metavar="FILE", help=text)
     p.add_argument("--recipe", type=given, help="the recorded weights of this recipe")
     text = "weights that the authors released"

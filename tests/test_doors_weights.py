@@ -125,6 +125,18 @@ def test_one_flipped_bit_in_the_weights_is_noticed(learned, results, capsys):
     assert error.count("\n") == 1
 
 
+def test_an_experiment_may_apply_another_recipe_than_the_last(learned, results, monkeypatch):
+    learned("cpu-s0", 1.0)
+    learned("cpu-b-s0", 2.0)
+    e = experiment.find("room/one")
+    chosen = lambda *asked: experiment.weights_of("room/one", *asked)[0].parent.name
+    for applied, taken in (("", "cpu-b-s0"), ("cpu", "cpu-s0"), ("not recorded", "cpu-b-s0")):
+        here = replace(e, applied=applied)
+        monkeypatch.setattr(experiment, "find", lambda name, here=here: here)
+        assert chosen() == taken
+        assert chosen("cpu-b") == "cpu-b-s0"
+
+
 def test_weights_of_another_experiment_are_named_as_such(learned, results, capsys):
     learned("cpu-s0", 1.0)
     folder = results / "room/one/cpu-s0"

@@ -9,7 +9,6 @@ from shared_small_target import F64, close, has_sirst, rand, randn, seeded, tiny
 from torch.nn import functional
 
 from dunfold_lib import fetch
-from dunfold_lib.datasets import turned
 from dunfold_lib.small_target import data, maps, readers, scores, theory
 from dunfold_lib.small_target.figures_rpca import contrast
 from dunfold_lib.small_target.model import LRPCANet
@@ -171,17 +170,6 @@ def test_crops_are_cut_with_their_masks_and_most_hold_a_target():
     assert torch.equal(image, mask)
 
 
-def test_crops_without_turns_are_parts_of_their_image_as_it_stands():
-    frames = data.synthetic(seeded(0), 1, 64)
-    found = lambda whole, cut: any(whole.eq(cut).all((-2, -1)).flatten())
-    whole = (frames.image[0, 0].float() / 255).unfold(0, 32, 1).unfold(1, 32, 1)
-    upright = lambda turns: [
-        found(whole, c) for c in data.crops(frames, 30, 32, seeded(1), 0.75, turns)[0]
-    ]
-    assert all(upright(False))
-    assert 0 < sum(upright(True)) < 15
-
-
 @pytest.mark.parametrize("layout", ["sirst", "sirst-raw", "nudt", "irstd1k-raw", "aug"])
 def test_every_layout_is_read(layout, tmp_path):
     root = tiny_set(tmp_path / layout, layout)
@@ -204,44 +192,6 @@ def test_a_folder_without_lists_is_a_test_set_and_sizes_are_kept_where_asked(tmp
     assert frames.mask[0, 0].equal(torch.eye(9, 12, dtype=torch.bool))
     with pytest.raises(ValueError, match=r"holds no list train.txt; it must name"):
         readers.read_folder(tmp_path, "train")
-
-
-def test_symmetries_turn_an_image_before_it_is_resized(tmp_path):
-    """Each of the eight is what a folder of turned files gives; turning afterwards is not that."""
-    g = np.random.default_rng(0)
-    image, mask = (g.integers(0, 256, (40, 56), dtype=np.uint8) for _ in range(2))
-    mask = np.kron(mask[::4, ::4], np.ones((4, 4), np.uint8)) // 200 * 255
-    square = lambda a, k: np.ascontiguousarray(turned(torch.from_numpy(a.copy()), k).numpy())
-    for k in range(8):
-        write(tmp_path / f"{k}" / "images", "x", square(image, k))
-        write(tmp_path / f"{k}" / "masks", "x", square(mask, k))
-    one = lambda k: readers.read_folder(tmp_path / f"{k}", side=25)
-    made = readers.read_folder(tmp_path / "0", side=25, symmetries=True)
-    assert made.names == ("x",) * 8
-    for k in range(8):
-        assert torch.equal(made.image[k : k + 1], one(k).image)
-        assert torch.equal(made.mask[k : k + 1], one(k).mask)
-    afterwards = [torch.equal(turned(made.mask[0], k), made.mask[k]) for k in range(8)]
-    assert afterwards == [True, *[False] * 6, True]  # a transposed shift is itself
-    plain = readers.groups(tmp_path / "0", side=None)
-    assert [
-        len(f.names) for f in readers.groups(tmp_path / "0", side=None, symmetries=True).frames
-    ] == [4, 4]
-    assert plain.notes == ()
-
-
-def test_the_masks_of_the_protocol_lie_half_a_pixel_below_and_right_of_their_images(tmp_path):
-    """Docstring of ``read_folder``; so a detector that knows no side is at most as good as masks
-    without the shift."""
-    y, x = np.mgrid[:400, :300]
-    spots = np.where(np.hypot(y - 180, x - 130) < 70, 255, 0).astype(np.uint8)
-    write(tmp_path / "images", "x", spots)
-    write(tmp_path / "masks", "x", spots)
-    frames = readers.read_folder(tmp_path, side=128, symmetries=True)
-    at = torch.arange(128.0)
-    for image, mask in zip(frames.image[:, 0].double(), frames.mask[:, 0].double(), strict=True):
-        middle = lambda x: torch.stack([x.sum(1 - d) @ at.double() for d in (0, 1)]) / x.sum()
-        assert (middle(mask) - middle(image)).tolist() == pytest.approx([0.5, 0.5], abs=0.15)
 
 
 def test_masks_take_the_pixel_that_opencv_takes_and_images_are_bilinear():

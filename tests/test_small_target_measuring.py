@@ -48,6 +48,8 @@ def test_the_cut_is_chosen_on_validation_for_networks_and_detectors_alike(few, m
     val, test = data.synthetic(seeded(1), 3), data.synthetic(seeded(2), 3)
     monkeypatch.setattr(evaluation, "part", lambda name, which: val)
     monkeypatch.setattr(evaluation, "measured_on", lambda *a: {"": test})
+    half = torch.where(torch.arange(test.mask.shape[-1]) < 32, test.mask, False)
+    monkeypatch.setattr(evaluation, "straight", lambda name, which: half)
 
     def detector(image):  # on the test frames a target is only a quarter as bright
         at = next(
@@ -78,6 +80,8 @@ def test_the_cut_is_chosen_on_validation_for_networks_and_detectors_alike(few, m
     made = evaluation.measure("sirst", net, 0)
     assert made["cut"] == 2.5
     assert made["iou"] < 5
+    assert 0 < half.sum() < test.mask.sum()
+    assert made["iou_straight"] == pytest.approx(100 * float(half.float().mean()))
     assert made["iou_chosen"] == made["iou_val_chosen"] == 100
     assert made["iou_train"] == made["iou_val"] < 5
 

@@ -156,7 +156,7 @@ def test_a_training_begins_with_the_weights_of_another_recipe_and_the_same_seed(
         run(4, build())
 
 
-def test_symmetries_of_images_turn_files_and_no_crop(few, monkeypatch):
+def test_symmetries_of_images_turn_files_and_no_crop(few, monkeypatch, request):
     """Made-up frames are never resized, so that their crops are turned whatever the recipe says."""
     asked, cut = [], data.crops
 
@@ -164,7 +164,9 @@ def test_symmetries_of_images_turn_files_and_no_crop(few, monkeypatch):
         asked.append((frames.names[0], turns))
         return cut(frames, batch, side, g, positive, turns)
 
-    made = data.synthetic(seeded(), 2)
+    made, forget = data.synthetic(seeded(), 2), small_target_training.part.cache_clear
+    forget()
+    request.addfinalizer(forget)
     monkeypatch.setattr(data, "crops", crops)
     monkeypatch.setattr(
         readers,
@@ -175,7 +177,6 @@ def test_symmetries_of_images_turn_files_and_no_crop(few, monkeypatch):
         for symmetries in ("crop", "image"):
             recipe = tiny_recipe(steps=1, data=name, symmetries=symmetries)
             small_target_training.train(small_target_training.build(RPCANet, recipe), recipe)
-    small_target_training.part.cache_clear()
     names = [("train False", True), ("train True", False), *[("made-up-0", True)] * 2]
     assert asked == names
     with pytest.raises(ValueError, match="symmetries is 'files'; it must be one of"):

@@ -102,6 +102,7 @@ def measure(
 ) -> dict[str, Any]:
     """All scores of a network, the area under its ROC, its steps, and what the stages cost.
 
+    iou_straight : against masks that were resized without the protocol's shift.
     side : a reader's frames are resized to side × side; 0: measured at their own sizes; None: as
     the published protocol has it. Our own data have their size.
     """
@@ -118,6 +119,8 @@ def measure(
         made |= _at("", ending, T > 0, frames)
         made[f"auc{ending}"] = scores.roc(T, frames.mask).area
         made |= _chosen(name, ending, run, LOGITS, T, frames)
+        if not ending:
+            made["iou_straight"] = 100 * scores.iou(T > 0, straight(name, "test"))
     if folder is None and "iou" in made:
         few = part(name, "train")
         few = few.part(range(min(len(few.names), len(part(name, "val").names))))
@@ -329,19 +332,13 @@ def measure_calibration(recipe: str, net: None, seed: int) -> dict[str, Any]:
 
 
 def measure_shift(net: None, seed: int) -> dict[str, Any]:
-    """IoU of SIRST v1's masks, resized without the shift of ⌊·⌋, as an answer to the protocol's;
-    and, by recipe, of a recorded L-RPCANet against the protocol's and against those (_straight)."""
-    folder = fetch.required(f"istd/{readers.SETS['sirst']}")
-    read = lambda which, masks: readers.read_folder(folder, which, masks=masks)
-    both = {p: (read(p, "nearest"), read(p, "nearest-exact").mask) for p in readers.PARTS}
+    """IoU of SIRST v1's masks, resized without the shift of ⌊·⌋, as an answer to the protocol's."""
     ends = {"test": "", "val": "_val", "train": "_train"}
-    iou = lambda found, truth: 100 * scores.iou(found, truth)
-    made = {f"iou{ends[p]}": iou(straight, f.mask) for p, (f, straight) in both.items()}
-    frames, straight = both["test"]
-    for recipe in ("gpu-continued", "aligned"):
-        found = logits(
-            experiment.load("small_target/lrpcanet-sirst", recipe, 0), data.images(frames)
-        )
-        made[f"iou_{recipe}"] = iou(found > 0, frames.mask)
-        made[f"iou_{recipe}_straight"] = iou(found > 0, straight)
-    return made
+    masks = lambda which: (straight("sirst", which), readers.frames("sirst", which).mask)
+    return {f"iou{ends[p]}": 100 * scores.iou(*masks(p)) for p in readers.PARTS}
+
+
+def straight(name: str, which: str) -> Tensor:
+    """The masks of a part of a set, resized by the pixel in the middle: not shifted."""
+    folder, side = fetch.required(f"istd/{readers.SETS[name]}"), SIDES.get(name, 256)
+    return readers.read_folder(folder, which, side, masks="nearest-exact").mask

@@ -231,12 +231,15 @@ def quotes() -> dict[str, str]:
     )
 
 
+def listed(scores: Sequence[float]) -> str:
+    """Scores in a sentence: "63.1, 63.5 and 61.5"."""
+    *most, last = (f"{v:.1f}" for v in scores)
+    return f"{', '.join(most)} and {last}" if most else last
+
+
 def quoted_large() -> dict[str, str]:
     """What the sentences on the networks of the paper's size quote."""
     ours, theirs = (of(n, "iou", LARGE) for n in ("lrpcanet-sirst", "rpcanet-sirst"))
-    listed = lambda scores: (
-        " and ".join(f"{v:.1f}" for v in scores[:2]) + "".join(f" and {v:.1f}" for v in scores[2:])
-    )
     published = PUBLISHED_SIRST["RPCANet"][0]
     ahead = "L-RPCANet is ahead in every pair of trainings"
     trained = min(mean(ours), mean(theirs)) >= LEAST_SHARE * published
@@ -265,19 +268,15 @@ def quoted_large() -> dict[str, str]:
     }
 
 
-SHIFT = "half-pixel"
-
-
 def _quoted_half_pixel() -> dict[str, str]:
-    keys = {
-        "half_pixel_train": "iou_train",
-        "continued_iou": "iou_gpu-continued",
-        "continued_straight": "iou_gpu-continued_straight",
-        "aligned_first": "iou_aligned",
-        "aligned_straight": "iou_aligned_straight",
+    told = lambda key, recipe: listed(of("lrpcanet-sirst", key, recipe))
+    masks = one("half-pixel", "iou")
+    return {
+        "half_pixel": f"{masks:.1f}",
+        "continued_straight": told("iou_straight", "gpu-continued"),
+        "aligned_straight": told("iou_straight", "aligned"),
+        "whole_iou": told("iou", "whole-frames"),
     }
-    whole = f"{one('lrpcanet-sirst', 'iou', 'whole-frames'):.1f}"
-    return {name: f"{one(SHIFT, key):.1f}" for name, key in keys.items()} | {"whole_iou": whole}
 
 
 def _quoted_maps() -> dict[str, str]:

@@ -205,7 +205,7 @@ def guesses(guess: Mapping[str, Tensor], truth: Tensor) -> Frames:
 def half_pixel(small: Tensor, shifted: Tensor, straight: Tensor) -> Frames:
     """A small image and its masks by both ways of resizing, as bytes (h, w), around the target."""
     at = (small > 0).nonzero()
-    top, left = (int(v) - 3 for v in at.min(0).values)
+    top, left = (max(int(v) - 3, 0) for v in at.min(0).values)
     near = lambda x: x[top : top + 12, left : left + 12]
     image, shifted, straight = near(small) / 255, near(shifted) > 127, near(straight) > 127
     pictures = (array(image), *(painted(m, m, image) for m in (shifted, straight)))

@@ -75,10 +75,10 @@ def read_folder(
     OpenCV's, in its arithmetic: four pixels, without antialiasing, in weights of 11 bits, and pixel
     ⌊i·h/side⌋. That shifts a mask by half a pixel down and to the right against its image, and
     scores with it: PSTNN has 37.9 IoU on SIRST v1, and 41.6 with "nearest-exact". The published
-    figures have it.
+    figures on SIRST v1 have it.
     symmetries : each frame eight times, in every symmetry of the square, turned before it is
     resized: so all eight masks are shifted to the same side, as those of a test part are. Takes
-    eight times the memory.
+    eight times the memory, and is refused where no image changes its size.
     """
     found = groups(folder, part, side, resampling, masks, symmetries).frames
     if len(found) > 1:
@@ -98,24 +98,22 @@ def groups(
 ) -> Groups:
     """``read_folder`` for images of any sizes: frames of one size make one group.
 
-    Targets that have no pixel left after resizing are counted in ``notes``.
+    Targets that have no pixel left after resizing are counted in ``notes``, as they are stored.
     """
     checks.one_of("part", part, PARTS)
-    checks.one_of("resampling", resampling, RESAMPLING)
-    checks.one_of("masks", masks, RESAMPLING)
-    if side is not None:
-        checks.whole("side", side, 1)
+    _resizing(side, resampling, masks)
     root, names = _names(folder, part)
     stored, truths = _stored(root, names)
+    checks.one_of("symmetries", symmetries, (True, False))
+    if symmetries and all(side in (None, n) for image in stored for n in image.size):
+        raise ValueError(f"{folder}: no image changes its size; symmetries are of those that do")
     scale = images.scale(stored, str(folder), stretch=True)
     targets = lost = 0
     by_size: dict[tuple[int, int], list[tuple[str, Tensor, Tensor]]] = {}
     for name, image, truth in zip(names, stored, truths, strict=True):
         count, gone = _lost(truth, side)
         targets, lost = targets + count, lost + gone
-        both = torch.from_numpy(np.stack([images.as_bytes(image, scale), 255 * truth.astype("u1")]))
-        for k in range(8 if symmetries else 1):
-            grey, mask = (x.contiguous() for x in turned(both, k))
+        for grey, mask in _turned(images.as_bytes(image, scale), truth, symmetries):
             if side is not None:
                 grey, mask = resized(grey, side, resampling), resized(mask, side, masks)
             by_size.setdefault((grey.shape[0], grey.shape[1]), []).append((name, grey, mask > 127))
@@ -126,9 +124,24 @@ def groups(
     before = sorted({s.size for s in stored})
     sizes = ", ".join(f"{h}×{w}" for h, w in before[:3]) + (", …" if len(before) > 3 else "")
     way = f"resized to {side}×{side} ({resampling}, masks {masks})" if side else "not resized"
+    way += ", each in 8 symmetries" if symmetries else ""
     said = f"data: {folder}; {len(names)} frames, {sizes} pixels, {scale.said}; {way}"
     note = f"{lost} of {targets} targets vanished by resizing to {side}×{side}"
     return Groups(made, said, (note,) if lost else ())
+
+
+def _resizing(side: int | None, resampling: str, masks: str) -> None:
+    """Refuse what no frame can be resized by."""
+    checks.one_of("resampling", resampling, RESAMPLING)
+    checks.one_of("masks", masks, RESAMPLING)
+    if side is not None:
+        checks.whole("side", side, 1)
+
+
+def _turned(image: Any, truth: Any, symmetries: bool) -> list[Tensor]:
+    """Image and mask (2, h, w) in bytes; or these in all eight symmetries."""
+    both = torch.from_numpy(np.stack([image, 255 * truth.astype(np.uint8)]))
+    return [turned(both, k).contiguous() for k in range(8 if symmetries else 1)]
 
 
 def _stored(root: Path, names: Sequence[str]) -> tuple[list[images.Stored], list[Any]]:

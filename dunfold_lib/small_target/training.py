@@ -173,7 +173,8 @@ def train(net: Network, recipe: Training, context: Context = ALONE) -> list[floa
 
     The network ends with the weights that found most on the validation part, never on the test.
     """
-    frames = part(recipe.data, "train", recipe.symmetries == "image")
+    files = recipe.symmetries == "image" and recipe.data in readers.SETS
+    frames = part(recipe.data, "train", files)
     if recipe.begin:
         begin(net, f"{context.experiment}/{recipe.begin}-s{context.seed}", context)
     best = Best(net, recipe, context)
@@ -195,7 +196,7 @@ def train(net: Network, recipe: Training, context: Context = ALONE) -> list[floa
     for i, phase in enumerate(phases):
         name = f"phase-{i + 1}" if len(phases) > 1 else ""
         here = looking.part(recipe, name, 1000 * i + context.seed, len(losses))
-        drawn = partial(_drawn, frames, phase)
+        drawn = partial(_drawn, frames, phase, not files)
         losses += fit(net, drawn, loss, replace(phase, compile=False), here)
     best.take()
     as_first(net, context.device)
@@ -203,10 +204,9 @@ def train(net: Network, recipe: Training, context: Context = ALONE) -> list[floa
 
 
 def _drawn(
-    frames: Frames, recipe: Training, batch: int, g: torch.Generator
+    frames: Frames, recipe: Training, turns: bool, batch: int, g: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """A batch of crops with their noise, and their masks."""
-    turns = recipe.symmetries == "crop" or recipe.data not in readers.SETS
+    """A batch of crops, turned or not, with their noise, and their masks."""
     image, mask = data.crops(frames, batch, recipe.crop, g, recipe.positive, turns)
     return _disturbed(image, recipe, g), mask
 
