@@ -270,7 +270,7 @@ def quoted_large() -> dict[str, str]:
 
 def _quoted_half_pixel() -> dict[str, str]:
     told = lambda key, recipe: listed(of("lrpcanet-sirst", key, recipe))
-    masks = one("half-pixel", "iou")
+    masks = one("half-pixel", "iou", "")
     return {
         "half_pixel": f"{masks:.1f}",
         "continued_straight": told("iou_straight", "gpu-continued"),
