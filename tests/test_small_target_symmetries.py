@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 import torch
-from shared_small_target import seeded, write
+from shared_small_target import seeded, tiny_set, write
 
+from dunfold_lib import load
 from dunfold_lib.datasets import turned
-from dunfold_lib.small_target import data, readers
+from dunfold_lib.small_target import data, evaluation, readers, scores
 
 
 def test_crops_without_turns_are_parts_of_their_image_as_it_stands():
@@ -74,3 +75,29 @@ def test_the_masks_of_the_protocol_lie_half_a_pixel_below_and_right_of_their_ima
     for image, mask in zip(frames.image[:, 0].double(), frames.mask[:, 0].double(), strict=True):
         middle = lambda x: torch.stack([x.sum(1 - d) @ at.double() for d in (0, 1)]) / x.sum()
         assert (middle(mask) - middle(image)).tolist() == pytest.approx([0.5, 0.5], abs=0.15)
+
+
+def test_masks_without_the_shift_are_measured_against_the_protocols(tmp_path, monkeypatch):
+    folder = tmp_path / "istd" / "SIRSTv1"
+    tiny_set(folder, "sirst", size=(400, 300))
+    for i, name in enumerate("abcd"):
+        mask = np.zeros((400, 300), np.uint8)
+        mask[150 : 158 + i, 100 + 7 * i : 110 + 8 * i] = 255
+        write(folder / "masks", name, mask)
+    monkeypatch.setenv("DUNFOLD_DATA", str(tmp_path))
+    found = evaluation.measure_shift(None, 0)
+    for part, ending in (("test", ""), ("val", "_val"), ("train", "_train")):
+        theirs, straight = (
+            readers.read_folder(folder, part, masks=masks).mask
+            for masks in ("nearest", "nearest-exact")
+        )
+        assert found.pop(f"iou{ending}") == 100 * scores.iou(straight, theirs) < 90
+    assert not found
+
+
+def test_a_reader_gets_a_detector_that_marks_a_target_where_it_is():
+    """Trained on masks half a pixel beside their images it would mark others."""
+    frame = np.random.default_rng(0).integers(90, 100, (128, 160), np.uint8)
+    frame[60:63, 80:83] = 190
+    marked = np.argwhere(load("small_target/lrpcanet-sirst")(frame) > 0)
+    assert marked.mean(0).tolist() == pytest.approx([61, 81], abs=0.1)
