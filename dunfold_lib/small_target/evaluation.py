@@ -340,5 +340,4 @@ def measure_shift(net: None, seed: int) -> dict[str, Any]:
 
 def straight(name: str, which: str) -> Tensor:
     """The masks of a part of a set, resized by the pixel in the middle: not shifted."""
-    folder, side = fetch.required(f"istd/{readers.SETS[name]}"), SIDES.get(name, 256)
-    return readers.read_folder(folder, which, side, masks="nearest-exact").mask
+    return readers.frames(name, which, SIDES.get(name, 256), masks="nearest-exact").mask

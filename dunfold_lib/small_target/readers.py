@@ -44,10 +44,13 @@ HELD_OUT = 7  # every seventh of a training list is for validation where no list
 CROPS = {"train": 25, "test": 5}  # SIRST-Aug: crops of an image; of a target
 
 
-def frames(name: str, part: str, side: int = 256, symmetries: bool = False) -> Frames:
-    """A part of one of SETS, from the data folder; symmetries : as in ``read_folder``."""
+def frames(
+    name: str, part: str, side: int = 256, symmetries: bool = False, masks: str = "nearest"
+) -> Frames:
+    """A part of one of SETS, from the data folder; symmetries, masks : as in ``read_folder``."""
     checks.one_of("data set", name, SETS)
-    return read_folder(fetch.required(f"istd/{SETS[name]}"), part, side, symmetries=symmetries)
+    folder = fetch.required(f"istd/{SETS[name]}")
+    return read_folder(folder, part, side, masks=masks, symmetries=symmetries)
 
 
 class Groups(NamedTuple):
